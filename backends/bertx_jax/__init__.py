@@ -1,0 +1,27 @@
+"""BERT for JAX: native Flax NNX modules, generated from the spec."""
+
+import bertx.spec
+
+__path__ += bertx.spec.__path__  # the spec's files, over the `nn` of this package
+
+from .encoder import BertModel as FlaxBertModel  # noqa: E402
+from .heads import BertForMaskedLM as FlaxBertForMaskedLM  # noqa: E402
+from .heads import BertForMultipleChoice as FlaxBertForMultipleChoice  # noqa: E402
+from .heads import BertForNextSentencePrediction as FlaxBertForNextSentencePrediction  # noqa: E402
+from .heads import BertForPreTraining as FlaxBertForPreTraining  # noqa: E402
+from .heads import BertForQuestionAnswering as FlaxBertForQuestionAnswering  # noqa: E402
+from .heads import BertForSequenceClassification as FlaxBertForSequenceClassification  # noqa: E402
+from .heads import BertForTokenClassification as FlaxBertForTokenClassification  # noqa: E402
+from .heads import BertLMHeadModel as FlaxBertForCausalLM  # noqa: E402
+
+__all__ = [
+    "FlaxBertForCausalLM",
+    "FlaxBertForMaskedLM",
+    "FlaxBertForMultipleChoice",
+    "FlaxBertForNextSentencePrediction",
+    "FlaxBertForPreTraining",
+    "FlaxBertForQuestionAnswering",
+    "FlaxBertForSequenceClassification",
+    "FlaxBertForTokenClassification",
+    "FlaxBertModel",
+]

@@ -1,0 +1,87 @@
+"""The JAX backend."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from bertx.backend import without_parameters
+from bertx_weights import BFLOAT16
+from flax import nnx
+
+from . import heads, nn
+
+
+class JaxBackend:
+    """See `bertx.backend.Backend`."""
+
+    name = "jax"
+    dtypes = ("float32", "bfloat16", "float16")
+
+    def model_class(self, architecture):
+        """The nnx.Module."""
+        return getattr(heads, architecture)
+
+    def build(self, architecture, config, value_of, dtype, device, options):
+        """One copy of the weights, in JAX's memory."""
+        target = _devices()[device] if device else None
+
+        def array_of(name, shape):
+            return jax.device_put(_from_numpy(value_of(name, shape)), target).astype(dtype)
+
+        with without_parameters():
+            module = self.model_class(architecture)(config, **options)
+        module.fill_parameters(array_of)
+        return module
+
+    def forward(self, module, inputs, output_hidden_states, output_attentions):
+        """Runs compiled, once for each combination of shapes; float32 products are not rounded to TF32 on a GPU."""
+        dtype = next(nn.parameters(module))[1].dtype
+        arrays = {
+            name: jnp.asarray(value, dtype if value.dtype.kind == "f" else jnp.int32) for name, value in inputs.items()
+        }
+        graph, state = nnx.split(module)
+        with jax.default_matmul_precision("highest"):
+            outputs = _run(graph, output_hidden_states, output_attentions, state, arrays)
+        return {
+            name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
+            for name, value in outputs.items()
+        }
+
+    def tensors(self, module):
+        """Views of JAX's memory on the CPU, kernels transposed."""
+        for name, parameter, kind in nn.parameters(module):
+            array = np.asarray(parameter.get_value())
+            array = array.view(BFLOAT16) if array.dtype == jnp.bfloat16 else array
+            yield name, array.T if kind == "kernel" else array
+
+    def devices(self):
+        """cpu, and the accelerators that JAX sees: cuda, cuda:0, …"""
+        return list(_devices())
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(graph, output_hidden_states, output_attentions, state, inputs):
+    module = nnx.merge(graph, state)
+    return dict(module(**inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions))
+
+
+@functools.cache
+def _devices():
+    found = {"cpu": jax.devices("cpu")[0]}
+    for device in jax.devices():
+        if device.platform != "cpu":
+            platform = "cuda" if device.platform == "gpu" else device.platform
+            found.setdefault(platform, device)
+            found[f"{platform}:{device.id}"] = device
+    return found
+
+
+def _from_numpy(array):
+    return array.view(jnp.bfloat16) if array.dtype == BFLOAT16 else array
+
+
+def _to_numpy(array):
+    return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)

@@ -1,0 +1,186 @@
+"""The building blocks of the spec on Flax NNX; `bertx.spec.nn` says what each does."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from bertx.backend import named_parameters
+from bertx.pretrained import PreTrainedModel
+from flax import nnx
+from jax.nn import log_softmax, relu, sigmoid, silu, softplus  # noqa: F401
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+
+def _valueless(key, shape, dtype):
+    """An initialiser that draws nothing: `fill_parameters` gives the value."""
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+class _NoRngs:
+    @staticmethod
+    def params():
+        """No key is needed where nothing is drawn."""
+
+
+class Module(nnx.Module):
+    """A block made of blocks; calling it calls `forward`."""
+
+    def __call__(self, *args, **kwargs):
+        """See `forward`."""
+        return self.forward(*args, **kwargs)
+
+
+ModuleList = nnx.List
+
+
+def Parameter(*shape):  # noqa: N802
+    """An nnx.Param of that shape, without a value."""
+    return nnx.Param(_valueless(None, shape, jnp.float32))
+
+
+class Linear(nnx.Linear):
+    """nnx.Linear; its kernel is the schema's weight transposed."""
+
+    layout = {"weight": ("kernel", "kernel"), "bias": ("bias", "")}
+
+    def __init__(self, in_features, out_features):
+        super().__init__(in_features, out_features, kernel_init=_valueless, bias_init=_valueless, rngs=_NoRngs)
+
+
+class Embedding(nnx.Embed):
+    """nnx.Embed."""
+
+    layout = {"weight": ("embedding", "")}
+
+    def __init__(self, num_embeddings, embedding_dim):
+        super().__init__(num_embeddings, embedding_dim, embedding_init=_valueless, rngs=_NoRngs)
+
+
+class LayerNorm(nnx.LayerNorm):
+    """nnx.LayerNorm, with the variance about the mean."""
+
+    layout = {"weight": ("scale", ""), "bias": ("bias", "")}
+
+    def __init__(self, features, eps):
+        # The fast variance, E[x²] − E[x]², loses digits where the mean is large.
+        super().__init__(
+            features, epsilon=eps, use_fast_variance=False, scale_init=_valueless, bias_init=_valueless, rngs=_NoRngs
+        )
+
+
+class Dropout(nnx.Dropout):
+    """nnx.Dropout, off until `train()`; all of a model draw from the model's own stream."""
+
+    def __init__(self, rate):
+        super().__init__(rate, deterministic=True)
+
+
+class Decoder(Module):
+    """A product with the transposed table of an embedding, or with a table of its own, and a shared bias."""
+
+    layout = {"weight": ("weight", ""), "bias": ("bias", "")}
+
+    def __init__(self, in_features, out_features, bias, embedding):
+        self.weight = Parameter(out_features, in_features) if embedding is None else embedding.embedding
+        self.bias = bias
+
+    def forward(self, x):
+        """[..., in] → [..., out]."""
+        return x @ self.weight[...].T + self.bias[...]
+
+
+class Model(PreTrainedModel, Module):
+    """A whole model: an nnx.Module in inference mode."""
+
+    backend_name = "jax"
+
+    def __init__(self, config):
+        self.config = config
+
+    def post_init(self):
+        """Draws the parameters, unless they come from a checkpoint, and gives the dropouts a stream."""
+        super().post_init()
+        stream = nnx.Rngs(dropout=0).dropout
+        for _, block in nnx.iter_modules(self):
+            if isinstance(block, Dropout):
+                block.rngs = stream
+
+    def fill_parameters(self, value_of):
+        """Gives each nnx.Param without a value `value_of(schema name, shape)`."""
+        for name, parameter, kind in parameters(self):
+            if isinstance(parameter.get_value(), jax.ShapeDtypeStruct):
+                shape = parameter.shape
+                value = value_of(name, shape[::-1] if kind == "kernel" else shape)
+                parameter.set_value(jnp.asarray(value.T if kind == "kernel" else value))
+
+
+def parameters(module):
+    """Yields (schema name, nnx.Param, kind of layout)."""
+    for name, block, attribute, kind in named_parameters(module, nnx.Module, nnx.Param):
+        yield name, getattr(block, attribute), kind
+
+
+def attention(query, key, value, bias, scale, dropout, output_attentions):
+    """As the spec has it; XLA fuses it."""
+    scores = query @ jnp.swapaxes(key, -1, -2) * scale
+    if bias is not None:
+        scores = scores + bias
+    probabilities = dropout(jax.nn.softmax(scores, -1))
+    return probabilities @ value, probabilities
+
+
+def register_output(cls):
+    """Makes an output a pytree."""
+    jax.tree_util.register_pytree_with_keys(
+        cls,
+        lambda output: ([(jax.tree_util.DictKey(key), value) for key, value in output.items()], tuple(output)),
+        lambda keys, values: cls(zip(keys, values, strict=True)),
+    )
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+reshape, transpose, einsum, where = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where
+zeros_like, tanh, clip = jnp.zeros_like, jnp.tanh, jnp.clip
+sum, mean = jnp.sum, jnp.mean  # noqa: A001
+
+
+def shape(x):
+    """The shape as a tuple."""
+    return x.shape
+
+
+def arange(length, like):
+    """0 … length − 1."""
+    return jnp.arange(length)
+
+
+def cast_like(x, like):
+    """`x` in the dtype of `like`."""
+    return x.astype(like.dtype)
+
+
+def is_floating(x):
+    """Whether the dtype is a floating one."""
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def lowest(x):
+    """The lowest finite number of the dtype of `x`."""
+    return float(jnp.finfo(x.dtype).min)
+
+
+def take_last(x, index):
+    """x [..., L], index [...] → x[..., index] [...]."""
+    return jnp.take_along_axis(x, index[..., None], axis=-1)[..., 0]
+
+
+def gelu(x):
+    """The exact gelu."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+def gelu_tanh(x):
+    """The tanh approximation of gelu."""
+    return jax.nn.gelu(x, approximate=True)

@@ -1,0 +1,47 @@
+"""The NumPy backend: the spec as it stands, in float32 for use and in float64 as the oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bertx.spec.heads
+import numpy as np
+from bertx.backend import without_parameters
+from bertx.spec import nn
+from bertx_weights import as_float
+
+
+class NumpyBackend:
+    """See `bertx.backend.Backend`."""
+
+    name = "numpy"
+    dtypes = ("float32", "float64", "float16")
+
+    def model_class(self, architecture):
+        """The spec's class."""
+        return getattr(bertx.spec.heads, architecture)
+
+    def build(self, architecture, config, value_of, dtype, device, options):
+        """Parameters of that dtype in the checkpoint stay mapped: there is no copy."""
+        with without_parameters():
+            module = self.model_class(architecture)(config, **options)
+        module.fill_parameters(lambda name, shape: as_float(value_of(name, shape), dtype))
+        return module
+
+    def forward(self, module, inputs, output_hidden_states, output_attentions):
+        """The spec's own outputs."""
+        dtype = next(nn.parameters(module))[1].value.dtype
+        inputs = {key: value.astype(dtype) if value.dtype.kind == "f" else value for key, value in inputs.items()}
+        outputs: dict[str, Any] = module(
+            **inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions
+        )
+        return dict(outputs)
+
+    def tensors(self, module):
+        """The parameters themselves, not copies."""
+        for name, parameter in nn.parameters(module):
+            yield name, np.asarray(parameter.value)
+
+    def devices(self):
+        """The processor."""
+        return ["cpu"]

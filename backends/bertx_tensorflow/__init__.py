@@ -1,0 +1,27 @@
+"""BERT for Keras 3 on TensorFlow: native keras.Models, generated from the spec."""
+
+import bertx.spec
+
+__path__ += bertx.spec.__path__  # the spec's files, over the `nn` of this package
+
+from .encoder import BertModel as TFBertModel  # noqa: E402
+from .heads import BertForMaskedLM as TFBertForMaskedLM  # noqa: E402
+from .heads import BertForMultipleChoice as TFBertForMultipleChoice  # noqa: E402
+from .heads import BertForNextSentencePrediction as TFBertForNextSentencePrediction  # noqa: E402
+from .heads import BertForPreTraining as TFBertForPreTraining  # noqa: E402
+from .heads import BertForQuestionAnswering as TFBertForQuestionAnswering  # noqa: E402
+from .heads import BertForSequenceClassification as TFBertForSequenceClassification  # noqa: E402
+from .heads import BertForTokenClassification as TFBertForTokenClassification  # noqa: E402
+from .heads import BertLMHeadModel as TFBertLMHeadModel  # noqa: E402
+
+__all__ = [
+    "TFBertForMaskedLM",
+    "TFBertForMultipleChoice",
+    "TFBertForNextSentencePrediction",
+    "TFBertForPreTraining",
+    "TFBertForQuestionAnswering",
+    "TFBertForSequenceClassification",
+    "TFBertForTokenClassification",
+    "TFBertLMHeadModel",
+    "TFBertModel",
+]

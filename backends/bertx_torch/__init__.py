@@ -1,0 +1,29 @@
+"""BERT for PyTorch: native torch.nn.Modules, generated from the spec."""
+
+import bertx.spec
+
+__path__ += bertx.spec.__path__  # the spec's files, over the `nn` of this package
+
+from .encoder import BertModel  # noqa: E402
+from .heads import (  # noqa: E402
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertLMHeadModel,
+)
+
+__all__ = [
+    "BertForMaskedLM",
+    "BertForMultipleChoice",
+    "BertForNextSentencePrediction",
+    "BertForPreTraining",
+    "BertForQuestionAnswering",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertLMHeadModel",
+    "BertModel",
+]

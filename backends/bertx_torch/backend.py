@@ -1,0 +1,75 @@
+"""The PyTorch backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from bertx.backend import without_parameters
+from bertx_weights import BFLOAT16
+
+from . import heads
+
+
+class TorchBackend:
+    """See `bertx.backend.Backend`."""
+
+    name = "torch"
+    dtypes = ("float32", "bfloat16", "float16", "float64")
+
+    def model_class(self, architecture):
+        """The torch.nn.Module."""
+        return getattr(heads, architecture)
+
+    def build(self, architecture, config, value_of, dtype, device, options):
+        """Parameters of that dtype in the checkpoint stay mapped: on the CPU there is no copy."""
+        with without_parameters(), torch.device("meta"):
+            module = self.model_class(architecture)(config, **options)
+        for name, parameter in module.named_parameters():
+            tensor = _from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, dtype))
+            # Swapping keeps the identity of the parameter, and with it what is tied.
+            torch.utils.swap_tensors(parameter, torch.nn.Parameter(tensor))
+        return module.eval()
+
+    def forward(self, module, inputs, output_hidden_states, output_attentions):
+        """Runs in inference mode, on the device of the parameters."""
+        like = next(module.parameters())
+        tensors = {}
+        for name, value in inputs.items():
+            tensor = torch.from_numpy(np.ascontiguousarray(value)).to(like.device)
+            tensors[name] = tensor.to(like.dtype) if tensor.is_floating_point() else tensor
+        with torch.inference_mode():
+            outputs = module(
+                **tensors, output_hidden_states=output_hidden_states, output_attentions=output_attentions
+            )
+        return {
+            name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
+            for name, value in outputs.items()
+        }
+
+    def tensors(self, module):
+        """The parameters' own memory on the CPU."""
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            tensor = parameter.detach().cpu()
+            if tensor.dtype == torch.bfloat16:
+                yield name, tensor.contiguous().view(torch.int16).numpy().view(BFLOAT16)
+            else:
+                yield name, tensor.numpy()
+
+    def devices(self):
+        """cpu, and the accelerators that PyTorch sees."""
+        found = ["cpu"]
+        if torch.cuda.is_available():
+            found += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            found.append("mps")
+        return found
+
+
+def _from_numpy(array):
+    if array.dtype == BFLOAT16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def _to_numpy(tensor):
+    return tensor.float().cpu().numpy() if tensor.dtype == torch.bfloat16 else tensor.cpu().numpy()

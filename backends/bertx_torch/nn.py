@@ -1,0 +1,111 @@
+"""The building blocks of the spec on PyTorch; `bertx.spec.nn` says what each does."""
+
+from __future__ import annotations
+
+import torch
+from bertx.pretrained import PreTrainedModel
+from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList  # noqa: F401
+from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus  # noqa: F401
+from torch.utils import _pytree
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+
+def Parameter(*shape):  # noqa: N802
+    """A parameter of that shape, its values not set."""
+    return torch.nn.Parameter(torch.empty(shape))
+
+
+def Decoder(in_features, out_features, bias, embedding):  # noqa: N802
+    """A torch.nn.Linear whose bias, and where tied also its weight, is the parameter of another module."""
+    linear = Linear(in_features, out_features, bias=False, device="meta")
+    linear.weight = Parameter(out_features, in_features) if embedding is None else embedding.weight
+    linear.bias = bias
+    return linear
+
+
+class Model(PreTrainedModel, Module):
+    """A whole model: a torch.nn.Module whose state_dict keys are the schema's names."""
+
+    backend_name = "torch"
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+    def fill_parameters(self, value_of):
+        """Gives each parameter `value_of(schema name, shape)`, but those of a model inside that has its own already."""
+        for name, parameter in self.named_parameters():
+            if not getattr(parameter, "_is_filled", False):
+                with torch.no_grad():
+                    parameter.copy_(torch.from_numpy(value_of(name, tuple(parameter.shape))))
+                parameter._is_filled = True
+
+
+def attention(query, key, value, bias, scale, dropout, output_attentions):
+    """PyTorch's fused attention, but where the probabilities are asked for."""
+    if not output_attentions:
+        rate = dropout.p if dropout.training else 0.0
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate, scale=scale), None
+    scores = query @ key.transpose(-1, -2) * scale
+    if bias is not None:
+        scores = scores + bias
+    probabilities = dropout(torch.softmax(scores, -1))
+    return probabilities @ value, probabilities
+
+
+def register_output(cls):
+    """Makes an output a container of tensors for torch.export and torch.func."""
+    _pytree.register_pytree_node(
+        cls,
+        lambda output: (list(output.values()), list(output)),
+        lambda values, keys: cls(zip(keys, values, strict=True)),
+        serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+    )
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+reshape, transpose, einsum, where = torch.reshape, torch.permute, torch.einsum, torch.where
+zeros_like, tanh, sigmoid, clip = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip
+sum, mean, gelu = torch.sum, torch.mean, torch.nn.functional.gelu  # noqa: A001
+
+
+def shape(x):
+    """The shape as a tuple."""
+    return tuple(x.shape)
+
+
+def arange(length, like):
+    """0 … length − 1, on the device of `like`."""
+    return torch.arange(length, device=like.device)
+
+
+def cast_like(x, like):
+    """`x` in the dtype of `like`."""
+    return x.to(like.dtype)
+
+
+def is_floating(x):
+    """Whether the dtype is a floating one."""
+    return x.is_floating_point()
+
+
+def lowest(x):
+    """The lowest finite number of the dtype of `x`."""
+    return torch.finfo(x.dtype).min
+
+
+def take_last(x, index):
+    """x [..., L], index [...] → x[..., index] [...]."""
+    return x.gather(-1, index[..., None].long())[..., 0]
+
+
+def log_softmax(x):
+    """Over the last axis."""
+    return torch.log_softmax(x, -1)
+
+
+def gelu_tanh(x):
+    """The tanh approximation of gelu."""
+    return torch.nn.functional.gelu(x, approximate="tanh")

@@ -1,0 +1,173 @@
+"""What a backend offers, and which ones are installed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import Any, Protocol
+
+import numpy as np
+
+from .config import BertConfig
+
+ENTRY_POINTS = "bertx.backends"
+PREFERENCE = ("torch", "jax", "tensorflow", "numpy")
+
+ValueOf = Callable[[str, tuple[int, ...]], np.ndarray]
+"""(schema name, schema shape) → the tensor, in the dtype it is stored in."""
+
+
+class Backend(Protocol):
+    """One framework: native models made from the spec, fed and read with NumPy arrays."""
+
+    name: str
+    dtypes: tuple[str, ...]
+
+    def model_class(self, architecture: str) -> type:
+        """The native class of one head, by the hub's PyTorch name (`"BertForMaskedLM"`)."""
+
+    def build(
+        self,
+        architecture: str,
+        config: BertConfig,
+        value_of: ValueOf,
+        dtype: str,
+        device: str | None,
+        options: dict[str, Any],
+    ) -> Any:
+        """A native model in inference mode whose parameters are `value_of`'s; nothing is drawn at random.
+
+        `options` are further arguments of the class, such as `add_pooling_layer`.
+        """
+
+    def forward(
+        self, module: Any, inputs: dict[str, np.ndarray], output_hidden_states: bool, output_attentions: bool
+    ) -> dict[str, Any]:
+        """Runs the model without gradients; every output is a NumPy array or a tuple of them."""
+
+    def tensors(self, module: Any) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields (schema name, tensor in schema layout); a tied tensor under each of its names."""
+
+    def devices(self) -> list[str]:
+        """The devices that `build` takes."""
+
+
+class MissingExtraError(ImportError):
+    """A backend or format whose library is not installed; the message says what to install."""
+
+
+def named_parameters(module: Any, modules: type, leaves: type, prefix: str = "") -> Iterator[tuple[str, Any, str, str]]:
+    """Walks a tree of blocks in the order in which the spec made them.
+
+    A block whose parameters differ from the schema's declares `layout`: schema name → (attribute,
+    kind), kind being `"kernel"` for a matrix stored as [in, out] and `""` for the schema's own layout.
+
+    Yields:
+        (schema name, the block, the attribute that holds the parameter, kind)
+    """
+    if hasattr(module, "layout"):
+        for name, (attribute, kind) in module.layout.items():
+            yield f"{prefix}{name}".rstrip("."), module, attribute, kind
+        return
+    for attribute, value in vars(module).items():
+        if attribute.startswith("_"):
+            continue
+        if isinstance(value, leaves):
+            yield f"{prefix}{attribute}", module, attribute, ""
+        elif isinstance(value, modules):
+            yield from named_parameters(value, modules, leaves, f"{prefix}{attribute}.")
+        elif isinstance(value, (list, tuple)):
+            for i, child in enumerate(value):
+                yield from named_parameters(child, modules, leaves, f"{prefix}{attribute}.{i}.")
+
+
+_parameters_come_later: ContextVar[bool] = ContextVar("parameters_come_later", default=False)
+
+
+@contextlib.contextmanager
+def without_parameters() -> Iterator[None]:
+    """Models made inside have parameters without values, which the caller then fills."""
+    token = _parameters_come_later.set(True)
+    try:
+        yield
+    finally:
+        _parameters_come_later.reset(token)
+
+
+def parameters_come_later() -> bool:
+    """Whether models are being made whose parameters someone else fills."""
+    return _parameters_come_later.get()
+
+
+@functools.cache
+def _entry_points() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def installed_backends() -> list[str]:
+    """The backends whose framework is installed, the preferred first; imports none of them."""
+    names = sorted(_entry_points(), key=lambda name: (*PREFERENCE, name).index(name))
+    return [name for name in names if not _missing(name)]
+
+
+def backend_versions(name: str) -> dict[str, str]:
+    """The versions of the libraries that a backend runs on."""
+    found = {}
+    for library in _libraries(name) or ["numpy"]:
+        with contextlib.suppress(PackageNotFoundError):
+            found[library] = version(library)
+    return found
+
+
+def get_backend(name: str | None = None) -> Backend:
+    """The backend of that name; None takes the first installed of torch, jax, tensorflow, numpy.
+
+    Raises:
+        ValueError: no backend is called that.
+        MissingExtraError: its framework is not installed.
+    """
+    if name is None:
+        name = installed_backends()[0]
+    if name not in _entry_points():
+        raise ValueError(f"there is no backend {name!r}; those known are {', '.join(sorted(_entry_points()))}")
+    if missing := _missing(name):
+        raise MissingExtraError(
+            f"the {name} backend needs {' and '.join(missing)}, not installed here: pip install 'bertx[{name}]'"
+        )
+    return _load_backend(name)
+
+
+@functools.cache
+def _load_backend(name: str) -> Backend:
+    return _entry_points()[name].load()()
+
+
+def _libraries(name: str) -> list[str]:
+    """What the extra of the backend's name installs, read from the metadata of the package that registers it."""
+    requirements = _entry_points()[name].dist.requires or []
+    return [
+        re.match(r"[\w.-]+", line).group() for line in requirements if re.search(rf"""extra == ['"]{name}['"]""", line)
+    ]
+
+
+def _missing(name: str) -> list[str]:
+    return [library for library in _libraries(name) if importlib.util.find_spec(library.replace("-", "_")) is None]
+
+
+def check_dtype(backend: Backend, dtype: str) -> None:
+    """Raises ValueError for a dtype that the backend does not run."""
+    if dtype not in backend.dtypes:
+        raise ValueError(f"the {backend.name} backend runs {', '.join(backend.dtypes)}; asked for dtype {dtype!r}")
+
+
+def check_device(backend: Backend, device: str | None) -> None:
+    """Raises ValueError for a device that the backend does not see."""
+    if device is not None and device not in backend.devices():
+        raise ValueError(
+            f"the {backend.name} backend sees {', '.join(backend.devices())} on this machine; asked for device {device!r}"
+        )

@@ -1,0 +1,159 @@
+"""The inputs of a forward pass, checked before any framework sees them.
+
+JAX clamps an index that is out of range, TensorFlow on a GPU reads zeros for it and NumPy counts
+negative ones from the end: so it is found here, with the same words for every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .config import BertConfig
+
+_TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_LABELS = {
+    "BertForPreTraining": ("labels", "next_sentence_label"),
+    "BertForQuestionAnswering": ("start_positions", "end_positions"),
+    "BertModel": (),
+}
+_IGNORE_INDEX = -100
+
+
+def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The inputs that were given, as arrays, integers as int64.
+
+    Raises:
+        ValueError: everything that is wrong with them, each with its name, what was expected and what was found.
+        TypeError: an input that this head does not take.
+    """
+    labels = _LABELS.get(architecture, ("labels",))
+    given = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
+    strange = sorted(set(given) - {*_TOKEN_INPUTS, "inputs_embeds", *labels})
+    if strange:
+        takes = ", ".join((*_TOKEN_INPUTS, "inputs_embeds", *labels))
+        raise TypeError(f"{architecture} takes {takes}; it was given {', '.join(strange)}")
+    problems = _token_problems(architecture, config, given)
+    if not problems:
+        problems = _label_problems(architecture, config, given, labels)
+    if problems:
+        raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
+    return {name: value.astype(np.int64) if value.dtype.kind in "iub" else value for name, value in given.items()}
+
+
+def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, np.ndarray]) -> list[str]:
+    if ("input_ids" in given) == ("inputs_embeds" in given):
+        return ["give exactly one of input_ids and inputs_embeds"]
+    letters = "B, C, T" if architecture == "BertForMultipleChoice" else "B, T"
+    dimensions = letters.count(",") + 1
+    if "inputs_embeds" in given:
+        embeds = given["inputs_embeds"]
+        if embeds.ndim != dimensions + 1 or embeds.shape[-1] != config.hidden_size:
+            return [f"inputs_embeds is {_of(embeds)}, expected [{letters}, {config.hidden_size}]"]
+        if embeds.dtype.kind != "f":
+            return [f"inputs_embeds is {embeds.dtype}, expected a floating dtype"]
+        shape = embeds.shape[:-1]
+    else:
+        shape = given["input_ids"].shape
+        if len(shape) != dimensions:
+            return [f"input_ids is {_of(given['input_ids'])}, expected [{letters}]"]
+    problems = []
+    if 0 in shape:
+        problems.append(f"the batch is empty: {list(shape)} for [{letters}]")
+    if shape[-1] > config.max_position_embeddings:
+        problems.append(
+            f"a sequence of {shape[-1]} tokens is longer than max_position_embeddings "
+            f"{config.max_position_embeddings}: truncate it or split it into windows"
+        )
+    ranges = {
+        "input_ids": ("vocab_size", config.vocab_size),
+        "token_type_ids": ("type_vocab_size", config.type_vocab_size),
+        "position_ids": ("max_position_embeddings", config.max_position_embeddings),
+    }
+    for name in _TOKEN_INPUTS:
+        if name not in given:
+            continue
+        value = given[name]
+        if not _fits(name, value, shape):
+            problems.append(f"{name} is {_of(value)}, expected {list(shape)}")
+        elif name in ranges:
+            limit_name, limit = ranges[name]
+            problems += _range_problems(name, value, 0, limit, limit_name)
+    return problems
+
+
+def _fits(name: str, value: np.ndarray, shape: tuple[int, ...]) -> bool:
+    if name == "position_ids" and value.shape == (1, shape[-1]):
+        return True
+    if name == "attention_mask" and value.shape == (*shape, shape[-1]):
+        return len(shape) == 2
+    return value.shape == shape
+
+
+def _label_problems(
+    architecture: str, config: BertConfig, given: Mapping[str, np.ndarray], labels: tuple[str, ...]
+) -> list[str]:
+    shape = given["inputs_embeds"].shape[:-1] if "inputs_embeds" in given else given["input_ids"].shape
+    problems = []
+    for name in labels:
+        if name not in given:
+            continue
+        value = given[name]
+        if architecture == "BertForSequenceClassification":
+            problems += _classification_problems(config, value, shape[0])
+            continue
+        per_token = name == "labels" and architecture in (
+            "BertForMaskedLM",
+            "BertForPreTraining",
+            "BertLMHeadModel",
+            "BertForTokenClassification",
+        )
+        expected = shape if per_token else shape[:1]
+        if value.shape != expected:
+            problems.append(f"{name} is {_of(value)}, expected {list(expected)}")
+        elif architecture != "BertForQuestionAnswering":  # a place outside the sequence is not counted there
+            classes = {
+                "BertForMultipleChoice": ("the choices", shape[1]),
+                "BertForTokenClassification": ("num_labels", config.num_labels),
+                "BertForNextSentencePrediction": ("two", 2),
+            }.get(architecture, ("vocab_size", config.vocab_size) if name == "labels" else ("two", 2))
+            problems += _range_problems(name, value, 0, classes[1], classes[0], ignored=_IGNORE_INDEX)
+    return problems
+
+
+def _classification_problems(config: BertConfig, labels: np.ndarray, batch: int) -> list[str]:
+    per_label = (batch, config.num_labels)
+    if config.problem_type == "regression" or (config.problem_type is None and config.num_labels == 1):
+        expected = [(batch,), per_label] if config.num_labels == 1 else [per_label]
+    elif config.problem_type == "multi_label_classification" or (config.problem_type is None and labels.dtype.kind == "f"):
+        expected = [per_label]
+    else:
+        if labels.shape == (batch,):
+            return _range_problems("labels", labels, 0, config.num_labels, "num_labels", ignored=_IGNORE_INDEX)
+        expected = [(batch,)]
+    if labels.shape not in expected:
+        return [f"labels is {_of(labels)}, expected {' or '.join(str(list(shape)) for shape in expected)}"]
+    return []
+
+
+def _range_problems(
+    name: str, value: np.ndarray, low: int, limit: int, limit_name: str, ignored: int | None = None
+) -> list[str]:
+    if value.dtype.kind not in "iub":
+        return [f"{name} is {value.dtype}, expected integers"]
+    outside = (value < low) | (value >= limit)
+    if ignored is not None:
+        outside &= value != ignored
+    if not outside.any():
+        return []
+    place = tuple(int(i) for i in np.argwhere(outside)[0])
+    return [
+        f"{name}{list(place)} is {value[place]}, expected {low} to {limit - 1} ({limit_name} is {limit})"
+        + (f"; {int(outside.sum())} such in all" if outside.sum() > 1 else "")
+    ]
+
+
+def _of(value: np.ndarray) -> str:
+    return f"{value.dtype} {list(value.shape)}"

@@ -1,0 +1,116 @@
+"""bertx.load: a checkpoint becomes a model on a backend."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+from bertx_weights import CheckpointError, LoadReport, match, open_safetensors, schema_name
+
+from .architectures import TASKS, architecture_of_task, known_names, own_architecture, schema
+from .backend import check_device, check_dtype, get_backend
+from .config import BertConfig
+from .model import Model
+from .sources import resolve
+
+_ENCODER = ("bert.embeddings.", "bert.encoder.")
+
+
+def load(
+    source: str | os.PathLike[str],
+    task: str | None = None,
+    backend: str | None = None,
+    dtype: str = "float32",
+    device: str | None = None,
+    revision: str | None = None,
+) -> Model:
+    """Loads a checkpoint as a native model.
+
+    Args:
+        source: a folder; a hub id; a short name such as `"bert-base"`; or `"python:PACKAGE/FOLDER"`.
+        task: a pipeline tag such as `"fill-mask"`; None reads the checkpoint's own head. Asked for by
+            name, a head that the checkpoint lacks is initialised, N(0, initializer_range), with a warning.
+        backend: "torch", "jax", "tensorflow" or "numpy"; None takes the first that is installed, in this order.
+        dtype: "float32", "bfloat16" or "float16"; "float64" on torch and numpy.
+        device: "cpu", "cuda", … as the backend names them; None leaves it to the framework.
+        revision: the branch, tag or commit on the hub.
+
+    Returns:
+        The model in inference mode, with `load_report` telling what was loaded from where.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it does not fit its config; all problems at once.
+        MissingExtraError: the backend's framework is not installed.
+        ValueError: an unknown task, backend, dtype or device, or a config that cannot be.
+    """
+    architecture = None if task is None else architecture_of_task(task)
+    return load_model(source, architecture, backend, dtype=dtype, device=device, revision=revision)
+
+
+def load_model(
+    source: str | os.PathLike[str],
+    architecture: str | None,
+    backend: str | None,
+    *,
+    dtype: str = "float32",
+    device: str | None = None,
+    revision: str | None = None,
+    changes: dict[str, Any] | None = None,
+) -> Model:
+    """`load` by the name of a class, with fields of the config changed."""
+    chosen = get_backend(backend)
+    check_dtype(chosen, dtype)
+    check_device(chosen, device)
+    folder = resolve(source, revision=revision)
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} has no config.json: a checkpoint folder holds one beside its weights")
+    config = BertConfig.from_json_file(folder / "config.json").replace(**(changes or {}))
+    stored = open_safetensors(folder)
+    report, options = plan(str(folder), architecture, config, stored)
+    if report.initialised:
+        warnings.warn(
+            f"{folder} has no {', '.join(report.initialised)}: initialised for {report.target}; "
+            "train the model before you rely on it",
+            stacklevel=3,
+        )
+    module = chosen.build(report.target, config, _reader(config, stored, report), dtype, device, options)
+    return Model(module, config, chosen, report.target, folder=folder, load_report=report)
+
+
+def plan(
+    source: str, architecture: str | None, config: BertConfig, stored: dict[str, np.ndarray]
+) -> tuple[LoadReport, dict[str, Any]]:
+    """Decides the head and finds its tensors: the report, and the further arguments of the class.
+
+    Raises:
+        CheckpointError: the checkpoint does not fit.
+    """
+    asked_for = architecture is not None
+    names = {schema_name(name) for name in stored}
+    architecture = architecture or own_architecture(config, names)
+    options = {}
+    if architecture == TASKS["feature-extraction"]:
+        options["add_pooling_layer"] = any(name.startswith("bert.pooler.") for name in names)
+    report = match(
+        schema(architecture, config, **options),
+        stored,
+        source=source,
+        target=architecture,
+        known_names=known_names(config),
+        may_initialise=lambda name: asked_for and not schema_name(name).startswith(_ENCODER),
+    )
+    report.raise_for_problems()
+    return report, options
+
+
+def _reader(config: BertConfig, stored: dict[str, np.ndarray], report: LoadReport):
+    from .initialization import initial_values
+
+    fresh = initial_values(config)
+
+    def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return stored[report.used[name]] if name in report.used else fresh(name, shape)
+
+    return value_of

@@ -1,0 +1,153 @@
+"""Model: a native model with its config, its tokenizer and its task, the same on every backend."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bertx_weights import LoadReport, dtype_name
+
+from .architectures import task_of_architecture
+from .backend import Backend, check_device, check_dtype, get_backend
+from .config import BertConfig
+from .inputs import check_inputs
+from .tokenizer import BertTokenizer
+
+
+class Model:
+    """What `bertx.load` returns.
+
+    Attributes:
+        module: the native model: a `torch.nn.Module`, a `keras.Model`, an `nnx.Module`, or NumPy's.
+        config: its BertConfig.
+        backend: the name of its backend.
+        architecture: the hub's name of its class, such as `"BertForMaskedLM"`.
+        task: its pipeline tag, such as `"fill-mask"`.
+        load_report: what was loaded from where.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        config: BertConfig,
+        backend: Backend,
+        architecture: str,
+        folder: Path | None = None,
+        load_report: LoadReport | None = None,
+    ):
+        self.module = module
+        self.config = config
+        self.architecture = architecture
+        self.load_report = load_report
+        self._backend = backend
+        self._folder = folder
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend."""
+        return self._backend.name
+
+    @property
+    def task(self) -> str:
+        """The pipeline tag."""
+        return task_of_architecture(self.architecture)
+
+    @functools.cached_property
+    def tokenizer(self) -> BertTokenizer:
+        """The checkpoint's tokenizer, read when it is first asked for.
+
+        Raises:
+            FileNotFoundError: the checkpoint has none.
+        """
+        if self._folder is None:
+            raise FileNotFoundError("this model was not loaded from a folder: it has no tokenizer")
+        return BertTokenizer.from_pretrained(self._folder)
+
+    @functools.cached_property
+    def _task(self) -> Any:
+        from .tasks import make_task
+
+        return make_task(self, self._folder)
+
+    def __call__(self, texts: Any, *args: Any, **options: Any) -> Any:
+        """The task on text; arguments and results are described in `bertx.tasks`."""
+        return self._task(texts, *args, **options)
+
+    def forward(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        **labels: Any,
+    ) -> dict[str, Any]:
+        """One pass without gradients, NumPy in and NumPy out.
+
+        Args:
+            input_ids, token_type_ids, position_ids: integers [B, T] ([B, C, T] for multiple choice).
+            attention_mask: [B, T], 0 hides a position; [B, T, T] for each query its own.
+            inputs_embeds: [B, T, H], in the place of input_ids.
+            labels: the head's own (`labels`; `next_sentence_label`; `start_positions`, `end_positions`).
+
+        Returns:
+            The outputs by the hub's names, float32 for a bfloat16 model; hidden_states and attentions are tuples.
+
+        Raises:
+            ValueError: ids out of range, a sequence too long, shapes that do not match, an empty batch.
+        """
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "inputs_embeds": inputs_embeds,
+            **labels,
+        }
+        checked = check_inputs(self.architecture, self.config, inputs)
+        return self._backend.forward(self.module, checked, output_hidden_states, output_attentions)
+
+    def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields (schema name, tensor in the schema's layout); a tied one under each of its names."""
+        return self._backend.tensors(self.module)
+
+    def to(self, backend: str, dtype: str | None = None, device: str | None = None) -> Model:
+        """The same weights on another backend, in memory; the dtype stays unless another is asked for.
+
+        Raises:
+            MissingExtraError: the backend's framework is not installed.
+            ValueError: it does not run the dtype or see the device.
+        """
+        target = get_backend(backend)
+        tensors = dict(self.tensors())
+        dtype = dtype or dtype_name(next(iter(tensors.values())).dtype)
+        check_dtype(target, dtype)
+        check_device(target, device)
+        options = {}
+        if self.architecture == "BertModel":
+            options["add_pooling_layer"] = "pooler.dense.weight" in tensors
+        module = target.build(self.architecture, self.config, lambda name, _: tensors[name], dtype, device, options)
+        return Model(module, self.config, target, self.architecture, self._folder, self.load_report)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes config.json, model.safetensors and the tokenizer's files, the hub's layout, each whole or not at all."""
+        from .saving import save_model
+        from .tasks import copy_task_files
+
+        save_model(folder, self.architecture, self.config, self.tensors())
+        if self._folder is not None:
+            copy_task_files(self._folder, Path(folder))
+            try:
+                tokenizer = self.tokenizer
+            except FileNotFoundError:
+                return
+            tokenizer.save_pretrained(folder)
+
+    def __repr__(self) -> str:
+        return f"bertx.Model({self.architecture}, task={self.task!r}, backend={self.backend!r})"

@@ -1,0 +1,224 @@
+"""The Transformer encoder (Vaswani et al. 2017, section 3; post-norm, as BERT has it), and BertModel."""
+
+from . import nn
+from .activations import activation
+from .embeddings import BertEmbeddings
+from .outputs import BaseModelOutput, BaseModelOutputWithPooling
+
+
+class BertSelfAttention(nn.Module):
+    """softmax(Q Kᵀ / √D + bias) V per head, with relative positions where the config asks for them.
+
+    Relative positions (Shaw et al. 2018; Huang et al. 2020) add q·e(i−j), and for relative_key_query
+    also k·e(i−j), to Q Kᵀ; the distance is that of the places in the row, whatever position_ids say.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+        self.position_embedding_type = config.position_embedding_type
+        self.max_length = config.max_position_embeddings
+        if self.position_embedding_type != "absolute":
+            self.distance_embedding = nn.Embedding(2 * self.max_length - 1, self.head_size)
+
+    def forward(self, hidden_states, bias=None, output_attentions=False):
+        """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T]."""
+        query = self.split_heads(self.query(hidden_states))
+        key = self.split_heads(self.key(hidden_states))
+        value = self.split_heads(self.value(hidden_states))
+        scale = self.head_size**-0.5
+        if self.position_embedding_type != "absolute":
+            relative = self.relative_scores(query, key) * scale
+            bias = relative if bias is None else bias + relative
+        context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
+        return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities
+
+    def split_heads(self, projected):
+        """[B, T, H] → [B, N, T, D]."""
+        batch, length = nn.shape(projected)[:2]
+        return nn.transpose(nn.reshape(projected, (batch, length, self.num_heads, self.head_size)), (0, 2, 1, 3))
+
+    def relative_scores(self, query, key):
+        """query, key [B, N, T, D] → what the distance of two places adds to their score, [B, N, T, T]."""
+        place = nn.arange(nn.shape(query)[2], like=query)
+        distance = self.distance_embedding(place[:, None] - place[None, :] + (self.max_length - 1))
+        scores = nn.einsum("bnid,ijd->bnij", query, distance)
+        if self.position_embedding_type == "relative_key_query":
+            scores = scores + nn.einsum("bnjd,ijd->bnij", key, distance)
+        return scores
+
+
+class BertSelfOutput(nn.Module):
+    """Linear, dropout, residual, LayerNorm."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states, residual):
+        """hidden_states, residual [B, T, H] → [B, T, H]."""
+        return self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
+
+
+class BertAttention(nn.Module):
+    """Self-attention and its output block."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.self = BertSelfAttention(config)
+        self.output = BertSelfOutput(config)
+
+    def forward(self, hidden_states, bias=None, output_attentions=False):
+        """hidden_states [B, T, H] → [B, T, H], probabilities [B, N, T, T] or None."""
+        context, probabilities = self.self(hidden_states, bias=bias, output_attentions=output_attentions)
+        return self.output(context, hidden_states), probabilities
+
+
+class BertIntermediate(nn.Module):
+    """Linear to the intermediate size, activation."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = activation(config.hidden_act)
+
+    def forward(self, hidden_states):
+        """[B, T, H] → [B, T, intermediate]."""
+        return self.activation(self.dense(hidden_states))
+
+
+class BertOutput(nn.Module):
+    """Linear back to the hidden size, dropout, residual, LayerNorm."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states, residual):
+        """hidden_states [B, T, intermediate], residual [B, T, H] → [B, T, H]."""
+        return self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
+
+
+class BertLayer(nn.Module):
+    """One encoder layer. Cross-attention, when it comes, is a second BertAttention between the two steps."""
+
+    def __init__(self, config):
+        super().__init__()
+        if config.add_cross_attention:
+            raise ValueError("add_cross_attention is true: bertx has no encoder-decoder models yet")
+        self.attention = BertAttention(config)
+        self.intermediate = BertIntermediate(config)
+        self.output = BertOutput(config)
+
+    def forward(self, hidden_states, bias=None, output_attentions=False):
+        """hidden_states [B, T, H] → [B, T, H], probabilities [B, N, T, T] or None."""
+        attended, probabilities = self.attention(hidden_states, bias=bias, output_attentions=output_attentions)
+        return self.output(self.intermediate(attended), attended), probabilities
+
+
+class BertEncoder(nn.Module):
+    """The stack of layers."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.layer = nn.ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
+
+    def forward(self, hidden_states, bias=None, output_attentions=False, output_hidden_states=False):
+        """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → BaseModelOutput."""
+        all_states, all_probabilities = [hidden_states], []
+        for layer in self.layer:
+            hidden_states, probabilities = layer(hidden_states, bias=bias, output_attentions=output_attentions)
+            all_states.append(hidden_states)
+            all_probabilities.append(probabilities)
+        return BaseModelOutput(
+            last_hidden_state=hidden_states,
+            hidden_states=tuple(all_states) if output_hidden_states else None,
+            attentions=tuple(all_probabilities) if output_attentions else None,
+        )
+
+
+class BertPooler(nn.Module):
+    """tanh of a Linear of the first position."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden_states):
+        """[B, T, H] → [B, H]."""
+        return nn.tanh(self.dense(hidden_states[:, 0]))
+
+
+def attention_bias(hidden_states, attention_mask, is_decoder):
+    """What a mask adds to the attention scores: 0 where a position may be attended, half the lowest number where not.
+
+    attention_mask [B, T] (0 hides a key from every query; [B, T, T] gives each query its own keys);
+    a decoder's query also sees no later key. None where nothing is hidden. Half the lowest number of
+    the dtype cannot overflow when a score is added and leaves nothing of the score in float32 and
+    float64: a query whose keys are all hidden attends to all T alike.
+
+    Shapes: hidden_states [B, T, H] → [B or 1, 1, T or 1, T] or None.
+    """
+    visible = None
+    if attention_mask is not None:
+        visible = attention_mask != 0
+        visible = visible[:, None, None, :] if len(attention_mask.shape) == 2 else visible[:, None, :, :]
+    if is_decoder:
+        place = nn.arange(nn.shape(hidden_states)[1], like=hidden_states)
+        causal = (place[:, None] >= place[None, :])[None, None]
+        visible = causal if visible is None else visible & causal
+    if visible is None:
+        return None
+    shown = nn.zeros_like(nn.cast_like(visible, hidden_states))
+    return nn.where(visible, shown, shown + nn.lowest(hidden_states) / 2)
+
+
+class BertModel(nn.Model):
+    """BERT without a head (Devlin et al. 2019): embeddings, encoder and, unless left out, the pooler."""
+
+    def __init__(self, config, add_pooling_layer=True):
+        super().__init__(config)
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = BertPooler(config) if add_pooling_layer else None
+        self.is_decoder = config.is_decoder
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        output_attentions=False,
+        output_hidden_states=False,
+    ):
+        """Ids and masks [B, T], or inputs_embeds [B, T, H] for input_ids → BaseModelOutputWithPooling."""
+        hidden_states = self.embeddings(
+            input_ids=input_ids,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+        )
+        encoded = self.encoder(
+            hidden_states,
+            bias=attention_bias(hidden_states, attention_mask, self.is_decoder),
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        return BaseModelOutputWithPooling(
+            last_hidden_state=encoded.last_hidden_state,
+            pooler_output=None if self.pooler is None else self.pooler(encoded.last_hidden_state),
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )

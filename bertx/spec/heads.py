@@ -1,0 +1,371 @@
+"""The heads of BERT. Parameters that every head shares are described at BertModel.forward."""
+
+from . import nn
+from .activations import activation
+from .encoder import BertModel
+from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
+from .outputs import (
+    BertForPreTrainingOutput,
+    CausalLMOutput,
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    NextSentencePredictorOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+
+
+class BertPredictionHeadTransform(nn.Module):
+    """Linear, activation, LayerNorm."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = activation(config.hidden_act)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+
+    def forward(self, hidden_states):
+        """[..., H] → [..., H]."""
+        return self.LayerNorm(self.activation(self.dense(hidden_states)))
+
+
+class BertLMPredictionHead(nn.Module):
+    """Scores of the vocabulary; the matrix is the word embeddings' own where the config ties them."""
+
+    def __init__(self, config, word_embeddings):
+        super().__init__()
+        self.transform = BertPredictionHeadTransform(config)
+        self.bias = nn.Parameter(config.vocab_size)
+        tied = word_embeddings if config.tie_word_embeddings else None
+        self.decoder = nn.Decoder(config.hidden_size, config.vocab_size, self.bias, tied)
+
+    def forward(self, hidden_states):
+        """[..., H] → [..., V]."""
+        return self.decoder(self.transform(hidden_states))
+
+
+class BertOnlyMLMHead(nn.Module):
+    """Masked-word prediction."""
+
+    def __init__(self, config, word_embeddings):
+        super().__init__()
+        self.predictions = BertLMPredictionHead(config, word_embeddings)
+
+    def forward(self, hidden_states):
+        """[B, T, H] → [B, T, V]."""
+        return self.predictions(hidden_states)
+
+
+class BertOnlyNSPHead(nn.Module):
+    """Whether the second sentence follows the first."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, pooled):
+        """[B, H] → [B, 2]."""
+        return self.seq_relationship(pooled)
+
+
+class BertPreTrainingHeads(nn.Module):
+    """Both heads of pre-training."""
+
+    def __init__(self, config, word_embeddings):
+        super().__init__()
+        self.predictions = BertLMPredictionHead(config, word_embeddings)
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, hidden_states, pooled):
+        """[B, T, H], [B, H] → [B, T, V], [B, 2]."""
+        return self.predictions(hidden_states), self.seq_relationship(pooled)
+
+
+def classifier_dropout(config):
+    """The dropout before a classifier: `classifier_dropout`, or `hidden_dropout_prob` where that is null."""
+    rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+    return nn.Dropout(rate)
+
+
+class BertWithLogits(nn.Model):
+    """What the heads with one kind of logits share: the encoder, then `logits`, then `loss` where labels are given."""
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        labels=None,
+        output_attentions=False,
+        output_hidden_states=False,
+    ):
+        """Inputs as for BertModel, labels as `loss` has them → `output_class`."""
+        encoded = self.bert(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        logits = self.logits(encoded)
+        return self.output_class(
+            loss=None if labels is None else self.loss(logits, labels),
+            logits=logits,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+
+
+class BertForMaskedLM(BertWithLogits):
+    """Masked-word prediction (Devlin et al. 2019, section 3.1, task 1)."""
+
+    output_class = MaskedLMOutput
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.cls = BertOnlyMLMHead(config, self.bert.embeddings.word_embeddings)
+        self.post_init()
+
+    def logits(self, encoded):
+        """→ [B, T, V]."""
+        return self.cls(encoded.last_hidden_state)
+
+    def loss(self, logits, labels):
+        """labels [B, T] (−100: not counted) → []."""
+        return cross_entropy(logits, labels)
+
+
+class BertLMHeadModel(BertForMaskedLM):
+    """Next-word prediction with the parameters of masked-word prediction; causal under `is_decoder`."""
+
+    output_class = CausalLMOutput
+
+    def loss(self, logits, labels):
+        """labels [B, T], the ids themselves: position t is scored on label t + 1 (−100: not counted) → []."""
+        return cross_entropy(logits[:, :-1], labels[:, 1:])
+
+
+class BertForNextSentencePrediction(BertWithLogits):
+    """Next-sentence prediction (Devlin et al. 2019, section 3.1, task 2)."""
+
+    output_class = NextSentencePredictorOutput
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertOnlyNSPHead(config)
+        self.post_init()
+
+    def logits(self, encoded):
+        """→ [B, 2]; 0: the second sentence follows the first, 1: it is random."""
+        return self.cls(encoded.pooler_output)
+
+    def loss(self, logits, labels):
+        """labels [B] → []."""
+        return cross_entropy(logits, nn.reshape(labels, (-1,)))
+
+
+class BertForSequenceClassification(BertWithLogits):
+    """A Linear on the pooled output: one label, several, or numbers, by `problem_type`.
+
+    Where the config has no `problem_type`, one label in all means regression, integer labels mean
+    one of them, floating labels mean several; transformers' rule.
+    """
+
+    output_class = SequenceClassifierOutput
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.problem_type = config.problem_type
+        self.num_labels = config.num_labels
+        self.post_init()
+
+    def logits(self, encoded):
+        """→ [B, L]."""
+        return self.classifier(self.dropout(encoded.pooler_output))
+
+    def loss(self, logits, labels):
+        """labels [B] integers; [B, L] zeros and ones; or [B] or [B, L] numbers → []."""
+        problem = self.problem_type
+        if problem is None and self.num_labels == 1:
+            problem = "regression"
+        if problem is None:
+            problem = "multi_label_classification" if nn.is_floating(labels) else "single_label_classification"
+        if problem == "regression":
+            return mean_squared_error(logits, nn.reshape(labels, nn.shape(logits)))
+        if problem == "multi_label_classification":
+            return binary_cross_entropy(logits, labels)
+        return cross_entropy(logits, nn.reshape(labels, (-1,)))
+
+
+class BertForTokenClassification(BertWithLogits):
+    """A Linear on every position."""
+
+    output_class = TokenClassifierOutput
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def logits(self, encoded):
+        """→ [B, T, L]."""
+        return self.classifier(self.dropout(encoded.last_hidden_state))
+
+    def loss(self, logits, labels):
+        """labels [B, T] (−100: not counted) → []."""
+        return cross_entropy(logits, labels)
+
+
+class BertForPreTraining(nn.Model):
+    """Masked-word and next-sentence heads (Devlin et al. 2019, section 3.1)."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertPreTrainingHeads(config, self.bert.embeddings.word_embeddings)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        labels=None,
+        next_sentence_label=None,
+        output_attentions=False,
+        output_hidden_states=False,
+    ):
+        """labels [B, T] (−100: not counted) and next_sentence_label [B]: the loss is the sum of both, given both."""
+        encoded = self.bert(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        prediction_logits, relationship_logits = self.cls(encoded.last_hidden_state, encoded.pooler_output)
+        loss = None
+        if labels is not None and next_sentence_label is not None:
+            next_sentence_loss = cross_entropy(relationship_logits, nn.reshape(next_sentence_label, (-1,)))
+            loss = cross_entropy(prediction_logits, labels) + next_sentence_loss
+        return BertForPreTrainingOutput(
+            loss=loss,
+            prediction_logits=prediction_logits,
+            seq_relationship_logits=relationship_logits,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+
+
+class BertForMultipleChoice(nn.Model):
+    """A score for each of C texts, softmax over them; every input is [B, C, T]."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        labels=None,
+        output_attentions=False,
+        output_hidden_states=False,
+    ):
+        """Ids and masks [B, C, T], inputs_embeds [B, C, T, H], labels [B]; hidden states are [B·C, T, H]."""
+        encoded = self.bert(
+            input_ids=merge_choices(input_ids),
+            attention_mask=merge_choices(attention_mask),
+            token_type_ids=merge_choices(token_type_ids),
+            position_ids=merge_choices(position_ids),
+            inputs_embeds=merge_choices(inputs_embeds),
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
+        logits = nn.reshape(self.classifier(self.dropout(encoded.pooler_output)), (-1, choices))
+        return MultipleChoiceModelOutput(
+            loss=None if labels is None else cross_entropy(logits, nn.reshape(labels, (-1,))),
+            logits=logits,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+
+
+def merge_choices(tensor):
+    """[B, C, ...] → [B·C, ...]; None stays None."""
+    return None if tensor is None else nn.reshape(tensor, (-1, *nn.shape(tensor)[2:]))
+
+
+class BertForQuestionAnswering(nn.Model):
+    """Where the answer starts and ends (Devlin et al. 2019, section 4.2)."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        start_positions=None,
+        end_positions=None,
+        output_attentions=False,
+        output_hidden_states=False,
+    ):
+        """start_positions, end_positions [B]: a place past the end is not counted, one below 0 counts as 0."""
+        encoded = self.bert(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+        )
+        logits = self.qa_outputs(encoded.last_hidden_state)
+        start_logits, end_logits = logits[..., 0], logits[..., 1]
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (place_loss(start_logits, start_positions) + place_loss(end_logits, end_positions)) / 2
+        return QuestionAnsweringModelOutput(
+            loss=loss,
+            start_logits=start_logits,
+            end_logits=end_logits,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+
+
+def place_loss(logits, positions):
+    """Cross-entropy of a place in the sequence; logits [B, T], positions [B] → []."""
+    length = nn.shape(logits)[1]
+    positions = nn.clip(nn.reshape(positions, (-1,)), 0, length)
+    return cross_entropy(logits, positions, ignore_index=length)

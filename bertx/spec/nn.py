@@ -1,0 +1,209 @@
+"""The building blocks of the spec, in NumPy: the contract that each backend's `nn` fulfils, and the oracle.
+
+A backend offers these names over its own framework. Blocks hold parameters under the schema's names
+and in the schema's layout (a Linear's `weight` is [out, in]) or declare how theirs differ. Run on
+float64 parameters, this module is what every backend is measured against.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ..backend import named_parameters
+from ..pretrained import PreTrainedModel
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+
+class Parameter:
+    """One tensor of the schema; `value` is None until `fill` gives it."""
+
+    def __init__(self, *shape: int):
+        self.shape = shape
+        self.value: np.ndarray | None = None
+
+
+class Module:
+    """A block made of blocks; calling it calls `forward`."""
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+
+ModuleList = list
+
+
+class Linear(Module):
+    """x Wᵀ + b; weight [out, in], bias [out]."""
+
+    def __init__(self, in_features: int, out_features: int):
+        self.weight = Parameter(out_features, in_features)
+        self.bias = Parameter(out_features)
+
+    def forward(self, x):
+        """[..., in] → [..., out]."""
+        # One large product: NumPy multiplies a stack of matrices one by one.
+        flat = x.reshape(-1, x.shape[-1]) @ self.weight.value.T
+        flat += self.bias.value
+        return flat.reshape(*x.shape[:-1], -1)
+
+
+class Decoder(Linear):
+    """The Linear to the vocabulary, with the bias it is given and, where tied, the embedding's table as weight."""
+
+    def __init__(self, in_features: int, out_features: int, bias: Parameter, embedding: Embedding | None):
+        self.weight = Parameter(out_features, in_features) if embedding is None else embedding.weight
+        self.bias = bias
+
+
+class Embedding(Module):
+    """Rows of a table; weight [num, dim]."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int):
+        self.weight = Parameter(num_embeddings, embedding_dim)
+
+    def forward(self, ids):
+        """[...] integers → [..., dim]."""
+        return self.weight.value[ids]
+
+
+class LayerNorm(Module):
+    """(x − mean) / √(variance + eps) · weight + bias over the last axis, variance biased (Ba et al. 2016)."""
+
+    def __init__(self, features: int, eps: float):
+        self.weight = Parameter(features)
+        self.bias = Parameter(features)
+        self.eps = eps
+
+    def forward(self, x):
+        """[..., features] → [..., features]."""
+        centred = x - x.mean(-1, keepdims=True)
+        variance = np.mean(centred * centred, -1, keepdims=True)
+        return centred / np.sqrt(variance + self.eps) * self.weight.value + self.bias.value
+
+
+class Dropout(Module):
+    """Nothing: NumPy only runs models, it does not train them."""
+
+    def __init__(self, rate: float):
+        self.rate = rate
+
+    def forward(self, x):
+        """[...] → [...]."""
+        return x
+
+
+class Model(PreTrainedModel, Module):
+    """A whole model, as a user holds it."""
+
+    backend_name = "numpy"
+
+    def __init__(self, config):
+        self.config = config
+
+    def fill_parameters(self, value_of):
+        """Gives each parameter without a value `value_of(schema name, shape)`."""
+        for name, parameter in parameters(self):
+            if parameter.value is None:
+                parameter.value = value_of(name, parameter.shape)
+
+
+def attention(query, key, value, bias, scale, dropout, output_attentions):
+    """softmax(Q Kᵀ · scale + bias) V (Vaswani et al. 2017, equation 1).
+
+    query, key, value [B, N, T, D], bias broadcast to [B, N, T, T] or None → context [B, N, T, D] and
+    the probabilities [B, N, T, T], which a backend may leave None unless `output_attentions`.
+    """
+    scores = query @ np.swapaxes(key, -1, -2) * scale
+    if bias is not None:
+        scores = scores + bias
+    probabilities = np.exp(scores - scores.max(-1, keepdims=True))
+    probabilities /= probabilities.sum(-1, keepdims=True)
+    probabilities = dropout(probabilities)
+    return probabilities @ value, probabilities
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+
+def parameters(module):
+    """Yields (schema name, Parameter), a tied one once under each of its names."""
+    for name, block, attribute, _ in named_parameters(module, Module, Parameter):
+        yield name, getattr(block, attribute)
+
+
+def register_output(cls):
+    """Tells the framework that a ModelOutput is a container of tensors; NumPy need not know."""
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+reshape, transpose, einsum, where = np.reshape, np.transpose, np.einsum, np.where
+zeros_like, tanh, clip = np.zeros_like, np.tanh, np.clip
+sum, mean = np.sum, np.mean  # noqa: A001
+softplus = functools.partial(np.logaddexp, 0)
+
+
+def shape(x):
+    """The shape as a tuple; a dimension unknown while a graph is traced is a scalar tensor."""
+    return x.shape
+
+
+def arange(length, like):
+    """0 … length − 1, on the device of `like`."""
+    return np.arange(length)
+
+
+def cast_like(x, like):
+    """`x` in the dtype of `like`."""
+    return x.astype(like.dtype)
+
+
+def is_floating(x):
+    """Whether the dtype is a floating one."""
+    return np.issubdtype(x.dtype, np.floating)
+
+
+def lowest(x):
+    """The lowest finite number of the dtype of `x`."""
+    return float(np.finfo(x.dtype).min)
+
+
+def take_last(x, index):
+    """x [..., L], index [...] → x[..., index] [...]."""
+    return np.take_along_axis(x, index[..., None], axis=-1)[..., 0]
+
+
+def log_softmax(x):
+    """Over the last axis."""
+    shifted = x - x.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def sigmoid(x):
+    """1 / (1 + e⁻ˣ), by way of tanh, which does not overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def gelu(x):
+    """x Φ(x), exact (Hendrycks and Gimpel 2016)."""
+    from scipy.special import erf
+
+    return 0.5 * x * (1 + erf(x * 0.5**0.5))
+
+
+def gelu_tanh(x):
+    """x Φ(x), by the tanh approximation of the same paper."""
+    return 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * (x * x * x))))
+
+
+def relu(x):
+    """max(x, 0)."""
+    return np.maximum(x, 0)
+
+
+def silu(x):
+    """x σ(x)."""
+    return x * sigmoid(x)

@@ -1,0 +1,159 @@
+"""Which stored tensor is which row of the schema, and one report of all that does not fit."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .dtypes import dtype_name, is_float
+from .errors import CheckpointError
+from .schema import Row, schema_name
+
+_BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
+# transformers 5 computes with the decoder's own bias where the word embeddings are not tied.
+_PREFERRED_BIAS = ("cls.predictions.bias", "cls.predictions.decoder.bias")
+
+
+@dataclass
+class LoadReport:
+    """What a load found. The lists of `problems` make it fail; the others are told for information.
+
+    Attributes:
+        source: the checkpoint.
+        target: the class it was loaded into.
+        used: schema name → stored name.
+        missing, unexpected, wrong_shape, wrong_dtype, conflicting: the problems, a line each.
+        initialised: schema names that the checkpoint lacks and that were drawn at random instead.
+        unused: stored tensors of another head.
+        ignored: stored buffers that a model does not need.
+        notes: choices that were made between stored variants.
+    """
+
+    source: str
+    target: str
+    used: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    wrong_shape: list[str] = field(default_factory=list)
+    wrong_dtype: list[str] = field(default_factory=list)
+    conflicting: list[str] = field(default_factory=list)
+    initialised: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """Every reason not to use the checkpoint, a line each."""
+        kinds = ("missing", "unexpected", "wrong_shape", "wrong_dtype", "conflicting")
+        return [f"{kind.replace('_', ' ')}: {line}" for kind in kinds for line in getattr(self, kind)]
+
+    def __str__(self) -> str:
+        lines = [f"{self.source} → {self.target}: {len(self.used)} tensors loaded"]
+        lines += self.problems
+        for kind in ("initialised", "unused", "ignored", "notes"):
+            lines += [f"{kind}: {line}" for line in getattr(self, kind)]
+        return "\n  ".join(lines)
+
+    def raise_for_problems(self) -> None:
+        """Raises one CheckpointError that lists all problems, if there are any."""
+        if self.problems:
+            raise CheckpointError(
+                "\n  ".join([f"{self.source} does not fit {self.target}, as its config.json describes it", *self.problems])
+            )
+
+
+def match(
+    rows: Iterable[Row],
+    stored: Mapping[str, np.ndarray],
+    *,
+    source: str,
+    target: str,
+    known_names: Collection[str],
+    may_initialise: Callable[[str], bool],
+) -> LoadReport:
+    """Finds each row's stored tensor under any of its published names.
+
+    `known_names` are the schema names of all heads: what is stored and not asked for is `unused` if it
+    is one of them and `unexpected` if not. A missing row is `initialised` where `may_initialise` allows.
+    """
+    rows = list(rows)
+    report = LoadReport(source, target)
+    by_name = _by_schema_name(stored, report)
+    wanted = {schema_name(row.name) for row in rows}
+    for name, stored_name in by_name.items():
+        if name in _BUFFERS:
+            report.ignored.append(stored_name)
+        elif name in known_names and name not in wanted:
+            report.unused.append(stored_name)
+        elif name not in wanted:
+            report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names))
+    for row in rows:
+        if row.tied_to is None:
+            group = [row, *(other for other in rows if other.tied_to == row.name)]
+            _match_row(group, by_name, stored, report, may_initialise)
+    for lines in (report.missing, report.unexpected, report.wrong_shape, report.wrong_dtype, report.unused):
+        lines.sort()
+    return report
+
+
+def _by_schema_name(stored: Mapping[str, np.ndarray], report: LoadReport) -> dict[str, str]:
+    by_name: dict[str, str] = {}
+    for stored_name in sorted(stored):
+        name = schema_name(stored_name)
+        if name in by_name:
+            report.conflicting.append(f"{by_name[name]} and {stored_name} both mean {name}")
+        by_name[name] = stored_name
+    return by_name
+
+
+def _match_row(
+    group: list[Row],
+    by_name: Mapping[str, str],
+    stored: Mapping[str, np.ndarray],
+    report: LoadReport,
+    may_initialise: Callable[[str], bool],
+) -> None:
+    """Matches a row and the rows tied to it, of which the checkpoint may hold one or several."""
+    row = group[0]
+    names = [by_name[schema_name(member.name)] for member in group if schema_name(member.name) in by_name]
+    if not names:
+        if may_initialise(row.name):
+            report.initialised.append(row.name)
+        else:
+            report.missing.append(f"{row.name}, expected {list(row.shape)}{_nearest(schema_name(row.name), by_name)}")
+        return
+    fitting = True
+    for name in names:
+        tensor = stored[name]
+        if tensor.shape != row.shape:
+            fitting = False
+            report.wrong_shape.append(f"{name}, expected {list(row.shape)}, found {list(tensor.shape)}")
+        if not is_float(tensor.dtype):
+            fitting = False
+            report.wrong_dtype.append(f"{name}, expected a floating dtype, found {dtype_name(tensor.dtype)}")
+    chosen = names[0]
+    if fitting and len(names) > 1 and not np.array_equal(stored[names[0]], stored[names[1]]):
+        if tuple(member.name for member in group) == _PREFERRED_BIAS:
+            chosen = names[1]
+            report.notes.append(f"{names[0]} and {chosen} differ: {chosen} is used, as in transformers")
+        else:
+            report.conflicting.append(
+                f"{names[0]} and {names[1]} differ, but the config ties them: set tie_word_embeddings to false"
+            )
+    report.used[row.name] = chosen
+
+
+def _describe_unexpected(stored_name: str, name: str, stored: Mapping[str, np.ndarray], known: Collection[str]) -> str:
+    tensor = stored[stored_name]
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f", nearest schema name {nearest[0]}" if nearest else ""
+    return f"{stored_name} {list(tensor.shape)} {dtype_name(tensor.dtype)}{hint}"
+
+
+def _nearest(name: str, by_name: Mapping[str, str]) -> str:
+    nearest = difflib.get_close_matches(name, by_name, n=1)
+    return f", nearest in the checkpoint {by_name[nearest[0]]}" if nearest else ""
