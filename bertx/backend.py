@@ -51,7 +51,7 @@ class Backend(Protocol):
         """Runs the model without gradients; every output is a NumPy array or a tuple of them."""
 
     def tensors(self, module: Any) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields (schema name, tensor in schema layout); a tied tensor under each of its names."""
+        """Yields (schema name, tensor in schema layout); a tied tensor may come again under its other names."""
 
     def devices(self) -> list[str]:
         """The devices that `build` takes."""
@@ -61,7 +61,9 @@ class MissingExtraError(ImportError):
     """A backend or format whose library is not installed; the message says what to install."""
 
 
-def named_parameters(module: Any, modules: type, leaves: type, prefix: str = "") -> Iterator[tuple[str, Any, str, str]]:
+def named_parameters(
+    module: Any, modules: type, leaves: type | tuple[()], prefix: str = ""
+) -> Iterator[tuple[str, Any, str, str]]:
     """Walks a tree of blocks in the order in which the spec made them.
 
     A block whose parameters differ from the schema's declares `layout`: schema name → (attribute,
@@ -83,7 +85,8 @@ def named_parameters(module: Any, modules: type, leaves: type, prefix: str = "")
             yield from named_parameters(value, modules, leaves, f"{prefix}{attribute}.")
         elif isinstance(value, (list, tuple)):
             for i, child in enumerate(value):
-                yield from named_parameters(child, modules, leaves, f"{prefix}{attribute}.{i}.")
+                if isinstance(child, modules):
+                    yield from named_parameters(child, modules, leaves, f"{prefix}{attribute}.{i}.")
 
 
 _parameters_come_later: ContextVar[bool] = ContextVar("parameters_come_later", default=False)

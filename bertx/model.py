@@ -114,7 +114,7 @@ class Model:
         return self._backend.forward(self.module, checked, output_hidden_states, output_attentions)
 
     def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields (schema name, tensor in the schema's layout); a tied one under each of its names."""
+        """Yields (schema name, tensor in the schema's layout); a tied one may come again under its other names."""
         return self._backend.tensors(self.module)
 
     def to(self, backend: str, dtype: str | None = None, device: str | None = None) -> Model:

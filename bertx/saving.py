@@ -25,7 +25,7 @@ def save_model(
     has_pooler = any(name.removeprefix("bert.").startswith("pooler.") for name in tensors)
     for row in schema(architecture, config, has_pooler):
         if row.tied_to is not None and config.tie_word_embeddings:
-            del tensors[row.name]
+            tensors.pop(row.name, None)
     (dtype,) = {dtype_name(tensor.dtype) for tensor in tensors.values()}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

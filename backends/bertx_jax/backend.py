@@ -65,7 +65,7 @@ class JaxBackend:
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _run(graph, output_hidden_states, output_attentions, state, inputs):
     module = nnx.merge(graph, state)
-    return dict(module(**inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions))
+    return module(**inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions)
 
 
 @functools.cache

@@ -20,7 +20,10 @@ if keras.backend.backend() != "tensorflow":
 
 
 class Block:
-    """A Keras layer of one kind, unbuilt until `create` gives its variables their values: nothing is drawn."""
+    """A Keras layer of one kind, unbuilt until `create` gives its variables their values: nothing is drawn.
+
+    `layout` says which attribute a schema name is, `shapes` the schema's shape of each attribute.
+    """
 
     def create(self, values):
         """values: attribute → NumPy array, in the layout of this block."""
@@ -44,7 +47,7 @@ class Linear(Block, keras.layers.Dense):
     def __init__(self, in_features, out_features):
         super().__init__(out_features)
         self.input_size = (None, in_features)
-        self.shapes = {"weight": (out_features, in_features), "bias": (out_features,)}
+        self.shapes = {"kernel": (out_features, in_features), "bias": (out_features,)}
 
 
 class Embedding(Block, keras.layers.Embedding):
@@ -55,7 +58,7 @@ class Embedding(Block, keras.layers.Embedding):
     def __init__(self, num_embeddings, embedding_dim):
         super().__init__(num_embeddings, embedding_dim)
         self.input_size = None
-        self.shapes = {"weight": (num_embeddings, embedding_dim)}
+        self.shapes = {"embeddings": (num_embeddings, embedding_dim)}
 
 
 class LayerNorm(Block, keras.layers.LayerNormalization):
@@ -66,7 +69,7 @@ class LayerNorm(Block, keras.layers.LayerNormalization):
     def __init__(self, features, eps):
         super().__init__(epsilon=eps)
         self.input_size = (None, features)
-        self.shapes = {"weight": (features,), "bias": (features,)}
+        self.shapes = {"gamma": (features,), "beta": (features,)}
 
 
 class Parameter(Block, keras.layers.Layer):
@@ -78,11 +81,11 @@ class Parameter(Block, keras.layers.Layer):
     def __init__(self, *shape):
         super().__init__()
         self.input_size = None
-        self.shapes = {"": shape}
+        self.shapes = {"value": shape}
 
     def build(self, input_shape):
         """Makes the variable."""
-        self.value = self.add_weight(name="value", shape=self.shapes[""], initializer=self.value_initializer)
+        self.value = self.add_weight(name="value", shape=self.shapes["value"], initializer=self.value_initializer)
         self.built = True
 
 
@@ -110,13 +113,17 @@ class Decoder(Module):
 
     def __init__(self, in_features, out_features, bias, embedding):
         super().__init__()
-        self.weight = Parameter(out_features, in_features) if embedding is None else embedding
+        self._embedding = embedding  # underscored: its table has its name elsewhere in the tree
+        if embedding is None:
+            self.weight = Parameter(out_features, in_features)
         self.bias = bias
 
     def forward(self, x):
         """[..., in] → [..., out]."""
-        table = self.weight.value if isinstance(self.weight, Parameter) else self.weight.embeddings
-        product = tf.matmul(reshape(x, (-1, table.shape[1])), table, transpose_b=True) + self.bias.value
+        table = self.weight.value if self._embedding is None else self._embedding.embeddings
+        table = tf.cast(table, x.dtype)
+        product = tf.matmul(reshape(x, (-1, table.shape[1])), table, transpose_b=True)
+        product = product + tf.cast(self.bias.value, x.dtype)
         return reshape(product, (*shape(x)[:-1], table.shape[0]))
 
 
@@ -131,11 +138,79 @@ class Model(PreTrainedModel, Module, keras.Model):
 
     def fill_parameters(self, value_of):
         """Builds each layer that is not built with `value_of(schema name, shape)`."""
-        fills = {}
-        for name, block, attribute, kind in named_parameters(self, keras.layers.Layer, Parameter):
-            if not block.built:
-                shape = block.shapes[next(key for key, (at, _) in block.layout.items() if at == attribute)]
-                value = value_of(name, shape)
-                fills.setdefault(id(block), (block, {}))[1][attribute] = value.T if kind == "kernel" else value
-        for block, values in fills.values():
-            block.create(values)
+        values = {}
+        for name, block, attribute, kind in named_parameters(self, keras.layers.Layer, ()):
+            of_block = values.setdefault(id(block), (block, {}))[1]
+            if not block.built and attribute not in of_block:
+                value = value_of(name, block.shapes[attribute])
+                of_block[attribute] = value.T if kind == "kernel" else value
+        for block, of_block in values.values():
+            if of_block:
+                block.create(of_block)
+
+
+def attention(query, key, value, bias, scale, dropout, output_attentions):
+    """As the spec has it."""
+    scores = tf.matmul(query * scale, key, transpose_b=True)
+    if bias is not None:
+        scores = scores + bias
+    probabilities = dropout(tf.nn.softmax(scores))
+    return tf.matmul(probabilities, value), probabilities
+
+
+def register_output(cls):
+    """Makes an output a container of tensors for Keras; TensorFlow's own `nest` takes any dict."""
+    optree.register_pytree_node(
+        cls,
+        lambda output: (list(output.values()), list(output), list(output)),
+        lambda keys, values: cls(zip(keys, values, strict=True)),
+        namespace="keras",
+    )
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+sum, mean, clip = tf.reduce_sum, tf.reduce_mean, tf.clip_by_value  # noqa: A001
+
+
+def shape(x):
+    """The shape as a tuple; a dimension unknown while a graph is traced is a scalar tensor."""
+    known, traced = x.shape.as_list(), None
+    if None in known:
+        traced = tf.shape(x)
+    return tuple(traced[i] if size is None else size for i, size in enumerate(known))
+
+
+def arange(length, like):
+    """0 … length − 1."""
+    return tf.range(length)
+
+
+def cast_like(x, like):
+    """`x` in the dtype of `like`."""
+    return tf.cast(x, like.dtype)
+
+
+def is_floating(x):
+    """Whether the dtype is a floating one."""
+    return x.dtype.is_floating
+
+
+def lowest(x):
+    """The lowest finite number of the dtype of `x`."""
+    return float(x.dtype.min)
+
+
+def take_last(x, index):
+    """x [..., L], index [...] → x[..., index] [...]."""
+    return tf.gather(x, index, axis=-1, batch_dims=index.shape.rank)
+
+
+def gelu(x):
+    """The exact gelu."""
+    return tf.nn.gelu(x, approximate=False)
+
+
+def gelu_tanh(x):
+    """The tanh approximation of gelu."""
+    return tf.nn.gelu(x, approximate=True)

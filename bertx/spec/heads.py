@@ -89,7 +89,7 @@ def classifier_dropout(config):
 
 
 class BertWithLogits(nn.Model):
-    """What the heads with one kind of logits share: the encoder, then `logits`, then `loss` where labels are given."""
+    """What the heads with one kind of logits share: the encoder, then `logits`, then `loss_function` where labels are given."""
 
     def forward(
         self,
@@ -102,7 +102,7 @@ class BertWithLogits(nn.Model):
         output_attentions=False,
         output_hidden_states=False,
     ):
-        """Inputs as for BertModel, labels as `loss` has them → `output_class`."""
+        """Inputs as for BertModel, labels as `loss_function` has them → `output_class`."""
         encoded = self.bert(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -114,7 +114,7 @@ class BertWithLogits(nn.Model):
         )
         logits = self.logits(encoded)
         return self.output_class(
-            loss=None if labels is None else self.loss(logits, labels),
+            loss=None if labels is None else self.loss_function(logits, labels),
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
@@ -136,7 +136,7 @@ class BertForMaskedLM(BertWithLogits):
         """→ [B, T, V]."""
         return self.cls(encoded.last_hidden_state)
 
-    def loss(self, logits, labels):
+    def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""
         return cross_entropy(logits, labels)
 
@@ -146,7 +146,7 @@ class BertLMHeadModel(BertForMaskedLM):
 
     output_class = CausalLMOutput
 
-    def loss(self, logits, labels):
+    def loss_function(self, logits, labels):
         """labels [B, T], the ids themselves: position t is scored on label t + 1 (−100: not counted) → []."""
         return cross_entropy(logits[:, :-1], labels[:, 1:])
 
@@ -166,7 +166,7 @@ class BertForNextSentencePrediction(BertWithLogits):
         """→ [B, 2]; 0: the second sentence follows the first, 1: it is random."""
         return self.cls(encoded.pooler_output)
 
-    def loss(self, logits, labels):
+    def loss_function(self, logits, labels):
         """labels [B] → []."""
         return cross_entropy(logits, nn.reshape(labels, (-1,)))
 
@@ -193,7 +193,7 @@ class BertForSequenceClassification(BertWithLogits):
         """→ [B, L]."""
         return self.classifier(self.dropout(encoded.pooler_output))
 
-    def loss(self, logits, labels):
+    def loss_function(self, logits, labels):
         """labels [B] integers; [B, L] zeros and ones; or [B] or [B, L] numbers → []."""
         problem = self.problem_type
         if problem is None and self.num_labels == 1:
@@ -223,7 +223,7 @@ class BertForTokenClassification(BertWithLogits):
         """→ [B, T, L]."""
         return self.classifier(self.dropout(encoded.last_hidden_state))
 
-    def loss(self, logits, labels):
+    def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""
         return cross_entropy(logits, labels)
 

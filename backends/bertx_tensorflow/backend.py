@@ -1,0 +1,87 @@
+"""The TensorFlow backend: Keras 3 on TensorFlow."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from bertx.backend import named_parameters, without_parameters
+from bertx_weights import BFLOAT16
+
+from . import heads
+
+
+class TensorFlowBackend:
+    """See `bertx.backend.Backend`."""
+
+    name = "tensorflow"
+    dtypes = ("float32", "bfloat16", "float16")
+
+    def model_class(self, architecture):
+        """The keras.Model."""
+        return getattr(heads, architecture)
+
+    def build(self, architecture, config, value_of, dtype, device, options):
+        """One copy of the weights, in TensorFlow's variables."""
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(dtype)
+        try:
+            with without_parameters(), tf.device(device):
+                module = self.model_class(architecture)(config, **options)
+                module.fill_parameters(lambda name, shape: _from_numpy(value_of(name, shape)))
+        finally:
+            keras.config.set_dtype_policy(policy)
+        return module
+
+    def forward(self, module, inputs, output_hidden_states, output_attentions):
+        """Runs as a graph, traced once for the inputs that are given, whatever their shapes."""
+        tensors = {
+            name: tf.convert_to_tensor(value, module.compute_dtype if value.dtype.kind == "f" else "int32")
+            for name, value in inputs.items()
+        }
+        outputs = _graph(module, tensors, output_hidden_states, output_attentions)(tensors)
+        return {
+            name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
+            for name, value in outputs.items()
+        }
+
+    def tensors(self, module):
+        """The variables' values, kernels transposed."""
+        for name, block, attribute, kind in named_parameters(module, keras.layers.Layer, ()):
+            array = getattr(block, attribute).value.numpy()
+            array = array.view(BFLOAT16) if array.dtype == tf.bfloat16.as_numpy_dtype else array
+            yield name, array.T if kind == "kernel" else array
+
+    def devices(self):
+        """cpu, and the accelerators that TensorFlow sees: gpu, gpu:0, …"""
+        gpus = tf.config.list_logical_devices("GPU")
+        return ["cpu", *(["gpu"] if gpus else []), *(f"gpu:{i}" for i in range(len(gpus)))]
+
+
+def _graph(module, tensors, output_hidden_states, output_attentions):
+    graphs = module.__dict__.setdefault("_bertx_graphs", {})
+    key = (output_hidden_states, output_attentions, *((name, len(t.shape)) for name, t in sorted(tensors.items())))
+    if key not in graphs:
+        signature = {
+            name: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype) for name, tensor in tensors.items()
+        }
+        if "inputs_embeds" in signature:
+            embeds = tensors["inputs_embeds"]
+            signature["inputs_embeds"] = tf.TensorSpec([None] * (len(embeds.shape) - 1) + [embeds.shape[-1]], embeds.dtype)
+
+        @tf.function(input_signature=[signature])
+        def run(inputs):
+            return dict(
+                module(**inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions)
+            )
+
+        graphs[key] = run
+    return graphs[key]
+
+
+def _from_numpy(array):
+    return array.view(tf.bfloat16.as_numpy_dtype) if array.dtype == BFLOAT16 else array
+
+
+def _to_numpy(tensor):
+    return tf.cast(tensor, tf.float32).numpy() if tensor.dtype == tf.bfloat16 else tensor.numpy()
