@@ -112,10 +112,14 @@ def _entry_points() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
+def known_backends() -> list[str]:
+    """The backends that are registered, installed or not, the preferred first."""
+    return sorted(_entry_points(), key=lambda name: (*PREFERENCE, name).index(name))
+
+
 def installed_backends() -> list[str]:
     """The backends whose framework is installed, the preferred first; imports none of them."""
-    names = sorted(_entry_points(), key=lambda name: (*PREFERENCE, name).index(name))
-    return [name for name in names if not _missing(name)]
+    return [name for name in known_backends() if not _missing(name)]
 
 
 def backend_versions(name: str) -> dict[str, str]:
@@ -137,7 +141,7 @@ def get_backend(name: str | None = None) -> Backend:
     if name is None:
         name = installed_backends()[0]
     if name not in _entry_points():
-        raise ValueError(f"there is no backend {name!r}; those known are {', '.join(sorted(_entry_points()))}")
+        raise ValueError(f"there is no backend {name!r}; those known are {', '.join(known_backends())}")
     if missing := _missing(name):
         raise MissingExtraError(
             f"the {name} backend needs {' and '.join(missing)}, not installed here: pip install 'bertx[{name}]'"
