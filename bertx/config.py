@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -69,28 +70,41 @@ class BertConfig:
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        def derive(name: str, value: Any) -> None:
-            object.__setattr__(self, name, value)
-
+        problems = self._label_problems()
+        if not problems:
+            self._derive_labels()
         if self.architectures is not None:
-            derive("architectures", tuple(self.architectures))
-        if self.id2label is None:
-            derive("num_labels", 2 if self.num_labels is None else self.num_labels)
-            derive("id2label", {i: f"LABEL_{i}" for i in range(self.num_labels)})
-        else:
-            derive("id2label", {int(i): label for i, label in self.id2label.items()})
-            if self.num_labels not in (None, len(self.id2label)):
-                warnings.warn(
-                    f"num_labels={self.num_labels} but id2label names {len(self.id2label)} labels: id2label counts",
-                    stacklevel=3,
-                )
-            derive("num_labels", len(self.id2label))
-        if self.label2id is None:
-            derive("label2id", {label: i for i, label in self.id2label.items()})
-        derive("extra", dict(self.extra))
-        problems = self._problems()
+            object.__setattr__(self, "architectures", tuple(self.architectures))
+        object.__setattr__(self, "extra", dict(self.extra))
+        problems += self._problems()
         if problems:
             raise ValueError("this BERT config cannot be: " + "; ".join(problems))
+
+    def _label_problems(self) -> list[str]:
+        found = []
+        if self.num_labels is not None and not _is_int(self.num_labels, least=1):
+            found.append(f"num_labels is {self.num_labels!r}, expected an integer of at least 1")
+        if self.id2label is not None and not (
+            isinstance(self.id2label, Mapping) and self.id2label and all(str(i).isdigit() for i in self.id2label)
+        ):
+            found.append(f"id2label is {self.id2label!r}, expected an object from label ids to names")
+        if self.label2id is not None and not isinstance(self.label2id, Mapping):
+            found.append(f"label2id is {self.label2id!r}, expected an object from names to label ids")
+        return found
+
+    def _derive_labels(self) -> None:
+        if self.id2label is None:
+            id2label = {i: f"LABEL_{i}" for i in range(2 if self.num_labels is None else self.num_labels)}
+        else:
+            id2label = {int(i): label for i, label in self.id2label.items()}
+            if self.num_labels not in (None, len(id2label)):
+                warnings.warn(
+                    f"num_labels={self.num_labels} but id2label names {len(id2label)} labels: id2label counts",
+                    stacklevel=4,
+                )
+        label2id = {label: i for i, label in id2label.items()} if self.label2id is None else dict(self.label2id)
+        for name, value in (("id2label", id2label), ("label2id", label2id), ("num_labels", len(id2label))):
+            object.__setattr__(self, name, value)
 
     def _problems(self) -> list[str]:
         found = []
@@ -98,9 +112,10 @@ class BertConfig:
             found.append(f"model_type is {self.model_type!r}, bertx runs 'bert'")
         for name in (*_POSITIVE_INTS, "num_hidden_layers"):
             value, least = getattr(self, name), 0 if name == "num_hidden_layers" else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if not _is_int(value, least):
                 found.append(f"{name} is {value!r}, expected an integer of at least {least}")
-        if not found and self.hidden_size % self.num_attention_heads:
+        divisible = _is_int(self.hidden_size, 1) and _is_int(self.num_attention_heads, 1)
+        if divisible and self.hidden_size % self.num_attention_heads:
             found.append(
                 f"hidden_size {self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads}"
             )
@@ -126,8 +141,6 @@ class BertConfig:
                 found.append(f"pad_token_id {self.pad_token_id!r} is not an id below vocab_size {self.vocab_size}")
         if self.add_cross_attention and not self.is_decoder:
             found.append("add_cross_attention is true but is_decoder is false")
-        if self.num_labels < 1:
-            found.append(f"num_labels is {self.num_labels!r}, expected an integer of at least 1")
         return found
 
     @classmethod
@@ -205,4 +218,8 @@ class BertConfig:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_int(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

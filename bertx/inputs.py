@@ -30,17 +30,30 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
         TypeError: an input that this head does not take.
     """
     labels = _LABELS.get(architecture, ("labels",))
-    given = {name: np.asarray(value) for name, value in inputs.items() if value is not None}
+    given, problems = _as_arrays(inputs)
     strange = sorted(set(given) - {*_TOKEN_INPUTS, "inputs_embeds", *labels})
     if strange:
         takes = ", ".join((*_TOKEN_INPUTS, "inputs_embeds", *labels))
         raise TypeError(f"{architecture} takes {takes}; it was given {', '.join(strange)}")
-    problems = _token_problems(architecture, config, given)
+    if not problems:
+        problems = _token_problems(architecture, config, given)
     if not problems:
         problems = _label_problems(architecture, config, given, labels)
     if problems:
         raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
     return {name: value.astype(np.int64) if value.dtype.kind in "iub" else value for name, value in given.items()}
+
+
+def _as_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
+    given, problems = {}, []
+    for name, value in inputs.items():
+        if value is None:
+            continue
+        try:
+            given[name] = np.asarray(value)
+        except ValueError as error:  # rows of different length
+            problems.append(f"{name} is no array: {error}")
+    return given, problems
 
 
 def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, np.ndarray]) -> list[str]:
@@ -78,6 +91,9 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, n
         value = given[name]
         if not _fits(name, value, shape):
             problems.append(f"{name} is {_of(value)}, expected {list(shape)}")
+        elif name == "attention_mask":
+            if value.dtype.kind not in "iubf" or not np.isfinite(value).all():
+                problems.append(f"attention_mask is {value.dtype}, expected finite numbers, 0 where a position is hidden")
         elif name in ranges:
             limit_name, limit = ranges[name]
             problems += _range_problems(name, value, 0, limit, limit_name)
@@ -113,12 +129,14 @@ def _label_problems(
         expected = shape if per_token else shape[:1]
         if value.shape != expected:
             problems.append(f"{name} is {_of(value)}, expected {list(expected)}")
-        elif architecture != "BertForQuestionAnswering":  # a place outside the sequence is not counted there
+        elif architecture == "BertForQuestionAnswering":  # a place outside the sequence is not counted
+            problems += _kind_problems(name, value)
+        else:
             classes = {
-                "BertForMultipleChoice": ("the choices", shape[1]),
+                "BertForMultipleChoice": ("the number of choices", shape[1]),
                 "BertForTokenClassification": ("num_labels", config.num_labels),
-                "BertForNextSentencePrediction": ("two", 2),
-            }.get(architecture, ("vocab_size", config.vocab_size) if name == "labels" else ("two", 2))
+                "BertForNextSentencePrediction": ("the number of classes", 2),
+            }.get(architecture, ("vocab_size", config.vocab_size) if name == "labels" else ("the number of classes", 2))
             problems += _range_problems(name, value, 0, classes[1], classes[0], ignored=_IGNORE_INDEX)
     return problems
 
@@ -141,8 +159,8 @@ def _classification_problems(config: BertConfig, labels: np.ndarray, batch: int)
 def _range_problems(
     name: str, value: np.ndarray, low: int, limit: int, limit_name: str, ignored: int | None = None
 ) -> list[str]:
-    if value.dtype.kind not in "iub":
-        return [f"{name} is {value.dtype}, expected integers"]
+    if _kind_problems(name, value):
+        return _kind_problems(name, value)
     outside = (value < low) | (value >= limit)
     if ignored is not None:
         outside &= value != ignored
@@ -153,6 +171,10 @@ def _range_problems(
         f"{name}{list(place)} is {value[place]}, expected {low} to {limit - 1} ({limit_name} is {limit})"
         + (f"; {int(outside.sum())} such in all" if outside.sum() > 1 else "")
     ]
+
+
+def _kind_problems(name: str, value: np.ndarray) -> list[str]:
+    return [] if value.dtype.kind in "iub" else [f"{name} is {value.dtype}, expected integers"]
 
 
 def _of(value: np.ndarray) -> str:

@@ -26,12 +26,11 @@ TEXTS = (
 )
 """What runs where the caller gives no texts: of different length, so that there is padding."""
 
-# Measured over all-MiniLM-L6-v2, a 2-layer masked LM and 12 random layers, as max |Δ| / (epsilon · largest
-# value): the spec in NumPy float32 is 4 to 40 from the oracle, by checkpoint, and torch, jax and
-# tensorflow are at most 2.5 times as far as it is on the same output. So the noise of float32 is measured
-# anew on each checkpoint, with NumPy, and a backend may be MARGIN times as far; FLOOR where NumPy happens to be
-# exact, CEILING so that a checkpoint cannot excuse anything.
-MARGIN, FLOOR, CEILING = 4, 16, 256
+# The noise of float32 depends on the checkpoint: as max |Δ| / (epsilon · largest value), the spec in NumPy
+# float32 is 4 to 40 from the oracle. So it is measured anew on each, and a backend may be MARGIN times as far as
+# NumPy: seen are 2.5 for jax and tensorflow, and 5.2 for torch, as for transformers on torch (all-MiniLM, layer 2;
+# its erf and LayerNorm round more). FLOOR counts where NumPy happens to be exact; CEILING is never passed.
+MARGIN, FLOOR, CEILING = 8, 16, 256
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ def parity(
 ) -> ParityReport:
     """Compares backends with the spec in float64, on every output, layer and attention of a checkpoint.
 
-    The texts run padded on the right, padded on the left and alone without padding, with the layers
-    asked for and, since a backend may then take a faster path, without.
+    The texts run as pairs padded on the right, padded on the left, and the longest alone without
+    padding; with the layers asked for and, since a backend may then take a faster path, without.
 
     Args:
         source: as in `bertx.load`.
@@ -164,8 +163,9 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
         made = _random_batches(model.config)
     else:
         length = min(tokenizer.model_max_length or 10**9, model.config.max_position_embeddings)
+        second = [*texts[1:], texts[0]]
         tokens = [
-            tokenizer(texts, max_length=length, padding_side="right"),
+            tokenizer(texts, second, max_length=length, padding_side="right"),
             tokenizer(texts, max_length=length, padding_side="left"),
             tokenizer(max(texts, key=len), max_length=length),
         ]

@@ -34,8 +34,10 @@ class BertTokenizer:
         self.settings = dict(settings or {})
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        _apply_normalization(tokenizer, self.settings)
         self.backend_tokenizer = tokenizer
         self.padding_side = self.settings.get("padding_side", "right")
+        self.truncation_side = self.settings.get("truncation_side", "right")
         length = self.settings.get("model_max_length")
         # transformers writes 1e30 for "not known".
         self.model_max_length = int(length) if length and length < 1e9 else None
@@ -95,7 +97,8 @@ class BertTokenizer:
             input_ids, token_type_ids, attention_mask, each [B, T] int64; one text is a batch of one.
 
         Raises:
-            ValueError: no text at all, or texts and pairs of different number.
+            ValueError: no text at all, texts and pairs of different number, an unknown padding or truncation, a
+                max_length that leaves no room, or texts that stay of different length without padding.
             TypeError: something that is not a string.
         """
         texts, pairs = _as_batch(text, "text"), None if text_pair is None else _as_batch(text_pair, "text_pair")
@@ -103,14 +106,26 @@ class BertTokenizer:
             raise ValueError("an empty batch: give at least one text")
         if pairs is not None and len(pairs) != len(texts):
             raise ValueError(f"{len(texts)} texts but {len(pairs)} second texts: give one for each")
-        max_length = max_length or self.model_max_length
+        if padding not in (True, False, "longest", "max_length", "do_not_pad"):
+            raise ValueError(f"padding is {padding!r}, expected True, False, 'longest', 'max_length' or 'do_not_pad'")
+        max_length = self.model_max_length if max_length is None else max_length
         if padding == "max_length" and max_length is None:
             raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
-        self._set_truncation(truncation, max_length)
-        encodings = self.backend_tokenizer.encode_batch(texts if pairs is None else list(zip(texts, pairs, strict=True)))
-        length = max_length if padding == "max_length" else max(len(encoding.ids) for encoding in encodings)
-        if not padding and any(len(encoding.ids) != length for encoding in encodings):
+        self._set_truncation(truncation, max_length, is_pair=pairs is not None)
+        try:
+            encodings = self.backend_tokenizer.encode_batch(
+                texts if pairs is None else list(zip(texts, pairs, strict=True))
+            )
+        except Exception as error:  # the library raises the bare class
+            raise ValueError(f"max_length {max_length} with truncation {truncation!r}: {error}") from error
+        lengths = {len(encoding.ids) for encoding in encodings}
+        length = max_length if padding == "max_length" else max(lengths)
+        if padding in (False, "do_not_pad") and len(lengths) > 1:
             raise ValueError("without padding the texts of a batch must have the same number of tokens")
+        if max(lengths) > length:
+            raise ValueError(
+                f"a text has {max(lengths)} tokens, more than max_length {length}: truncate it or leave max_length out"
+            )
         for encoding in encodings:
             encoding.pad(
                 length,
@@ -144,12 +159,20 @@ class BertTokenizer:
         write_atomically(folder / TOKENIZER_CONFIG, json.dumps(settings, indent=2, ensure_ascii=False).encode())
         write_atomically(folder / VOCAB, "".join(f"{t}\n" for t in sorted(vocabulary, key=vocabulary.get)).encode())
 
-    def _set_truncation(self, truncation: bool | str, max_length: int | None) -> None:
-        if truncation and max_length is not None:
-            strategy = "longest_first" if truncation is True else truncation
-            self.backend_tokenizer.enable_truncation(max_length, strategy=strategy)
-        else:
+    def _set_truncation(self, truncation: bool | str, max_length: int | None, is_pair: bool) -> None:
+        strategy = {True: "longest_first", False: "do_not_truncate"}.get(truncation, truncation)
+        if strategy not in ("longest_first", "only_first", "only_second", "do_not_truncate"):
+            raise ValueError(
+                f"truncation is {truncation!r}, expected True, False, 'longest_first', 'only_first', 'only_second' "
+                "or 'do_not_truncate'"
+            )
+        if strategy == "do_not_truncate" or max_length is None:
             self.backend_tokenizer.no_truncation()
+            return
+        special = self.backend_tokenizer.num_special_tokens_to_add(is_pair)
+        if max_length < special:
+            raise ValueError(f"max_length is {max_length}, but the special tokens alone are {special}")
+        self.backend_tokenizer.enable_truncation(max_length, strategy=strategy, direction=self.truncation_side)
 
 
 def _as_batch(text: str | Sequence[str], argument: str) -> list[str]:
@@ -170,13 +193,25 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def _apply_normalization(tokenizer: Any, settings: dict[str, Any]) -> None:
+    """Lets tokenizer_config.json have the last word on normalisation, as transformers does."""
+    names = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
+    names["handle_chinese_chars"] = "tokenize_chinese_chars"
+    for attribute, key in names.items():
+        if key in settings and hasattr(tokenizer.normalizer, attribute):
+            setattr(tokenizer.normalizer, attribute, settings[key])
+
+
 def _word_piece(path: Path, settings: dict[str, Any]) -> Any:
     """The BERT pipeline around a vocab.txt, as the original release defines it."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     special = {name: settings.get(name) or default for name, default in _SPECIAL_TOKENS.items()}
     special = {name: token["content"] if isinstance(token, dict) else token for name, token in special.items()}
-    vocabulary = models.WordPiece.read_file(str(path))
+    try:
+        vocabulary = models.WordPiece.read_file(str(path))
+    except Exception as error:  # the library raises the bare class
+        raise ValueError(f"{path}: not a vocabulary: {error}") from error
     lost = sorted({special[name] for name in ("unk_token", "cls_token", "sep_token")} - vocabulary.keys())
     if lost:
         raise ValueError(f"{path} lacks the special tokens {', '.join(lost)}")

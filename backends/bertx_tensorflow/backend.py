@@ -60,7 +60,7 @@ class TensorFlowBackend:
 
 def _graph(module, tensors, output_hidden_states, output_attentions):
     graphs = module.__dict__.setdefault("_bertx_graphs", {})
-    key = (output_hidden_states, output_attentions, *((name, len(t.shape)) for name, t in sorted(tensors.items())))
+    key = (output_hidden_states, output_attentions, *((name, len(t.shape), t.dtype) for name, t in sorted(tensors.items())))
     if key not in graphs:
         signature = {
             name: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype) for name, tensor in tensors.items()

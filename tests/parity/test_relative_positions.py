@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import bertx
 import numpy as np
 import pytest
 from support import BACKENDS, differences
+
+import bertx
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "relative_positions"
 INPUTS = ("input_ids", "token_type_ids", "attention_mask", "labels")
@@ -40,7 +41,9 @@ def test_equals_transformers(load, backend, dtype, tolerance, variant, padding):
         case = {name.split("/")[1]: stored[name] for name in stored if name.startswith(f"{padding}/")}
     inputs = {name: case.pop(name) for name in INPUTS if name in case}
     assert set(case) >= {"logits", "hidden_states", "attentions"}
-    expected = {name: tuple(value) if name in ("hidden_states", "attentions") else value for name, value in case.items()}
+    expected = {
+        name: tuple(value) if name in ("hidden_states", "attentions") else value for name, value in case.items()
+    }
     model = load(variant, backend, dtype)
     found = model.forward(**inputs, output_hidden_states=True, output_attentions=True)
     worst = differences(found, expected)

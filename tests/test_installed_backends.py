@@ -1,0 +1,50 @@
+"""What must hold whichever backends are installed: CI runs this file with none of them, with each alone, and with all."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+import bertx
+from bertx import demo
+from bertx.backend import get_backend, installed_backends, known_backends
+from bertx.cli import app
+
+SOURCE = demo.SOURCE
+
+
+def test_the_core_runs_without_any_framework():
+    assert "numpy" in installed_backends()
+    assert set(known_backends()) == {"torch", "jax", "tensorflow", "numpy"}
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "tensorflow", "numpy"])
+def test_a_backend_answers_the_demo_or_says_what_to_install(name):
+    if name not in installed_backends():
+        with pytest.raises(bertx.MissingExtraError, match=rf"pip install 'bertx\[{name}\]'"):
+            get_backend(name)
+        return
+    done = demo.run(SOURCE, name)
+    first = [answer.passages[0] for answer in done.answers]
+    assert [passage.split()[0] for passage, _ in first] == ["Refunds", "The", "Penguins", "To"]
+    # The figures of the card's own model, to the four places that the demo prints.
+    assert [round(similarity, 3) for _, similarity in first] == pytest.approx([0.524, 0.292, 0.482, 0.489], abs=1e-3)
+
+
+def test_no_backend_given_takes_the_first_installed():
+    assert bertx.load(SOURCE).backend == installed_backends()[0]
+
+
+def test_the_command_line_lists_every_backend():
+    result = CliRunner().invoke(app, ["backends"])
+    assert result.exit_code == 0
+    for name in known_backends():
+        assert name in result.output
+        if name not in installed_backends():
+            assert f"pip install 'bertx[{name}]'" in result.output
+
+
+def test_the_installed_backends_agree():
+    report = bertx.parity(SOURCE)
+    assert report.backends == installed_backends()
+    assert report.passed, str(report)

@@ -1,0 +1,76 @@
+"""What a load costs: nothing on torch, where parameters are mapped, and about one copy elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import bertx_numpy
+import pytest
+
+from bertx import BertConfig
+
+# VmHWM is the peak of this process alone; ru_maxrss would begin with that of the process that started it.
+SCRIPT = """
+import gc
+import sys
+from pathlib import Path
+
+import bertx
+
+def memory(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
+
+large, small, backend = sys.argv[1:]
+bertx.load(small, backend=backend)  # imports the framework and sets it up
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before = memory("VmRSS")
+model = bertx.load(large, backend=backend)
+if "jax" in sys.modules:  # it copies in the background
+    sys.modules["jax"].block_until_ready(sys.modules["jax"].live_arrays())
+gc.collect()
+print(memory("VmRSS") - before, memory("VmHWM") - before)
+"""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A checkpoint of 150 MB and a tiny one."""
+    large, small = tmp_path_factory.mktemp("large"), tmp_path_factory.mktemp("small")
+    bertx_numpy.BertModel(BertConfig(num_hidden_layers=2)).save_pretrained(large)
+    tiny = BertConfig(vocab_size=64, hidden_size=48, num_hidden_layers=1, num_attention_heads=6, intermediate_size=64)
+    bertx_numpy.BertModel(tiny).save_pretrained(small)
+    yield large, small
+    (large / "model.safetensors").unlink()  # pytest keeps its folders for three runs
+
+
+@pytest.fixture(scope="module")
+def growth(folders):
+    """backend → how much more memory it holds after a load, and held at most, as shares of the file."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    size = (folders[0] / "model.safetensors").stat().st_size
+    assert size > 140e6
+
+    def measured(backend):
+        command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, folders), backend]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+        return [int(number) / size for number in result.stdout.split()]
+
+    return measured
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy"])
+def test_parameters_are_mapped_not_copied(growth, backend):
+    after, peak = growth(backend)
+    assert after < 0.1  # measured: 0.002
+    assert peak < 0.1
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_a_load_holds_little_more_than_one_copy(growth, backend):
+    after, peak = growth(backend)
+    assert after <= 1.6, (after, peak)
+    assert peak <= 1.6, (after, peak)
