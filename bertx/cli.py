@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 app = typer.Typer(
     help="BERT for PyTorch, TensorFlow and JAX from one layer spec, one config and one weight schema.",
@@ -85,14 +86,14 @@ def backends() -> None:
     """List the backends: what is installed, in which version, on which devices."""
     from .backend import backend_versions, get_backend, installed_backends, known_backends
 
-    table = Table("backend", "libraries", "dtypes", "devices", box=None)
+    table = Table("backend", Column("libraries", overflow="fold"), "dtypes", "devices", box=None)
     for name in known_backends():
         if name in installed_backends():
             libraries = ", ".join(f"{library} {number}" for library, number in backend_versions(name).items())
             found = get_backend(name)
             table.add_row(name, libraries, ", ".join(found.dtypes), ", ".join(found.devices()))
         else:
-            table.add_row(name, f"not installed: pip install 'bertx[{name}]'", style="dim")
+            table.add_row(name, Text(f"not installed: pip install 'bertx[{name}]'"), style="dim")
     _console().print(table)
 
 

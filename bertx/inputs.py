@@ -93,7 +93,9 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, n
             problems.append(f"{name} is {_of(value)}, expected {list(shape)}")
         elif name == "attention_mask":
             if value.dtype.kind not in "iubf" or not np.isfinite(value).all():
-                problems.append(f"attention_mask is {value.dtype}, expected finite numbers, 0 where a position is hidden")
+                problems.append(
+                    f"attention_mask is {value.dtype}, expected finite numbers, 0 where a position is hidden"
+                )
         elif name in ranges:
             limit_name, limit = ranges[name]
             problems += _range_problems(name, value, 0, limit, limit_name)
@@ -145,7 +147,9 @@ def _classification_problems(config: BertConfig, labels: np.ndarray, batch: int)
     per_label = (batch, config.num_labels)
     if config.problem_type == "regression" or (config.problem_type is None and config.num_labels == 1):
         expected = [(batch,), per_label] if config.num_labels == 1 else [per_label]
-    elif config.problem_type == "multi_label_classification" or (config.problem_type is None and labels.dtype.kind == "f"):
+    elif config.problem_type == "multi_label_classification" or (
+        config.problem_type is None and labels.dtype.kind == "f"
+    ):
         expected = [per_label]
     else:
         if labels.shape == (batch,):

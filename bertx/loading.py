@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from bertx_weights import CheckpointError, LoadReport, match, open_safetensors, schema_name
+from bertx_weights import CheckpointError, LoadReport, match, open_safetensors, release, schema_name
 
 from .architectures import TASKS, architecture_of_task, known_names, own_architecture, schema
 from .backend import check_device, check_dtype, get_backend
@@ -109,8 +109,15 @@ def _reader(config: BertConfig, stored: dict[str, np.ndarray], report: LoadRepor
     from .initialization import initial_values
 
     fresh = initial_values(config)
+    read: list[np.ndarray] = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        return stored[report.used[name]] if name in report.used else fresh(name, shape)
+        # A backend that copies has copied the tensor before: without this the file would fill memory a second time.
+        while read:
+            release(read.pop())
+        if name not in report.used:
+            return fresh(name, shape)
+        read.append(stored[report.used[name]])
+        return read[0]
 
     return value_of

@@ -118,7 +118,7 @@ class Model:
         return self._backend.tensors(self.module)
 
     def to(self, backend: str, dtype: str | None = None, device: str | None = None) -> Model:
-        """The same weights on another backend, in memory; the dtype stays unless another is asked for.
+        """A copy of the model on another backend, in memory; the dtype stays unless another is asked for.
 
         Raises:
             MissingExtraError: the backend's framework is not installed.
@@ -132,7 +132,11 @@ class Model:
         options = {}
         if self.architecture == "BertModel":
             options["add_pooling_layer"] = "pooler.dense.weight" in tensors
-        module = target.build(self.architecture, self.config, lambda name, _: tensors[name], dtype, device, options)
+
+        def copy_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
+            return tensors[name].copy()  # else training one model would change the other
+
+        module = target.build(self.architecture, self.config, copy_of, dtype, device, options)
         return Model(module, self.config, target, self.architecture, self._folder, self.load_report)
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -216,4 +216,3 @@ def _differences(found: dict[str, list[np.ndarray]], expected: dict[str, list[np
 
 def _largest(expected: dict[str, list[np.ndarray]], output: str) -> float:
     return max(float(np.abs(value).max()) for value in expected[output])
-

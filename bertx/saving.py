@@ -32,4 +32,3 @@ def save_model(
     write_safetensors(folder, tensors)
     config = config.replace(architectures=(architecture,), dtype=dtype)
     write_atomically(folder / "config.json", config.to_json_string().encode())
-

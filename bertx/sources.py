@@ -72,8 +72,12 @@ def _in_package(name: str) -> Path:
 def _from_hub(hub_id: str, revision: str | None) -> Path:
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-        from huggingface_hub.errors import RevisionNotFoundError
+        from huggingface_hub.errors import (
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
     except ImportError as error:
         raise MissingExtraError(
             f"there is no folder {hub_id}; to fetch it from the hub, huggingface-hub is needed: pip install 'bertx[hub]'"

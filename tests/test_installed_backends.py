@@ -1,4 +1,4 @@
-"""What must hold whichever backends are installed: CI runs this file with none of them, with each alone, and with all."""
+"""What must hold whichever backends are installed: CI runs this file with none, with each alone and with all."""
 
 from __future__ import annotations
 

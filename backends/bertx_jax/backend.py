@@ -7,9 +7,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bertx.backend import without_parameters
 from bertx_weights import BFLOAT16
 from flax import nnx
+
+from bertx.backend import without_parameters
 
 from . import heads, nn
 
@@ -28,12 +29,12 @@ class JaxBackend:
         """One copy of the weights, in JAX's memory."""
         target = _devices()[device] if device else None
 
-        def array_of(name, shape):
-            return jax.device_put(_from_numpy(value_of(name, shape)), target).astype(dtype)
+        def put(value):
+            return jax.device_put(_from_numpy(value), target).astype(dtype).block_until_ready()
 
         with without_parameters():
             module = self.model_class(architecture)(config, **options)
-        module.fill_parameters(array_of)
+        module.fill_parameters(value_of, put)
         return module
 
     def forward(self, module, inputs, output_hidden_states, output_attentions):
@@ -80,7 +81,8 @@ def _devices():
 
 
 def _from_numpy(array):
-    return array.view(jnp.bfloat16) if array.dtype == BFLOAT16 else array
+    # A view needs the last axis whole, which a transposed array does not have.
+    return np.ascontiguousarray(array).view(jnp.bfloat16) if array.dtype == BFLOAT16 else array
 
 
 def _to_numpy(array):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from bertx.backend import named_parameters
-from bertx.pretrained import PreTrainedModel
 from flax import nnx
 from jax.nn import log_softmax, relu, sigmoid, silu, softplus  # noqa: F401
+
+from bertx.backend import named_parameters
+from bertx.pretrained import PreTrainedModel
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -106,13 +107,13 @@ class Model(PreTrainedModel, Module):
             if isinstance(block, Dropout):
                 block.rngs = stream
 
-    def fill_parameters(self, value_of):
-        """Gives each nnx.Param without a value `value_of(schema name, shape)`."""
+    def fill_parameters(self, value_of, put=jnp.asarray):
+        """Gives each nnx.Param without a value `value_of(schema name, shape)`; `put` makes a jax.Array of it."""
         for name, parameter, kind in parameters(self):
             if isinstance(parameter.get_value(), jax.ShapeDtypeStruct):
                 shape = parameter.shape
                 value = value_of(name, shape[::-1] if kind == "kernel" else shape)
-                parameter.set_value(jnp.asarray(value.T if kind == "kernel" else value))
+                parameter.set_value(put(value.T if kind == "kernel" else value))
 
 
 def parameters(module):

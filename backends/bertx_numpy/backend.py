@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import bertx.spec.heads
 import numpy as np
+from bertx_weights import as_float
+
+import bertx.spec.heads
 from bertx.backend import without_parameters
 from bertx.spec import nn
-from bertx_weights import as_float
 
 
 class NumpyBackend:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 import tensorflow as tf
-from bertx.backend import named_parameters, without_parameters
 from bertx_weights import BFLOAT16
+
+from bertx.backend import named_parameters, without_parameters
 
 from . import heads
 
@@ -60,14 +60,18 @@ class TensorFlowBackend:
 
 def _graph(module, tensors, output_hidden_states, output_attentions):
     graphs = module.__dict__.setdefault("_bertx_graphs", {})
-    key = (output_hidden_states, output_attentions, *((name, len(t.shape), t.dtype) for name, t in sorted(tensors.items())))
+    key = (
+        output_hidden_states,
+        output_attentions,
+        *((name, len(t.shape), t.dtype) for name, t in sorted(tensors.items())),
+    )
     if key not in graphs:
-        signature = {
-            name: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype) for name, tensor in tensors.items()
-        }
+        signature = {name: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
         if "inputs_embeds" in signature:
             embeds = tensors["inputs_embeds"]
-            signature["inputs_embeds"] = tf.TensorSpec([None] * (len(embeds.shape) - 1) + [embeds.shape[-1]], embeds.dtype)
+            signature["inputs_embeds"] = tf.TensorSpec(
+                [None] * (len(embeds.shape) - 1) + [embeds.shape[-1]], embeds.dtype
+            )
 
         @tf.function(input_signature=[signature])
         def run(inputs):

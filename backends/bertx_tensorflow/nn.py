@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import optree
 import tensorflow as tf
-from bertx.backend import named_parameters
-from bertx.pretrained import PreTrainedModel
 from tensorflow import einsum, reshape, tanh, transpose, where, zeros_like  # noqa: F401
 from tensorflow.nn import log_softmax, relu, sigmoid, silu, softplus  # noqa: F401
+
+from bertx.backend import named_parameters
+from bertx.pretrained import PreTrainedModel
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -138,15 +141,14 @@ class Model(PreTrainedModel, Module, keras.Model):
 
     def fill_parameters(self, value_of):
         """Builds each layer that is not built with `value_of(schema name, shape)`."""
-        values = {}
-        for name, block, attribute, kind in named_parameters(self, keras.layers.Layer, ()):
-            of_block = values.setdefault(id(block), (block, {}))[1]
-            if not block.built and attribute not in of_block:
-                value = value_of(name, block.shapes[attribute])
-                of_block[attribute] = value.T if kind == "kernel" else value
-        for block, of_block in values.values():
-            if of_block:
-                block.create(of_block)
+        named = named_parameters(self, keras.layers.Layer, ())
+        for block, of_block in itertools.groupby(named, key=lambda row: row[1]):
+            if not block.built:
+                values = {}
+                for name, _, attribute, kind in of_block:
+                    value = value_of(name, block.shapes[attribute])
+                    values[attribute] = value.T if kind == "kernel" else value
+                block.create(values)
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from bertx.backend import without_parameters
 from bertx_weights import BFLOAT16
+
+from bertx.backend import without_parameters
 
 from . import heads
 
@@ -38,9 +39,7 @@ class TorchBackend:
             tensor = torch.from_numpy(np.ascontiguousarray(value)).to(like.device)
             tensors[name] = tensor.to(like.dtype) if tensor.is_floating_point() else tensor
         with torch.inference_mode():
-            outputs = module(
-                **tensors, output_hidden_states=output_hidden_states, output_attentions=output_attentions
-            )
+            outputs = module(**tensors, output_hidden_states=output_hidden_states, output_attentions=output_attentions)
         return {
             name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
             for name, value in outputs.items()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from bertx.pretrained import PreTrainedModel
 from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList  # noqa: F401
 from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus  # noqa: F401
 from torch.utils import _pytree
+
+from bertx.pretrained import PreTrainedModel
 
 # --- blocks ---------------------------------------------------------------------------------------
 

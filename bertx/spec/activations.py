@@ -2,13 +2,19 @@
 
 from . import nn
 
+
+def quick_gelu(x):
+    """x σ(1.702 x) (Hendrycks and Gimpel 2016)."""
+    return x * nn.sigmoid(1.702 * x)
+
+
 ACTIVATIONS = {
     "gelu": nn.gelu,
     "gelu_python": nn.gelu,
     "gelu_new": nn.gelu_tanh,
     "gelu_fast": nn.gelu_tanh,
     "gelu_pytorch_tanh": nn.gelu_tanh,
-    "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),
+    "quick_gelu": quick_gelu,
     "relu": nn.relu,
     "silu": nn.silu,
     "swish": nn.silu,

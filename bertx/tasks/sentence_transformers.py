@@ -58,7 +58,9 @@ def _pooling(path: Path) -> tuple[str, ...]:
     newer = config.get("pooling_mode")  # one key, as sentence-transformers 5 writes it
     asked |= {newer} if isinstance(newer, str) else set(newer or ())
     if not asked or asked - set(POOLINGS):
-        raise CheckpointError(f"{path}: bertx pools by {', '.join(POOLINGS)}; this asks for {sorted(asked) or 'nothing'}")
+        raise CheckpointError(
+            f"{path}: bertx pools by {', '.join(POOLINGS)}; this asks for {sorted(asked) or 'nothing'}"
+        )
     return tuple(name for name in POOLINGS if name in asked)
 
 

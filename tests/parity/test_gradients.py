@@ -25,7 +25,9 @@ def _torch_gradients(module):
     loss = outputs["loss"]
     if isinstance(module, transformers.BertLMHeadModel):
         # transformers computes this one loss in float32 even for a float64 model.
-        loss = torch.nn.functional.cross_entropy(outputs["logits"][:, :-1].flatten(0, 1), tensors["labels"][:, 1:].flatten())
+        loss = torch.nn.functional.cross_entropy(
+            outputs["logits"][:, :-1].flatten(0, 1), tensors["labels"][:, 1:].flatten()
+        )
     loss.backward()
     return {name: p.grad.double().numpy() for name, p in module.named_parameters() if p.grad is not None}
 

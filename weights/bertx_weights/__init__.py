@@ -4,7 +4,7 @@ from .dtypes import BFLOAT16, as_float, dtype_name
 from .errors import CheckpointError
 from .files import write_atomically
 from .match import LoadReport, match
-from .safetensors_store import open_safetensors, write_safetensors
+from .safetensors_store import open_safetensors, release, write_safetensors
 from .schema import Row, schema_name
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "dtype_name",
     "match",
     "open_safetensors",
+    "release",
     "schema_name",
     "write_atomically",
     "write_safetensors",

@@ -62,7 +62,9 @@ class LoadReport:
         """Raises one CheckpointError that lists all problems, if there are any."""
         if self.problems:
             raise CheckpointError(
-                "\n  ".join([f"{self.source} does not fit {self.target}, as its config.json describes it", *self.problems])
+                "\n  ".join(
+                    [f"{self.source} does not fit {self.target}, as its config.json describes it", *self.problems]
+                )
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import safetensors
 
 from .dtypes import SAFETENSORS_DTYPES, dtype_name
 from .errors import CheckpointError
-from .files import atomic_path, write_atomically
+from .files import atomic_path
 
 FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -31,6 +32,22 @@ def open_safetensors(folder: Path) -> dict[str, np.ndarray]:
         return _map_shards(folder)
     present = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise CheckpointError(f"{folder}: expected {FILE} or {INDEX}, found {present}")
+
+
+def release(tensor: np.ndarray) -> None:
+    """Gives the memory of a mapped tensor back to the system; the file is read again if the tensor is used again.
+
+    Only for a tensor that nobody has written to: what was written would be lost.
+    """
+    mapped = tensor
+    while isinstance(mapped, np.ndarray) and not isinstance(mapped, np.memmap):
+        mapped = mapped.base
+    if isinstance(mapped, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        start = tensor.ctypes.data - mapped.ctypes.data
+        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        last = (start + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        if last > first:
+            mapped._mmap.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 def write_safetensors(folder: Path, tensors: Mapping[str, np.ndarray]) -> None:

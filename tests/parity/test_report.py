@@ -1,0 +1,132 @@
+"""bertx.parity, `bertx parity` and the pytest plugin, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import MASKED_LM
+from support import HEADS
+from typer.testing import CliRunner
+
+import bertx
+from bertx import parity_report
+from bertx.cli import app
+
+pytest_plugins = "pytester"
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_parity_holds_on_every_head_and_backend(peers, head):
+    report = bertx.parity(peers(head)[1])
+    assert report.backends == ["torch", "jax", "tensorflow", "numpy"]
+    assert report.passed, str(report)
+    assert report.architecture == head
+    expected = parity_report.output_names(bertx.BertConfig.from_pretrained(peers(head)[1]), head, True)
+    assert set(report.outputs()) == set(expected)
+
+
+def test_the_report_tells_each_output_of_each_backend(tmp_path):
+    report = bertx.parity(MASKED_LM, backends=["torch", "numpy"], texts=["One text.", "Another, somewhat longer text."])
+    assert {row.backend for row in report.rows} == {"torch", "numpy"}
+    assert list(report.outputs()) == ["embeddings", "layer 1", "layer 2", "attention 1", "attention 2", "logits"]
+    written = json.loads(report.to_json(tmp_path / "parity.json"))
+    assert written == json.loads((tmp_path / "parity.json").read_text())
+    assert written["passed"] is True
+    assert written["versions"]["torch"]["torch"].startswith("2.")
+    assert len(written["rows"]) == 12
+    assert "parity holds" in str(report)
+
+
+def _break_torch(monkeypatch):
+    """torch's second layer gets another epsilon."""
+    real_load = parity_report.load
+
+    def load(source, task, backend, **options):
+        model = real_load(source, task, backend=backend, **options)
+        if backend == "torch":
+            model.module.bert.encoder.layer[1].output.LayerNorm.eps = 1e-2
+        return model
+
+    monkeypatch.setattr(parity_report, "load", load)
+
+
+def test_a_wrong_layer_is_named_and_those_before_it_are_not(monkeypatch):
+    _break_torch(monkeypatch)
+    report = bertx.parity(MASKED_LM, backends=["torch", "numpy"])
+    failed = {(row.backend, row.output) for row in report.rows if not row.passed}
+    assert failed == {("torch", "layer 2"), ("torch", "logits")}
+    assert "outside their tolerance" in str(report)
+
+
+def test_a_nan_does_not_pass():
+    assert not parity_report.ParityRow("torch", "logits", float("nan"), 1.0).passed
+
+
+def test_the_command_exits_with_0_1_and_2(monkeypatch, tmp_path):
+    runner = CliRunner()
+    texts = tmp_path / "texts.txt"
+    texts.write_text("A first text.\n\nA second one.\n")
+    arguments = ["parity", MASKED_LM, "--backend", "torch", "--backend", "numpy"]
+    done = runner.invoke(app, [*arguments, "--texts", str(texts), "--json", str(tmp_path / "r.json")])
+    assert done.exit_code == 0, done.output
+    assert "layer 2" in done.output
+    assert "parity holds" in done.output
+    assert json.loads((tmp_path / "r.json").read_text())["passed"] is True
+    assert runner.invoke(app, ["parity", MASKED_LM, "--backend", "theano"]).exit_code == 2
+    assert runner.invoke(app, ["parity", MASKED_LM, "--task", "poetry"]).exit_code == 2
+    assert runner.invoke(app, ["parity", MASKED_LM, "--texts", str(tmp_path / "none.txt")]).exit_code == 2
+    assert runner.invoke(app, ["parity"]).exit_code == 2
+    _break_torch(monkeypatch)
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 1
+    assert "parity does not hold" in done.output
+
+
+def test_a_failed_job_says_why_without_a_traceback(monkeypatch, capsys, tmp_path):
+    from bertx.cli import main
+
+    monkeypatch.setattr("sys.argv", ["bertx", "parity", str(tmp_path)])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert exit.value.code == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{tmp_path} has no config.json" in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_the_plugin_gives_one_test_for_each_backend_and_output(pytester):
+    pytester.makepyfile("def test_own(): pass")
+    done = pytester.runpytest_subprocess(
+        "--bertx-parity", MASKED_LM, "--bertx-backend", "torch", "--bertx-backend", "numpy", "-v"
+    )
+    done.assert_outcomes(passed=13)
+    done.stdout.fnmatch_lines([f"*parity?{MASKED_LM}-torch-layer 2? PASSED*", "*-numpy-logits? PASSED*"])
+
+
+def test_the_plugin_fails_the_outputs_that_differ_and_only_those(pytester):
+    pytester.makeconftest(
+        """
+        from bertx import parity_report
+        real_load = parity_report.load
+        def load(source, task, backend, **options):
+            model = real_load(source, task, backend=backend, **options)
+            if backend == "torch":
+                model.module.bert.encoder.layer[1].output.LayerNorm.eps = 1e-2
+            return model
+        parity_report.load = load
+        """
+    )
+    done = pytester.runpytest_subprocess("--bertx-parity", MASKED_LM, "--bertx-backend", "torch")
+    done.assert_outcomes(passed=4, failed=2)
+    done.stdout.fnmatch_lines(["*layer 2 is * from the float64 oracle, float32 accounts for *"])
+
+
+def test_the_plugin_refuses_what_it_cannot_load_and_does_nothing_unasked(pytester):
+    pytester.makepyfile("def test_own(): pass")
+    done = pytester.runpytest_subprocess("--bertx-parity", "no/such/checkpoint")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*there is no folder no/such/checkpoint*"])
+    pytester.makepyfile("import sys\ndef test_own(): assert 'numpy' not in sys.modules")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)

@@ -1,0 +1,109 @@
+"""The rules of the house, held against the tree: who imports whom, and how long a backend may be."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "flax", "tf_keras", "optax"}
+BACKENDS = sorted(path for path in (ROOT / "backends").iterdir() if path.name.startswith("bertx_"))
+
+
+def _imports(path: Path, everywhere: bool) -> set[str]:
+    """The top names that a file imports, at module level or everywhere; relative ones as they are written."""
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or "") if node.level else node.module.split(".")[0])
+    return found
+
+
+def _sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", _sources("bertx", "weights"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_framework_outside_the_backends(path):
+    formats = path.is_relative_to(ROOT / "weights" / "bertx_weights" / "formats")
+    assert not _imports(path, everywhere=not formats) & FRAMEWORKS
+    assert not {
+        name for name in _imports(path, everywhere=True) if name.startswith("bertx_") and name != "bertx_weights"
+    }
+
+
+def test_no_branch_on_the_name_of_a_backend():
+    for path in _sources("bertx", "weights", "backends"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                constants = [side.value for side in (node.left, *node.comparators) if isinstance(side, ast.Constant)]
+                # Keras is asked which framework it runs on; that is its name for it, not a backend of bertx.
+                if "keras.backend.backend()" not in ast.unparse(node):
+                    assert not set(map(str, constants)) & {"torch", "jax", "tensorflow", "numpy"}, (path, node.lineno)
+
+
+@pytest.mark.parametrize("path", _sources("weights"), ids=lambda path: path.name)
+def test_the_weights_know_neither_bertx_nor_a_backend(path):
+    assert "bertx" not in _imports(path, everywhere=True)
+
+
+@pytest.mark.parametrize("path", _sources("bertx/spec"), ids=lambda path: path.name)
+def test_the_spec_imports_only_nn_and_its_siblings(path):
+    if path.name == "nn.py":
+        return  # the blocks: over NumPy here, over a framework in a backend
+    siblings = {f".{sibling.stem}" for sibling in path.parent.glob("*.py")}
+    assert _imports(path, everywhere=True) <= siblings | {".", "inspect", "__future__"}
+
+
+@pytest.mark.parametrize("package", BACKENDS, ids=lambda path: path.name)
+def test_a_backend_imports_no_other_and_stays_small(package):
+    total = 0
+    for path in package.glob("*.py"):
+        own = {name for name in _imports(path, everywhere=True) if name.startswith("bertx_")}
+        assert own <= {package.name, "bertx_weights"}
+        lines = len(path.read_text().splitlines())
+        total += lines
+        if path.name == "nn.py":
+            assert lines <= 250
+    assert total <= 450
+
+
+def test_every_backend_offers_what_the_spec_and_the_contract_name():
+    from bertx.backend import get_backend
+    from bertx.spec import nn as contract
+
+    used = set()
+    for path in _sources("bertx/spec"):
+        if path.name != "nn.py":
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nn":
+                    used.add(node.attr)
+    assert used <= set(vars(contract))
+    for name in ("torch", "jax", "tensorflow"):
+        module = __import__(f"bertx_{name}.nn", fromlist=["nn"])
+        assert used <= set(vars(module)), name
+        assert isinstance(get_backend(name).dtypes, tuple)
+
+
+def test_public_functions_and_classes_have_docstrings():
+    without = []
+    for path in _sources("bertx", "weights", "backends"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            public = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+            if public and not ast.get_docstring(node) and not _is_local(node, path):
+                without.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not without
+
+
+def _is_local(node: ast.AST, path: Path) -> bool:
+    """Whether a definition stands inside a function."""
+    tree = ast.parse(path.read_text())
+    for outer in ast.walk(tree):
+        if isinstance(outer, ast.FunctionDef) and outer.lineno < node.lineno <= (outer.end_lineno or 0):
+            return True
+    return False
