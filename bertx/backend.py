@@ -176,5 +176,5 @@ def check_device(backend: Backend, device: str | None) -> None:
     """Raises ValueError for a device that the backend does not see."""
     if device is not None and device not in backend.devices():
         raise ValueError(
-            f"the {backend.name} backend sees {', '.join(backend.devices())} on this machine; asked for device {device!r}"
+            f"the {backend.name} backend sees {', '.join(backend.devices())} here; asked for device {device!r}"
         )

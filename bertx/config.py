@@ -136,9 +136,9 @@ class BertConfig:
             )
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             found.append(f"problem_type is {self.problem_type!r}, expected null or one of {', '.join(PROBLEM_TYPES)}")
-        if self.pad_token_id is not None and isinstance(self.vocab_size, int):
-            if not isinstance(self.pad_token_id, int) or not 0 <= self.pad_token_id < self.vocab_size:
-                found.append(f"pad_token_id {self.pad_token_id!r} is not an id below vocab_size {self.vocab_size}")
+        pad, size = self.pad_token_id, self.vocab_size
+        if pad is not None and not (_is_int(pad, 0) and (not _is_int(size, 1) or pad < size)):
+            found.append(f"pad_token_id {pad!r} is not an id below vocab_size {size}")
         if self.add_cross_attention and not self.is_decoder:
             found.append("add_cross_attention is true but is_decoder is false")
         return found

@@ -140,7 +140,7 @@ class Model:
         return Model(module, self.config, target, self.architecture, self._folder, self.load_report)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes config.json, model.safetensors and the tokenizer's files, the hub's layout, each whole or not at all."""
+        """Writes config.json, model.safetensors and the tokenizer's files, each whole or not at all."""
         from .saving import save_model
         from .tasks import copy_task_files
 

@@ -80,7 +80,7 @@ def _from_hub(hub_id: str, revision: str | None) -> Path:
         )
     except ImportError as error:
         raise MissingExtraError(
-            f"there is no folder {hub_id}; to fetch it from the hub, huggingface-hub is needed: pip install 'bertx[hub]'"
+            f"there is no folder {hub_id}; to fetch it from the hub, install huggingface-hub: pip install 'bertx[hub]'"
         ) from error
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))

@@ -115,7 +115,7 @@ def test_a_dtype_that_a_backend_does_not_run_is_refused(checkpoint, backend, dty
 def test_an_unknown_device_is_refused(checkpoint, backend):
     seen = ", ".join(get_backend(backend).devices())
     assert seen.split(", ")[0] == "cpu"
-    with pytest.raises(ValueError, match=f"the {backend} backend sees {seen} on this machine; asked for device 'warp'"):
+    with pytest.raises(ValueError, match=f"the {backend} backend sees {seen} here; asked for device 'warp'"):
         bertx.load(checkpoint[1], backend=backend, device="warp")
     with pytest.raises(ValueError, match="asked for device 'warp'"):
         bertx.load(checkpoint[1], backend="numpy").to(backend, device="warp")

@@ -38,7 +38,7 @@ print(memory("VmRSS") - before, memory("VmHWM") - before)
 def folders(tmp_path_factory):
     """A checkpoint of 150 MB and a tiny one."""
     large, small = tmp_path_factory.mktemp("large"), tmp_path_factory.mktemp("small")
-    bertx_numpy.BertModel(BertConfig(num_hidden_layers=2)).save_pretrained(large)
+    bertx_numpy.BertModel(BertConfig(num_hidden_layers=6)).save_pretrained(large)
     tiny = BertConfig(vocab_size=64, hidden_size=48, num_hidden_layers=1, num_attention_heads=6, intermediate_size=64)
     bertx_numpy.BertModel(tiny).save_pretrained(small)
     yield large, small

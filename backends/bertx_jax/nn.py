@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.nn import log_softmax, relu, sigmoid, silu, softplus  # noqa: F401
+from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
@@ -35,7 +35,7 @@ class Module(nnx.Module):
 ModuleList = nnx.List
 
 
-def Parameter(*shape):  # noqa: N802
+def Parameter(*shape):
     """An nnx.Param of that shape, without a value."""
     return nnx.Param(_valueless(None, shape, jnp.float32))
 

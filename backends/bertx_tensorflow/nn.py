@@ -7,8 +7,8 @@ import itertools
 import keras
 import optree
 import tensorflow as tf
-from tensorflow import einsum, reshape, tanh, transpose, where, zeros_like  # noqa: F401
-from tensorflow.nn import log_softmax, relu, sigmoid, silu, softplus  # noqa: F401
+from tensorflow import einsum, reshape, tanh, transpose, where, zeros_like
+from tensorflow.nn import log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
@@ -146,8 +146,9 @@ class Model(PreTrainedModel, Module, keras.Model):
             if not block.built:
                 values = {}
                 for name, _, attribute, kind in of_block:
-                    value = value_of(name, block.shapes[attribute])
-                    values[attribute] = value.T if kind == "kernel" else value
+                    if attribute not in values:  # a shared block comes again under its other name
+                        value = value_of(name, block.shapes[attribute])
+                        values[attribute] = value.T if kind == "kernel" else value
                 block.create(values)
 
 

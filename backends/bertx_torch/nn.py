@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList  # noqa: F401
-from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus  # noqa: F401
+from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
+from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus
 from torch.utils import _pytree
 
 from bertx.pretrained import PreTrainedModel
@@ -12,12 +12,12 @@ from bertx.pretrained import PreTrainedModel
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-def Parameter(*shape):  # noqa: N802
+def Parameter(*shape):
     """A parameter of that shape, its values not set."""
     return torch.nn.Parameter(torch.empty(shape))
 
 
-def Decoder(in_features, out_features, bias, embedding):  # noqa: N802
+def Decoder(in_features, out_features, bias, embedding):
     """A torch.nn.Linear whose bias, and where tied also its weight, is the parameter of another module."""
     linear = Linear(in_features, out_features, bias=False, device="meta")
     linear.weight = Parameter(out_features, in_features) if embedding is None else embedding.weight

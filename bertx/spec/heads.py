@@ -89,7 +89,7 @@ def classifier_dropout(config):
 
 
 class BertWithLogits(nn.Model):
-    """What the heads with one kind of logits share: the encoder, then `logits`, then `loss_function` where labels are given."""
+    """What the heads with one kind of logits share: the encoder, `logits`, and with labels `loss_function`."""
 
     def forward(
         self,

@@ -29,6 +29,7 @@ class Module:
     """A block made of blocks; calling it calls `forward`."""
 
     def __call__(self, *args, **kwargs):
+        """See `forward`."""
         return self.forward(*args, **kwargs)
 
 

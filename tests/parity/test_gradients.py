@@ -1,4 +1,4 @@
-"""The gradient of every parameter, for every head: PyTorch in float64 is the oracle, and itself equal to transformers."""
+"""The gradient of every parameter, for every head: PyTorch in float64, itself equal to transformers, is the oracle."""
 
 from __future__ import annotations
 

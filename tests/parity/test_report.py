@@ -87,9 +87,9 @@ def test_a_failed_job_says_why_without_a_traceback(monkeypatch, capsys, tmp_path
     from bertx.cli import main
 
     monkeypatch.setattr("sys.argv", ["bertx", "parity", str(tmp_path)])
-    with pytest.raises(SystemExit) as exit:
+    with pytest.raises(SystemExit) as left:
         main()
-    assert exit.value.code == 1
+    assert left.value.code == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert f"{tmp_path} has no config.json" in captured.err
