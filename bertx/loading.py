@@ -112,12 +112,13 @@ def _reader(config: BertConfig, stored: dict[str, np.ndarray], report: LoadRepor
     read: list[np.ndarray] = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        # A backend that copies has copied the tensor before: without this the file would fill memory a second time.
-        while read:
-            release(read.pop())
+        # Without this the file would fill memory beside the copy that a backend makes. A backend that copies has
+        # done so with all but the last two, since it may take a block's weight and bias before it makes the block.
+        while len(read) > 1:
+            release(read.pop(0))
         if name not in report.used:
             return fresh(name, shape)
         read.append(stored[report.used[name]])
-        return read[0]
+        return read[-1]
 
     return value_of
