@@ -111,8 +111,8 @@ def parity(
 ) -> ParityReport:
     """Compares backends with the spec in float64, on every output, layer and attention of a checkpoint.
 
-    The texts run as pairs padded on the right, padded on the left, and the longest alone without
-    padding; with the layers asked for and, since a backend may then take a faster path, without.
+    The texts run as pairs and by themselves padded on the right, padded on the left, and the longest
+    alone without padding; with the layers asked for and, since a backend may then take a faster path, without.
 
     Args:
         source: as in `bertx.load`.
@@ -166,6 +166,7 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
         second = [*texts[1:], texts[0]]
         tokens = [
             tokenizer(texts, second, max_length=length, padding_side="right"),
+            tokenizer(texts, max_length=length, padding_side="right"),
             tokenizer(texts, max_length=length, padding_side="left"),
             tokenizer(max(texts, key=len), max_length=length),
         ]
