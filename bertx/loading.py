@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+
 from bertx_weights import CheckpointError, LoadReport, match, open_safetensors, release, schema_name
 
 from .architectures import TASKS, architecture_of_task, known_names, own_architecture, schema

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bertx_weights import LoadReport, dtype_name
 
 from .architectures import task_of_architecture

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bertx_weights import write_atomically
 
 from .backend import backend_versions, installed_backends

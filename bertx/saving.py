@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
 from bertx_weights import dtype_name, write_atomically, write_safetensors
 
 from .architectures import schema

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bertx_weights import write_atomically
 
 TOKENIZER_JSON = "tokenizer.json"

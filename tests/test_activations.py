@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from support import BACKENDS, batch, differences, peer, peer_forward, save_peer
 
 import bertx
 import bertx.backend
 from bertx.spec.activations import ACTIVATIONS
+from support import BACKENDS, batch, differences, peer, peer_forward, save_peer
 
 NAMES = (
     "gelu",

@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from support import BACKENDS
 
 import bertx
+from support import BACKENDS
 
 
 def _refuse(*args, **kwargs):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support import BACKENDS, HEADS, batch, differences, labels, peer, peer_forward, save_peer
 
 import bertx
 from bertx.backend import get_backend
+from support import BACKENDS, HEADS, batch, differences, labels, peer, peer_forward, save_peer
 
 HALF = [(backend, dtype) for backend in ("torch", "jax", "tensorflow") for dtype in ("bfloat16", "float16")]
 HALF.append(("numpy", "float16"))

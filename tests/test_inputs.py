@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import BACKENDS, BATCH, HEADS, LENGTH, SIZES, batch, labels, peer, save_peer
 
 import bertx
 from bertx.config import BertConfig
 from bertx.inputs import check_inputs
+from support import BACKENDS, BATCH, HEADS, LENGTH, SIZES, batch, labels, peer, save_peer
 
 VOCAB, TYPES, POSITIONS = SIZES["vocab_size"], SIZES["type_vocab_size"], SIZES["max_position_embeddings"]
 HIDDEN, LABELS = SIZES["hidden_size"], SIZES["num_labels"]

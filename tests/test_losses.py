@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import BACKENDS, BATCH, batch, peer, peer_forward, save_peer
 
 import bertx
+from support import BACKENDS, BATCH, batch, peer, peer_forward, save_peer
 
 HEAD = "BertForSequenceClassification"
 generator = np.random.default_rng(9)

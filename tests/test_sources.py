@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import peer, save_peer
 
 import bertx
 from bertx import CheckpointError, MissingExtraError
 from bertx.config import BertConfig
 from bertx.sources import SHORT_NAMES, resolve
+from support import peer, save_peer
 
 COMMIT = "c0ffee" + "0" * 34
 HUB_ID = "someone/tiny-bert"

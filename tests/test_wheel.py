@@ -8,6 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
+
 from support import batch, differences, peer_forward
 
 ROOT = Path(__file__).parents[1]

@@ -7,10 +7,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bertx_weights import BFLOAT16
 from flax import nnx
 
 from bertx.backend import without_parameters
+from bertx_weights import BFLOAT16
 
 from . import heads, nn
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bertx_weights import as_float
 
 import bertx.spec.heads
 from bertx.backend import without_parameters
 from bertx.spec import nn
+from bertx_weights import as_float
 
 
 class NumpyBackend:

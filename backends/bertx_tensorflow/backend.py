@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
-from bertx_weights import BFLOAT16
 
 from bertx.backend import named_parameters, without_parameters
+from bertx_weights import BFLOAT16
 
 from . import heads
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from bertx_weights import BFLOAT16
 
 from bertx.backend import without_parameters
+from bertx_weights import BFLOAT16
 
 from . import heads
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+
 from support import HEADS, batch, labels
 
 TRAINED = [head for head in HEADS if head != "BertModel"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support import BACKENDS, HEADS, batch, differences, labels, peer_forward
 
 # Measured on these weights (N(0, 0.1)): at most 1.6e-6 over all heads, layers, paddings and backends in float32,

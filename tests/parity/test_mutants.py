@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import batch, differences, peer_forward
 
 import bertx
 from bertx import parity_report
 from bertx.spec import encoder, nn
 from bertx.spec.activations import ACTIVATIONS
+from support import batch, differences, peer_forward
 
 HEAD = "BertForPreTraining"
 

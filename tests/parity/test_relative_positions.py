@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import BACKENDS, differences
 
 import bertx
+from support import BACKENDS, differences
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "relative_positions"
 INPUTS = ("input_ids", "token_type_ids", "attention_mask", "labels")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import MASKED_LM
-from support import HEADS
 from typer.testing import CliRunner
 
 import bertx
 from bertx import parity_report
 from bertx.cli import app
+from conftest import MASKED_LM
+from support import HEADS
 
 pytest_plugins = "pytester"
 

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import bertx
+from bertx.architectures import ARCHITECTURES, own_architecture, task_of_architecture
+from bertx.config import BertConfig
 from bertx_weights import (
     BFLOAT16,
     CheckpointError,
@@ -17,10 +21,6 @@ from bertx_weights import (
     write_safetensors,
 )
 from support import BACKENDS, HEADS, SIZES, peer, save_peer
-
-import bertx
-from bertx.architectures import ARCHITECTURES, own_architecture, task_of_architecture
-from bertx.config import BertConfig
 
 WORDS = "bert.embeddings.word_embeddings.weight"
 DECODER = "cls.predictions.decoder.weight"

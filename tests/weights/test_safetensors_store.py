@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bertx_weights.files
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
 import safetensors.torch
 import torch
+
+import bertx_weights.files
 from bertx_weights import BFLOAT16, CheckpointError, as_float, open_safetensors, write_safetensors
 from support import peer, save_peer
 
