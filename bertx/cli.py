@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
 app = typer.Typer(
-    help="BERT for PyTorch, TensorFlow and JAX from one layer spec, one config and one weight schema.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,6 +50,21 @@ def _known_task(task: str | None) -> str | None:
     return task
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from . import __version__
+
+        typer.echo(f"bertx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """BERT for PyTorch, TensorFlow and JAX from one layer spec, one config and one weight schema."""
+
+
 Source = Annotated[str, typer.Argument(help=SOURCE_HELP, show_default=False)]
 Backends = Annotated[
     list[str] | None,
@@ -73,7 +88,8 @@ def parity(
     from .parity_report import parity as measure
 
     lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()] if texts else None
-    report = measure(source, backends=backend, task=task, texts=lines)
+    with _working(f"comparing backends on {source}"):
+        report = measure(source, backends=backend, task=task, texts=lines)
     if json is not None:
         report.to_json(json)
     _print_parity(report)
@@ -112,7 +128,8 @@ def demo(
     libraries = {name: ", ".join(f"{k} {v}" for k, v in backend_versions(name).items()) for name in names}
     console.print(f"backends here: {', '.join(f'{name} ({text})' for name, text in libraries.items())}")
     for name in names:
-        done = run(source, name)
+        with _working(f"loading {source} on {name}"):
+            done = run(source, name)
         console.print(
             f"\n[bold]{name}[/bold]: loaded in {done.load_s:.2f} s, "
             f"{done.texts} texts embedded and compared in {done.run_s:.2f} s"
@@ -123,10 +140,16 @@ def demo(
                 console.print(f"    {similarity:.4f}  {passage}", markup=False)
     if len(names) > 1:
         console.print()
-        report = measure(source, backends=names)
+        with _working("comparing the backends"):
+            report = measure(source, backends=names)
         _print_parity(report)
         if not report.passed:
             raise typer.Exit(1)
+
+
+def _working(what: str) -> Status:
+    """A sign of life on stderr, where that is a terminal."""
+    return Console(stderr=True).status(what)
 
 
 def _console() -> Console:

@@ -1,0 +1,5 @@
+"""`python -m bertx` is `bertx`."""
+
+from .cli import main
+
+main()
