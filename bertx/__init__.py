@@ -8,17 +8,20 @@ if TYPE_CHECKING:
 
     from .backend import MissingExtraError, installed_backends
     from .config import BertConfig
+    from .encoding import BatchEncoding
     from .loading import load
     from .model import Model
     from .parity_report import ParityReport, parity
-    from .tokenizer import BertTokenizer
+    from .tokenizer import BertTokenizer, BertTokenizerFast
 
 __version__ = "0.1.0"
 
 # Public name → the module that has it: imported when first used, so that `import bertx` costs nothing.
 _PUBLIC = {
     "BertConfig": ".config",
+    "BatchEncoding": ".encoding",
     "BertTokenizer": ".tokenizer",
+    "BertTokenizerFast": ".tokenizer",
     "CheckpointError": "bertx_weights",
     "LoadReport": "bertx_weights",
     "MissingExtraError": ".backend",

@@ -53,6 +53,9 @@ class Backend(Protocol):
     def tensors(self, module: Any) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (schema name, tensor in schema layout); a tied tensor may come again under its other names."""
 
+    def tensor(self, array: np.ndarray) -> Any:
+        """The framework's own tensor of an array."""
+
     def devices(self) -> list[str]:
         """The devices that `build` takes."""
 

@@ -50,7 +50,7 @@ def run(source: str, backend: str, nearest: int = 2) -> DemoRun:
     model = load(source, task="feature-extraction", backend=backend)
     loaded = time.perf_counter()
     collection = passages()
-    similarity = cosine_similarity(model(QUERIES, pooling="mean"), model(collection, pooling="mean"))
+    similarity = cosine_similarity(model(list(QUERIES), pooling="mean"), model(collection, pooling="mean"))
     done = time.perf_counter()
     answers = []
     for query, row in zip(QUERIES, similarity, strict=True):

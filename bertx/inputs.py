@@ -19,6 +19,9 @@ _LABELS = {
     "BertForQuestionAnswering": ("start_positions", "end_positions"),
     "BertModel": (),
 }
+# The heads that score every position: their labels have a place for each, and they take mask_positions.
+_PER_TOKEN = ("BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel", "BertForTokenClassification")
+_POSITIONS = "mask_positions"
 _IGNORE_INDEX = -100
 
 
@@ -30,11 +33,13 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
         TypeError: an input that this head does not take.
     """
     labels = _LABELS.get(architecture, ("labels",))
+    takes = (*_TOKEN_INPUTS, "inputs_embeds", *labels)
+    if architecture in _PER_TOKEN and architecture != "BertForPreTraining":
+        takes = (*takes, _POSITIONS)
     given, problems = _as_arrays(inputs)
-    strange = sorted(set(given) - {*_TOKEN_INPUTS, "inputs_embeds", *labels})
+    strange = sorted(set(given) - set(takes))
     if strange:
-        takes = ", ".join((*_TOKEN_INPUTS, "inputs_embeds", *labels))
-        raise TypeError(f"{architecture} takes {takes}; it was given {', '.join(strange)}")
+        raise TypeError(f"{architecture} takes {', '.join(takes)}; it was given {', '.join(strange)}")
     if not problems:
         problems = _token_problems(architecture, config, given)
     if not problems:
@@ -99,6 +104,12 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, n
         elif name in ranges:
             limit_name, limit = ranges[name]
             problems += _range_problems(name, value, 0, limit, limit_name)
+    if _POSITIONS in given:
+        value = given[_POSITIONS]
+        if value.ndim != 2 or value.shape[0] != shape[0]:
+            problems.append(f"{_POSITIONS} is {_of(value)}, expected [{shape[0]}, K]")
+        else:
+            problems += _range_problems(_POSITIONS, value, 0, shape[-1], "the length of the sequence")
     return problems
 
 
@@ -114,6 +125,8 @@ def _label_problems(
     architecture: str, config: BertConfig, given: Mapping[str, np.ndarray], labels: tuple[str, ...]
 ) -> list[str]:
     shape = given["inputs_embeds"].shape[:-1] if "inputs_embeds" in given else given["input_ids"].shape
+    if _POSITIONS in given:
+        shape = given[_POSITIONS].shape
     problems = []
     for name in labels:
         if name not in given:
@@ -122,12 +135,7 @@ def _label_problems(
         if architecture == "BertForSequenceClassification":
             problems += _classification_problems(config, value, shape[0])
             continue
-        per_token = name == "labels" and architecture in (
-            "BertForMaskedLM",
-            "BertForPreTraining",
-            "BertLMHeadModel",
-            "BertForTokenClassification",
-        )
+        per_token = name == "labels" and architecture in _PER_TOKEN
         expected = shape if per_token else shape[:1]
         if value.shape != expected:
             problems.append(f"{name} is {_of(value)}, expected {list(expected)}")

@@ -95,7 +95,8 @@ class Model:
             input_ids, token_type_ids, position_ids: integers [B, T] ([B, C, T] for multiple choice).
             attention_mask: [B, T], 0 hides a position; [B, T, T] for each query its own.
             inputs_embeds: [B, T, H], in the place of input_ids.
-            labels: the head's own (`labels`; `next_sentence_label`; `start_positions`, `end_positions`).
+            labels: the head's own (`labels`; `next_sentence_label`; `start_positions`, `end_positions`), and for a
+                head that scores every position `mask_positions` [B, K]: it then scores these only.
 
         Returns:
             The outputs by the hub's names, float32 for a bfloat16 model; hidden_states and attentions are tuples.

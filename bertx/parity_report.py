@@ -165,13 +165,16 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
     else:
         length = min(tokenizer.model_max_length or 10**9, model.config.max_position_embeddings)
         second = [*texts[1:], texts[0]]
+        options = {"padding": True, "truncation": True, "max_length": length, "return_tensors": "np"}
         tokens = [
-            tokenizer(texts, second, max_length=length, padding_side="right"),
-            tokenizer(texts, max_length=length, padding_side="right"),
-            tokenizer(texts, max_length=length, padding_side="left"),
-            tokenizer(max(texts, key=len), max_length=length),
+            tokenizer(texts, second, padding_side="right", **options),
+            tokenizer(texts, padding_side="right", **options),
+            tokenizer(texts, padding_side="left", **options),
+            tokenizer(max(texts, key=len), **options),
         ]
-        made = [batch | {"token_type_ids": batch["token_type_ids"] % model.config.type_vocab_size} for batch in tokens]
+        made = [
+            dict(batch) | {"token_type_ids": batch["token_type_ids"] % model.config.type_vocab_size} for batch in tokens
+        ]
     for batch in made:
         # The texts stand for the choices of one question.
         yield {k: v[None] for k, v in batch.items()} if model.task == "multiple-choice" else batch

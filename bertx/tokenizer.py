@@ -1,10 +1,10 @@
-"""BertTokenizer: WordPiece over the `tokenizers` library, text in, NumPy ids out."""
+"""BertTokenizer: WordPiece over the `tokenizers` library, with the hub's names and defaults."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +12,80 @@ import numpy as np
 
 from bertx_weights import write_atomically
 
+from . import word_piece
+from .encoding import BatchEncoding, as_tensors
+
 TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 VOCAB = "vocab.txt"
-_SPECIAL_TOKENS = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
+_PADDINGS = {True: "longest", False: "do_not_pad"}
+_TRUNCATIONS = {True: "longest_first", False: "do_not_truncate"}
+_SIDES = ("right", "left")
+_MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+# What clean_up_tokenization_spaces takes out, in this order, beyond what the decoder joined.
+_CLEANED = {f" {mark}": mark for mark in (".", "?", "!", ",")} | {" ' ": "'"}
+_CLEANED |= {f" {ending}": ending for ending in ("n't", "'m", "'s", "'ve", "'re")}
 
 
 class BertTokenizer:
-    """The WordPiece tokenizer of a checkpoint (Devlin et al. 2019, section 3), with the hub's defaults.
+    """The WordPiece tokenizer of a checkpoint (Devlin et al. 2019, section 3).
 
-    Padding and truncation are what a call asks for; what a `tokenizer.json` bakes in is not applied.
+    Padding and truncation are what a call asks for, and none by default; of what a `tokenizer.json` bakes
+    in only the sides count. Ids are those of transformers' BertTokenizer, option for option.
+
+    Attributes:
+        unk_token, sep_token, pad_token, cls_token, mask_token, and each with `_id`: the special tokens.
+        model_max_length: the length that truncation and padding to "max_length" take; None where not known.
+        padding_side, truncation_side: "right" or "left".
+        model_input_names: what a call gives unless it says otherwise.
+        backend_tokenizer: the `tokenizers.Tokenizer`.
     """
 
-    def __init__(self, tokenizer: Any, settings: dict[str, Any] | None = None):
-        """`tokenizer`: a `tokenizers.Tokenizer`; `settings`: the keys of a `tokenizer_config.json`."""
-        self.settings = dict(settings or {})
+    def __init__(self, vocab: str | os.PathLike[str] | Mapping[str, int], **settings: Any):
+        """From a vocab.txt or a mapping of tokens to ids.
+
+        `settings` are the keys of a `tokenizer_config.json`: do_lower_case (True), strip_accents (None: as
+        do_lower_case), tokenize_chinese_chars (True), never_split (tokens of the vocabulary that stay
+        whole), unk_token and the other special tokens, model_max_length, padding_side, truncation_side.
+
+        Raises:
+            ValueError: the vocabulary is no text, or lacks [UNK], [CLS] or [SEP].
+        """
+        vocabulary = vocab if isinstance(vocab, Mapping) else word_piece.read_vocabulary(Path(vocab))
+        try:
+            self._set_up(word_piece.build(vocabulary, settings), settings)
+        except ValueError as error:
+            raise ValueError(f"{VOCAB if isinstance(vocab, Mapping) else vocab}: {error}") from error
+
+    def _set_up(self, tokenizer: Any, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+        sides = [(baked or {}).get("direction", "right") for baked in (tokenizer.padding, tokenizer.truncation)]
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        _apply_normalization(tokenizer, self.settings)
+        word_piece.apply_normalization(tokenizer, self.settings)
+        word_piece.keep_whole(tokenizer, self.settings)
         self.backend_tokenizer = tokenizer
-        self.padding_side = self.settings.get("padding_side", "right")
-        self.truncation_side = self.settings.get("truncation_side", "right")
-        length = self.settings.get("model_max_length")
+        self.padding_side = self.settings.get("padding_side", sides[0])
+        self.truncation_side = self.settings.get("truncation_side", sides[1])
+        self.model_input_names = list(self.settings.get("model_input_names", _MODEL_INPUTS))
+        self.clean_up_tokenization_spaces = self.settings.get("clean_up_tokenization_spaces", False)
+        length = self.settings.get("model_max_length", self.settings.get("max_len"))
         # transformers writes 1e30 for "not known".
         self.model_max_length = int(length) if length and length < 1e9 else None
-        for name, default in _SPECIAL_TOKENS.items():
-            token = self.settings.get(name) or default
-            token = token["content"] if isinstance(token, dict) else token
+        self._special_tokens = word_piece.special_tokens(self.settings)
+        for name, token in self._special_tokens.items():
             setattr(self, name, token)
             setattr(self, f"{name}_id", tokenizer.token_to_id(token))
 
+    # --- reading, writing, training ---------------------------------------------------------------
+
     @classmethod
-    def from_pretrained(cls, source: str | os.PathLike[str], revision: str | None = None) -> BertTokenizer:
+    def from_pretrained(
+        cls, source: str | os.PathLike[str], revision: str | None = None, **changes: Any
+    ) -> BertTokenizer:
         """Reads `tokenizer.json`, or `vocab.txt`, and `tokenizer_config.json`; `source` as in `bertx.load`.
+
+        `changes` override the keys of `tokenizer_config.json`.
 
         Raises:
             FileNotFoundError: the folder has neither tokenizer.json nor vocab.txt.
@@ -60,128 +95,424 @@ class BertTokenizer:
 
         folder = resolve(source, revision=revision)
         settings = _read_json(folder / TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).is_file() else {}
+        settings |= changes
         if (folder / TOKENIZER_JSON).is_file():
             from tokenizers import Tokenizer
 
+            self = cls.__new__(cls)
             try:
-                return cls(Tokenizer.from_file(str(folder / TOKENIZER_JSON)), settings)
+                self._set_up(Tokenizer.from_file(str(folder / TOKENIZER_JSON)), settings)
             except Exception as error:  # the library raises the bare class
                 raise ValueError(f"{folder / TOKENIZER_JSON}: not a tokenizer: {error}") from error
+            return self
         if (folder / VOCAB).is_file():
-            return cls(_word_piece(folder / VOCAB, settings), settings)
+            return cls(folder / VOCAB, **settings)
         raise FileNotFoundError(f"{folder} has no tokenizer: expected {TOKENIZER_JSON} or {VOCAB}")
 
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens, added ones included."""
-        return self.backend_tokenizer.get_vocab_size()
-
-    def __call__(
-        self,
-        text: str | Sequence[str],
-        text_pair: str | Sequence[str] | None = None,
-        *,
-        padding: bool | str = True,
-        truncation: bool | str = True,
-        max_length: int | None = None,
-        padding_side: str | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Tokenises one text or a batch, alone or as pairs.
+    @classmethod
+    def train(
+        cls,
+        files: Sequence[str | os.PathLike[str]],
+        vocab_size: int = 30522,
+        min_frequency: int = 2,
+        limit_alphabet: int = 1000,
+        **settings: Any,
+    ) -> BertTokenizer:
+        """Learns a new vocabulary from text files; `settings` as for the class.
 
         Args:
-            padding: True or "longest", to the longest text of the batch; "max_length".
-            truncation: True or "longest_first", "only_first", "only_second", or False.
-            max_length: the length including special tokens; the model's own where not given.
-            padding_side: "right" or "left"; the checkpoint's own where not given.
-
-        Returns:
-            input_ids, token_type_ids, attention_mask, each [B, T] int64; one text is a batch of one.
+            files: UTF-8 text.
+            vocab_size: the most tokens it may have, special ones included.
+            min_frequency: how often a pair of pieces must occur to be joined.
+            limit_alphabet: the most single characters it may have.
 
         Raises:
-            ValueError: no text at all, texts and pairs of different number, an unknown padding or truncation, a
-                max_length that leaves no room, or texts that stay of different length without padding.
-            TypeError: something that is not a string.
+            FileNotFoundError: a file is not there.
         """
-        texts, pairs = _as_batch(text, "text"), None if text_pair is None else _as_batch(text_pair, "text_pair")
-        if not texts:
-            raise ValueError("an empty batch: give at least one text")
-        if pairs is not None and len(pairs) != len(texts):
-            raise ValueError(f"{len(texts)} texts but {len(pairs)} second texts: give one for each")
-        if padding not in (True, False, "longest", "max_length", "do_not_pad"):
-            raise ValueError(f"padding is {padding!r}, expected True, False, 'longest', 'max_length' or 'do_not_pad'")
-        max_length = self.model_max_length if max_length is None else max_length
-        if padding == "max_length" and max_length is None:
-            raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
-        self._set_truncation(truncation, max_length, is_pair=pairs is not None)
-        try:
-            encodings = self.backend_tokenizer.encode_batch(
-                texts if pairs is None else list(zip(texts, pairs, strict=True))
-            )
-        except Exception as error:  # the library raises the bare class
-            raise ValueError(f"max_length {max_length} with truncation {truncation!r}: {error}") from error
-        lengths = {len(encoding.ids) for encoding in encodings}
-        length = max_length if padding == "max_length" else max(lengths)
-        if padding in (False, "do_not_pad") and len(lengths) > 1:
-            raise ValueError("without padding the texts of a batch must have the same number of tokens")
-        if max(lengths) > length:
-            raise ValueError(
-                f"a text has {max(lengths)} tokens, more than max_length {length}: truncate it or leave max_length out"
-            )
-        for encoding in encodings:
-            encoding.pad(
-                length,
-                direction=padding_side or self.padding_side,
-                pad_id=self.pad_token_id or 0,
-                pad_token=self.pad_token,
-            )
-        return {
-            "input_ids": np.array([encoding.ids for encoding in encodings], np.int64),
-            "token_type_ids": np.array([encoding.type_ids for encoding in encodings], np.int64),
-            "attention_mask": np.array([encoding.attention_mask for encoding in encodings], np.int64),
-        }
-
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """The text of a sequence of ids."""
-        return self.backend_tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
-
-    def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
-        """The token of each id."""
-        return [self.backend_tokenizer.id_to_token(int(i)) for i in ids]
+        paths = [Path(file) for file in files]
+        if lost := [str(path) for path in paths if not path.is_file()]:
+            raise FileNotFoundError(f"no such text files: {', '.join(lost)}")
+        return cls(word_piece.train(paths, settings, vocab_size, min_frequency, limit_alphabet), **settings)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Writes tokenizer.json, tokenizer_config.json and vocab.txt."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        special = {name: getattr(self, name) for name in _SPECIAL_TOKENS}
-        settings = {"tokenizer_class": "BertTokenizer"} | special | self.settings
+        settings = {"tokenizer_class": "BertTokenizer"} | self._special_tokens | self.settings
         self.backend_tokenizer.no_truncation()
-        vocabulary = self.backend_tokenizer.get_vocab(with_added_tokens=False)
         write_atomically(folder / TOKENIZER_JSON, self.backend_tokenizer.to_str().encode())
         write_atomically(folder / TOKENIZER_CONFIG, json.dumps(settings, indent=2, ensure_ascii=False).encode())
-        write_atomically(folder / VOCAB, "".join(f"{t}\n" for t in sorted(vocabulary, key=vocabulary.get)).encode())
+        self.save_vocabulary(folder)
 
-    def _set_truncation(self, truncation: bool | str, max_length: int | None, is_pair: bool) -> None:
-        strategy = {True: "longest_first", False: "do_not_truncate"}.get(truncation, truncation)
-        if strategy not in ("longest_first", "only_first", "only_second", "do_not_truncate"):
-            raise ValueError(
-                f"truncation is {truncation!r}, expected True, False, 'longest_first', 'only_first', 'only_second' "
-                "or 'do_not_truncate'"
+    def save_vocabulary(self, folder: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
+        """Writes vocab.txt, without tokens added later; gives its path."""
+        path = Path(folder) / (f"{filename_prefix}-{VOCAB}" if filename_prefix else VOCAB)
+        vocabulary = self.backend_tokenizer.get_vocab(with_added_tokens=False)
+        write_atomically(path, "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.get)).encode())
+        return (str(path),)
+
+    # --- the vocabulary ---------------------------------------------------------------------------
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens, added ones left out; `len(tokenizer)` counts those too."""
+        return self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+
+    def __len__(self) -> int:
+        return self.backend_tokenizer.get_vocab_size()
+
+    def get_vocab(self) -> dict[str, int]:
+        """Every token and its id."""
+        return self.backend_tokenizer.get_vocab()
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of the special tokens that the vocabulary has."""
+        names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+        ids = (self.backend_tokenizer.token_to_id(self._special_tokens[name]) for name in names)
+        return [i for i in ids if i is not None]
+
+    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
+        """Adds tokens that stay whole, one or a list: strings or `tokenizers.AddedToken`.
+
+        Gives how many became added tokens, those of the vocabulary included; `len(tokenizer)` is what the
+        model's embeddings are to be resized to.
+        """
+        tokens = list(new_tokens) if isinstance(new_tokens, (list, tuple)) else [new_tokens]
+        add = self.backend_tokenizer.add_special_tokens if special_tokens else self.backend_tokenizer.add_tokens
+        return add(tokens)
+
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
+        """The id of a token, or of each; [UNK]'s for one that the vocabulary lacks."""
+        if isinstance(tokens, str):
+            found = self.backend_tokenizer.token_to_id(tokens)
+            return self.unk_token_id if found is None else found
+        return [self.convert_tokens_to_ids(token) for token in tokens]
+
+    def convert_ids_to_tokens(self, ids: int | Sequence[int], skip_special_tokens: bool = False) -> str | list[str]:
+        """The token of an id, or of each."""
+        if isinstance(ids, int):
+            return self.backend_tokenizer.id_to_token(ids)
+        skipped = set(self.all_special_ids) if skip_special_tokens else ()
+        return [self.backend_tokenizer.id_to_token(int(i)) for i in ids if int(i) not in skipped]
+
+    # --- ids to text ------------------------------------------------------------------------------
+
+    def decode(
+        self, ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> str | list[str]:
+        """The text of a sequence of ids, or of each sequence of a batch.
+
+        `clean_up_tokenization_spaces` takes out spaces before punctuation; None is the checkpoint's own choice.
+        """
+        ids = _as_list(ids)
+        ids = [ids] if isinstance(ids, int) else ids
+        if len(ids) and np.ndim(ids[0]):
+            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
+        text = self.backend_tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+        clean = (
+            self.clean_up_tokenization_spaces
+            if clean_up_tokenization_spaces is None
+            else (clean_up_tokenization_spaces)
+        )
+        for spaced, joined in _CLEANED.items() if clean else ():
+            text = text.replace(spaced, joined)
+        return text
+
+    def batch_decode(
+        self, batch: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> list[str]:
+        """The text of each sequence of ids."""
+        if not len(batch):
+            return []
+        texts = self.decode(batch, skip_special_tokens, clean_up_tokenization_spaces)
+        return [texts] if isinstance(texts, str) else texts
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """The text of tokens, pieces joined to words."""
+        return self.backend_tokenizer.decoder.decode(list(tokens))
+
+    # --- text to ids ------------------------------------------------------------------------------
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
+        """The tokens of a text, or of a text and its pair one after the other."""
+        self.backend_tokenizer.no_truncation()
+        return self.backend_tokenizer.encode(text, pair or None, add_special_tokens=add_special_tokens).tokens
+
+    def encode(self, text: str, text_pair: str | None = None, **options: Any) -> list[int]:
+        """The ids of one text; options as for a call."""
+        return self(text, text_pair, **options)["input_ids"]
+
+    def __call__(
+        self,
+        text: str | Sequence[str] | Sequence[Sequence[str]],
+        text_pair: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+    ) -> BatchEncoding:
+        """Tokenises one text or a batch, alone or as pairs.
+
+        Args:
+            text, text_pair: a string or several; with `is_split_into_words` a list of words or several. An empty
+                second text is none, unless it is one of several.
+            padding: True or "longest", to the longest row; "max_length"; False.
+            truncation: True or "longest_first", "only_first", "only_second"; False; None is True where `max_length`
+                is given without padding.
+            max_length: in tokens, special ones included; the checkpoint's own where not given.
+            stride: how many tokens a window of `return_overflowing_tokens` shares with the one before.
+            pad_to_multiple_of: pads on to a multiple of this.
+            padding_side: "right" or "left"; the checkpoint's own where not given.
+            return_tensors: "np", "pt", "tf" or "jax"; None gives lists.
+            return_token_type_ids, return_attention_mask: None asks `model_input_names`.
+            return_overflowing_tokens: also gives what was truncated, as further rows; `overflow_to_sample_mapping`
+                says of which text each row is.
+            return_special_tokens_mask: 1 for a token that was added.
+            return_offsets_mapping: the characters of each token in the text, first and one past the last.
+            return_length: the number of tokens of each row.
+
+        Returns:
+            input_ids, token_type_ids, attention_mask and what was asked for: of a batch a row each, of
+            one text the row itself unless tensors or windows were asked for.
+
+        Raises:
+            ValueError: an empty batch, texts and pairs of different number, a text with a lone surrogate, an unknown
+                option, a max_length that leaves no room or that no text may be padded to, or is not a multiple of
+                pad_to_multiple_of, or rows that make no tensor.
+            TypeError: something that is not a string, or not a list of words.
+        """
+        _check_kind("text", text)
+        one = isinstance(text, str) or (is_split_into_words and all(isinstance(word, str) for word in text))
+        text_pair = None if one and not text_pair else text_pair
+        texts = _as_batch(text, one, is_split_into_words, "text")
+        pairs = None if text_pair is None else _as_batch(text_pair, one, is_split_into_words, "text_pair")
+        if not texts:
+            raise ValueError("an empty batch: give at least one text")
+        if pairs is not None and len(pairs) != len(texts):
+            raise ValueError(f"{len(texts)} texts but {len(pairs)} second texts: give one for each")
+        special = self.backend_tokenizer.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
+        if truncation is None:
+            truncation = max_length is not None and padding is False
+        padding = _option("padding", padding, _PADDINGS, ("longest", "max_length", "do_not_pad"))
+        cut = self._set_truncation(truncation, max_length, stride, special)
+        if cut is not None and padding != "do_not_pad" and pad_to_multiple_of and cut % pad_to_multiple_of:
+            raise ValueError(f"max_length is {cut}, expected a multiple of pad_to_multiple_of {pad_to_multiple_of}")
+        try:
+            encodings = self.backend_tokenizer.encode_batch(
+                texts if pairs is None else list(zip(texts, pairs, strict=True)),
+                is_pretokenized=is_split_into_words,
+                add_special_tokens=add_special_tokens,
             )
+        except TypeError as error:
+            raise ValueError(f"a text holds a lone surrogate, expected Unicode: {error}") from error
+        except Exception as error:  # the library raises the bare class
+            raise ValueError(f"max_length {max_length} with truncation {truncation!r}: {error}") from error
+        samples = list(range(len(encodings)))
+        if return_overflowing_tokens:
+            samples = [i for i, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))]
+            encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
+        self._pad_encodings(encodings, padding, max_length, pad_to_multiple_of, padding_side)
+        columns = {
+            "input_ids": ("ids", True),
+            "token_type_ids": ("type_ids", return_token_type_ids),
+            "attention_mask": ("attention_mask", return_attention_mask),
+            "special_tokens_mask": ("special_tokens_mask", return_special_tokens_mask),
+            "offset_mapping": ("offsets", return_offsets_mapping),
+        }
+        values = {
+            key: [getattr(encoding, attribute) for encoding in encodings]
+            for key, (attribute, wanted) in columns.items()
+            if (key in self.model_input_names if wanted is None else wanted)
+        }
+        if return_length:
+            values["length"] = [len(encoding.ids) for encoding in encodings]
+        if return_overflowing_tokens:
+            values["overflow_to_sample_mapping"] = samples
+        if return_tensors is not None:
+            return BatchEncoding(as_tensors(values, return_tensors), encodings)
+        if one and not return_overflowing_tokens:
+            values = {key: rows[0] if isinstance(rows[0], list) else rows for key, rows in values.items()}
+        return BatchEncoding(values, encodings)
+
+    def pad(
+        self,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Pads what was tokenised before: one row, several, or a batch as a call gives it; options as there.
+
+        input_ids, token_type_ids, attention_mask and special_tokens_mask are padded, other keys taken along.
+
+        Raises:
+            ValueError: no rows, no input_ids, an unknown option, or rows longer than the max_length to pad to.
+        """
+        columns = encoded_inputs
+        if not isinstance(columns, Mapping):
+            rows = list(columns)
+            columns = {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
+        if "input_ids" not in columns:
+            raise ValueError(f"encoded_inputs has {', '.join(columns) or 'no rows'}, expected input_ids")
+        columns = {key: _as_list(values) for key, values in columns.items()}
+        one = not columns["input_ids"] or not np.ndim(columns["input_ids"][0])
+        if one:
+            columns = {key: [values] for key, values in columns.items()}
+        if return_attention_mask is None:
+            return_attention_mask = "attention_mask" in self.model_input_names
+        lengths = [len(ids) for ids in columns["input_ids"]]
+        if return_attention_mask and "attention_mask" not in columns:
+            columns["attention_mask"] = [[1] * length for length in lengths]
+        padding = _option("padding", padding, _PADDINGS, ("longest", "max_length", "do_not_pad"))
+        side = _option("padding_side", self.padding_side if padding_side is None else padding_side, {}, _SIDES)
+        length = self._padded_length(lengths, padding, max_length, pad_to_multiple_of)
+        fills = {
+            "input_ids": self.pad_token_id or 0,
+            "token_type_ids": 0,
+            "attention_mask": 0,
+            "special_tokens_mask": 1,
+        }
+        for key in fills.keys() & columns.keys() if length is not None else ():
+            blanks = [[fills[key]] * (length - own) for own in lengths]
+            rows = zip(map(_as_list, columns[key]), blanks, strict=True)
+            columns[key] = [[*row, *blank] if side == "right" else [*blank, *row] for row, blank in rows]
+        if one:
+            columns = {key: values[0] for key, values in columns.items()}
+        return BatchEncoding(columns if return_tensors is None else as_tensors(columns, return_tensors))
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many special tokens a text, or a pair, gets."""
+        return self.backend_tokenizer.num_special_tokens_to_add(pair)
+
+    def build_inputs_with_special_tokens(self, ids: list[int], pair_ids: list[int] | None = None) -> list[int]:
+        """[CLS] ids [SEP], and for a pair further pair_ids [SEP]."""
+        first = [self.cls_token_id, *ids, self.sep_token_id]
+        return first if pair_ids is None else [*first, *pair_ids, self.sep_token_id]
+
+    def create_token_type_ids_from_sequences(self, ids: list[int], pair_ids: list[int] | None = None) -> list[int]:
+        """0 for [CLS] ids [SEP], 1 for pair_ids [SEP]."""
+        first = [0] * (len(ids) + 2)
+        return first if pair_ids is None else first + [1] * (len(pair_ids) + 1)
+
+    def get_special_tokens_mask(
+        self, ids: list[int], pair_ids: list[int] | None = None, already_has_special_tokens: bool = False
+    ) -> list[int]:
+        """1 for each special token of the built sequence; of `ids` as they are if they have theirs already.
+
+        Raises:
+            ValueError: `pair_ids` next to `ids` that have their special tokens already.
+        """
+        if already_has_special_tokens:
+            if pair_ids is not None:
+                raise ValueError(
+                    "pair_ids is given, expected None: ids with their special tokens are the whole sequence"
+                )
+            special = set(self.all_special_ids)
+            return [int(i in special) for i in ids]
+        first = [1, *([0] * len(ids)), 1]
+        return first if pair_ids is None else [*first, *([0] * len(pair_ids)), 1]
+
+    def _set_truncation(self, truncation: bool | str, max_length: int | None, stride: int, special: int) -> int | None:
+        known = ("longest_first", "only_first", "only_second", "do_not_truncate")
+        strategy = _option("truncation", truncation, _TRUNCATIONS, known)
+        max_length = self.model_max_length if max_length is None else max_length
         if strategy == "do_not_truncate" or max_length is None:
             self.backend_tokenizer.no_truncation()
-            return
-        special = self.backend_tokenizer.num_special_tokens_to_add(is_pair)
+            return None
         if max_length < special:
-            raise ValueError(f"max_length is {max_length}, but the special tokens alone are {special}")
-        self.backend_tokenizer.enable_truncation(max_length, strategy=strategy, direction=self.truncation_side)
+            raise ValueError(
+                f"max_length is {max_length}, expected {special} or more: the special tokens alone are that many"
+            )
+        room = max_length - special
+        if stride < 0 or (stride and stride >= room):
+            raise ValueError(
+                f"stride is {stride}, expected 0 or more and less than the {room} tokens that max_length {max_length} has room for"
+            )
+        self.backend_tokenizer.enable_truncation(
+            max_length,
+            stride=stride,
+            strategy=strategy,
+            direction=_option("truncation_side", self.truncation_side, {}, _SIDES),
+        )
+        return max_length
+
+    def _pad_encodings(
+        self, encodings: list[Any], padding: str, max_length: int | None, multiple: int | None, side: str | None
+    ) -> None:
+        side = _option("padding_side", self.padding_side if side is None else side, {}, _SIDES)
+        length = self._padded_length([len(encoding.ids) for encoding in encodings], padding, max_length, multiple)
+        if length is not None:
+            for encoding in encodings:
+                encoding.pad(length, direction=side, pad_id=self.pad_token_id or 0, pad_token=self.pad_token)
+
+    def _padded_length(
+        self, lengths: list[int], padding: str, max_length: int | None, multiple: int | None
+    ) -> int | None:
+        if multiple is not None and multiple < 1:
+            raise ValueError(f"pad_to_multiple_of is {multiple}, expected 1 or more")
+        if padding == "do_not_pad":
+            return None
+        length = max(lengths)
+        if padding == "max_length":
+            wanted = self.model_max_length if max_length is None else max_length
+            if wanted is None:
+                raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
+            if length > wanted:
+                raise ValueError(
+                    f"a text has {length} tokens, more than max_length {wanted}: truncate it or leave max_length out"
+                )
+            length = wanted
+        return length if multiple is None else -(-length // multiple) * multiple
 
 
-def _as_batch(text: str | Sequence[str], argument: str) -> list[str]:
-    texts = [text] if isinstance(text, str) else list(text)
-    for i, one in enumerate(texts):
-        if not isinstance(one, str):
-            raise TypeError(f"{argument}[{i}] is a {type(one).__name__}, expected a string")
-    return texts
+def _option(name: str, value: Any, aliases: Mapping[Any, str], known: tuple[str, ...]) -> str:
+    if value in known:
+        return value
+    if isinstance(value, bool) and value in aliases:
+        return aliases[value]
+    shown = ", ".join(map(repr, (*aliases, *known)))
+    raise ValueError(f"{name} is {value!r}, expected one of {shown}")
+
+
+def _as_batch(text: Any, one: bool, words: bool, argument: str) -> list[Any]:
+    if isinstance(text, str) and not one and not words:
+        raise TypeError(f"{argument} is a str, expected a list of strings, as many as texts")
+    _check_kind(argument, text)
+    texts = [text] if one or isinstance(text, str) else list(text)
+    for i, entry in enumerate(texts):
+        if words and (isinstance(entry, str) or not all(isinstance(word, str) for word in entry)):
+            raise TypeError(f"{argument}[{i}] is {type(entry).__name__} {entry!r:.40}, expected a list of words")
+        if not words and not isinstance(entry, str):
+            raise TypeError(f"{argument}[{i}] is a {type(entry).__name__}, expected a string")
+    return [list(entry) for entry in texts] if words else texts
+
+
+def _check_kind(argument: str, text: Any) -> None:
+    if isinstance(text, bytes) or not isinstance(text, Iterable):
+        raise TypeError(f"{argument} is a {type(text).__name__}, expected a string or a list of strings")
+
+
+def _as_list(values: Any) -> Any:
+    """Ids of a framework, or of NumPy, as Python's own."""
+    if isinstance(values, (int, list, tuple)):
+        return values
+    return values.tolist() if hasattr(values, "tolist") else np.asarray(values).tolist()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -194,39 +525,4 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _apply_normalization(tokenizer: Any, settings: dict[str, Any]) -> None:
-    """Lets tokenizer_config.json have the last word on normalisation, as transformers does."""
-    names = {"lowercase": "do_lower_case", "strip_accents": "strip_accents"}
-    names["handle_chinese_chars"] = "tokenize_chinese_chars"
-    for attribute, key in names.items():
-        if key in settings and hasattr(tokenizer.normalizer, attribute):
-            setattr(tokenizer.normalizer, attribute, settings[key])
-
-
-def _word_piece(path: Path, settings: dict[str, Any]) -> Any:
-    """The BERT pipeline around a vocab.txt, as the original release defines it."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-
-    special = {name: settings.get(name) or default for name, default in _SPECIAL_TOKENS.items()}
-    special = {name: token["content"] if isinstance(token, dict) else token for name, token in special.items()}
-    try:
-        vocabulary = models.WordPiece.read_file(str(path))
-    except Exception as error:  # the library raises the bare class
-        raise ValueError(f"{path}: not a vocabulary: {error}") from error
-    lost = sorted({special[name] for name in ("unk_token", "cls_token", "sep_token")} - vocabulary.keys())
-    if lost:
-        raise ValueError(f"{path} lacks the special tokens {', '.join(lost)}")
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk_token"]))
-    tokenizer.add_special_tokens([token for token in special.values() if token in vocabulary])
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        lowercase=settings.get("do_lower_case", True),
-        strip_accents=settings.get("strip_accents"),
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(
-        (special["sep_token"], vocabulary[special["sep_token"]]),
-        (special["cls_token"], vocabulary[special["cls_token"]]),
-    )
-    tokenizer.decoder = decoders.WordPiece()
-    return tokenizer
+BertTokenizerFast = BertTokenizer

@@ -60,7 +60,7 @@ def test_the_top_tokens_of_fill_mask_equal_transformers(loaded, backend):
     model = loaded(MASKED_LM, backend=backend)
     assert model.task == "fill-mask"
     peer = transformers.BertForMaskedLM.from_pretrained(resolve(MASKED_LM)).double().eval()
-    inputs = model.tokenizer(MASKED)
+    inputs = model.tokenizer(MASKED, padding=True, return_tensors="np")
     with torch.no_grad():
         expected = peer(**{name: torch.from_numpy(value) for name, value in inputs.items()}).logits.numpy()
     found = model.forward(**inputs)["logits"]

@@ -183,10 +183,11 @@ def test_the_sentence_transformers_files_travel_along(minilm):
 def test_the_tokenizer_travels_along(minilm):
     model, folder = minilm
     texts = ["Hello, World!", "naïve café 東京 [MASK] ##ing", "word " * 600]
-    expected = model.tokenizer(texts)
+    options = {"padding": True, "truncation": True, "return_tensors": "np"}
+    expected = model.tokenizer(texts, **options)
     reader = bertx.BertTokenizer.from_pretrained(folder)
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
-    for name, ids in reader(texts).items():
+    for name, ids in reader(texts, **options).items():
         np.testing.assert_array_equal(ids, expected[name])
     ours = [row[row != reader.pad_token_id].tolist() for row in expected["input_ids"]]
     assert theirs(texts, truncation=True)["input_ids"] == ours

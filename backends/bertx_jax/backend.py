@@ -58,6 +58,10 @@ class JaxBackend:
             array = array.view(BFLOAT16) if array.dtype == jnp.bfloat16 else array
             yield name, array.T if kind == "kernel" else array
 
+    def tensor(self, array):
+        """The array in the framework."""
+        return jnp.asarray(array)
+
     def devices(self):
         """cpu, and the accelerators that JAX sees: cuda, cuda:0, …"""
         return list(_devices())

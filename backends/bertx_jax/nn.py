@@ -177,6 +177,11 @@ def take_last(x, index):
     return jnp.take_along_axis(x, index[..., None], axis=-1)[..., 0]
 
 
+def take_positions(x, positions):
+    """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
+    return jnp.take_along_axis(x, positions[..., None], axis=1)
+
+
 def gelu(x):
     """The exact gelu."""
     return jax.nn.gelu(x, approximate=False)

@@ -52,6 +52,10 @@ class TensorFlowBackend:
             array = array.view(BFLOAT16) if array.dtype == tf.bfloat16.as_numpy_dtype else array
             yield name, array.T if kind == "kernel" else array
 
+    def tensor(self, array):
+        """The array in the framework."""
+        return tf.convert_to_tensor(array)
+
     def devices(self):
         """cpu, and the accelerators that TensorFlow sees: gpu, gpu:0, …"""
         gpus = tf.config.list_logical_devices("GPU")

@@ -209,6 +209,11 @@ def take_last(x, index):
     return tf.gather(x, index, axis=-1, batch_dims=index.shape.rank)
 
 
+def take_positions(x, positions):
+    """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
+    return tf.gather(x, positions, axis=1, batch_dims=1)
+
+
 def gelu(x):
     """The exact gelu."""
     return tf.nn.gelu(x, approximate=False)

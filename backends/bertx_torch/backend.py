@@ -54,6 +54,10 @@ class TorchBackend:
             else:
                 yield name, tensor.numpy()
 
+    def tensor(self, array):
+        """The array in the framework."""
+        return torch.from_numpy(array)
+
     def devices(self):
         """cpu, and the accelerators that PyTorch sees."""
         found = ["cpu"]

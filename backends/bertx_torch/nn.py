@@ -102,6 +102,11 @@ def take_last(x, index):
     return x.gather(-1, index[..., None].long())[..., 0]
 
 
+def take_positions(x, positions):
+    """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
+    return x.gather(1, positions[..., None].long().expand(-1, -1, x.shape[-1]))
+
+
 def log_softmax(x):
     """Over the last axis."""
     return torch.log_softmax(x, -1)

@@ -101,8 +101,12 @@ class BertWithLogits(nn.Model):
         labels=None,
         output_attentions=False,
         output_hidden_states=False,
+        mask_positions=None,
     ):
-        """Inputs as for BertModel, labels as `loss_function` has them → `output_class`."""
+        """Inputs as for BertModel, labels as `loss_function` has them → `output_class`.
+
+        mask_positions [B, K]: a head that scores every position then scores these only, K for T in logits and labels.
+        """
         encoded = self.bert(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -112,7 +116,10 @@ class BertWithLogits(nn.Model):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        logits = self.logits(encoded)
+        hidden_states = encoded.last_hidden_state
+        if mask_positions is not None:
+            hidden_states = nn.take_positions(hidden_states, mask_positions)
+        logits = self.logits(hidden_states, encoded.pooler_output)
         return self.output_class(
             loss=None if labels is None else self.loss_function(logits, labels),
             logits=logits,
@@ -132,9 +139,9 @@ class BertForMaskedLM(BertWithLogits):
         self.cls = BertOnlyMLMHead(config, self.bert.embeddings.word_embeddings)
         self.post_init()
 
-    def logits(self, encoded):
+    def logits(self, hidden_states, pooled):
         """→ [B, T, V]."""
-        return self.cls(encoded.last_hidden_state)
+        return self.cls(hidden_states)
 
     def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""
@@ -162,9 +169,9 @@ class BertForNextSentencePrediction(BertWithLogits):
         self.cls = BertOnlyNSPHead(config)
         self.post_init()
 
-    def logits(self, encoded):
+    def logits(self, hidden_states, pooled):
         """→ [B, 2]; 0: the second sentence follows the first, 1: it is random."""
-        return self.cls(encoded.pooler_output)
+        return self.cls(pooled)
 
     def loss_function(self, logits, labels):
         """labels [B] → []."""
@@ -189,9 +196,9 @@ class BertForSequenceClassification(BertWithLogits):
         self.num_labels = config.num_labels
         self.post_init()
 
-    def logits(self, encoded):
+    def logits(self, hidden_states, pooled):
         """→ [B, L]."""
-        return self.classifier(self.dropout(encoded.pooler_output))
+        return self.classifier(self.dropout(pooled))
 
     def loss_function(self, logits, labels):
         """labels [B] integers; [B, L] zeros and ones; or [B] or [B, L] numbers → []."""
@@ -219,9 +226,9 @@ class BertForTokenClassification(BertWithLogits):
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
-    def logits(self, encoded):
+    def logits(self, hidden_states, pooled):
         """→ [B, T, L]."""
-        return self.classifier(self.dropout(encoded.last_hidden_state))
+        return self.classifier(self.dropout(hidden_states))
 
     def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""

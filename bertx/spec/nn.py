@@ -177,6 +177,11 @@ def take_last(x, index):
     return np.take_along_axis(x, index[..., None], axis=-1)[..., 0]
 
 
+def take_positions(x, positions):
+    """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
+    return np.take_along_axis(x, positions[..., None], axis=1)
+
+
 def log_softmax(x):
     """Over the last axis."""
     shifted = x - x.max(-1, keepdims=True)

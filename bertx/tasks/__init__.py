@@ -8,9 +8,20 @@ from typing import Any
 from bertx_weights import write_atomically
 
 from . import sentence_transformers
+from .classification import NextSentencePrediction, TextClassification
 from .feature_extraction import FeatureExtraction
+from .fill_mask import FillMask
+from .multiple_choice import MultipleChoice
+from .token_classification import TokenClassification
 
-_TASKS = {"feature-extraction": FeatureExtraction}
+_TASKS = {
+    "feature-extraction": FeatureExtraction.from_model,
+    "fill-mask": FillMask,
+    "text-classification": TextClassification,
+    "token-classification": TokenClassification,
+    "next-sentence-prediction": NextSentencePrediction,
+    "multiple-choice": MultipleChoice,
+}
 
 
 def make_task(model: Any, folder: Path | None) -> Any:
@@ -24,7 +35,7 @@ def make_task(model: Any, folder: Path | None) -> Any:
             f"bertx does not run {model.task} on text yet (only {', '.join(_TASKS)}): "
             "use model.tokenizer and model.forward"
         )
-    return _TASKS[model.task].from_model(model, folder)
+    return _TASKS[model.task](model, folder)
 
 
 def copy_task_files(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..tokenizer import BertTokenizer
 from .sentence_transformers import POOLINGS, SentenceSettings, read_settings
+from .streaming import Row, model_inputs, rows_of, run_whole
 
 
 class FeatureExtraction:
@@ -39,24 +40,24 @@ class FeatureExtraction:
 
     def __call__(
         self,
-        texts: str | Sequence[str],
+        texts: Any,
         *,
         pooling: str | None = None,
         normalize: bool | None = None,
-        batch_size: int = 32,
-    ) -> np.ndarray | list[np.ndarray]:
-        """Runs texts through the model, texts of like length together; longer ones are truncated.
+        batch_tokens: int | None = None,
+    ) -> Any:
+        """Runs texts through the model; longer ones than it takes are truncated.
 
         Args:
-            texts: one text or several.
+            texts: one text, a list or a stream.
             pooling: "mean", "cls" or "max" over the tokens, padding left out; "none" gives each token's
                 vector; None does as the checkpoint says, "none" where it says nothing.
             normalize: whether embeddings are scaled to length 1; None does as the checkpoint says.
-            batch_size: how many texts run at once.
+            batch_tokens: the most tokens of a batch.
 
         Returns:
-            Embeddings [B, H] float32, or with pooling "none" a list of [T, H], [CLS] and [SEP] included.
-            One text gives one of them.
+            Of one text its embedding [H] float32, or with pooling "none" its [T, H], [CLS] and [SEP] included;
+            of a list the embeddings [B, H], or a list of [T, H]; of a stream an iterator of the former.
 
         Raises:
             ValueError: an unknown pooling.
@@ -65,20 +66,20 @@ class FeatureExtraction:
         if set(modes) - set(POOLINGS):
             raise ValueError(f"pooling is {pooling!r}, expected one of none, {', '.join(POOLINGS)}")
         normalize = self._settings.normalize if normalize is None else normalize
-        batch = [texts] if isinstance(texts, str) else list(texts)
-        results: list[np.ndarray] = [np.empty(0)] * len(batch)
-        by_length = sorted(range(len(batch)), key=lambda i: len(batch[i]))
-        for start in range(0, len(batch), batch_size):
-            places = by_length[start : start + batch_size]
-            inputs = self._tokenizer([batch[i] for i in places], max_length=self._max_length)
-            vectors = self._forward(**inputs)["last_hidden_state"]
-            for i, row in zip(places, _pool(vectors, inputs["attention_mask"], modes, normalize), strict=True):
-                results[i] = row
-        if isinstance(texts, str):
-            return results[0]
-        if not modes:
+
+        def compute(rows: list[Row]) -> Sequence[np.ndarray]:
+            batch = self._tokenizer.pad(rows, return_tensors="np")
+            vectors = self._forward(**model_inputs(batch))["last_hidden_state"]
+            return _pool(vectors, batch["attention_mask"], modes, normalize)
+
+        results = run_whole(texts, self._encode, compute, batch_tokens)
+        if not isinstance(texts, list) or not modes:
             return results
         return np.stack(results) if results else np.empty((0, self._hidden_size * len(modes)), np.float32)
+
+    def _encode(self, texts: list[str]) -> list[Row]:
+        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)
+        return rows_of(encoded)
 
 
 def cosine_similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,0 +1,150 @@
+"""Text classification and next-sentence prediction: a label, and how sure the model is of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .streaming import Row, model_inputs, rows_of, run_whole
+
+FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+"""Logits [B, L] → scores [B, L], by the hub's names."""
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + e⁻ˣ) of each."""
+    return 0.5 * (1 + np.tanh(0.5 * logits))
+
+
+FUNCTIONS |= {"softmax": softmax, "sigmoid": sigmoid, "none": lambda logits: logits}
+
+
+class TextClassification:
+    """The task of a BertForSequenceClassification."""
+
+    def __init__(self, model: Any, folder: Any = None):
+        self._model = model
+        self._labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+
+    def __call__(
+        self,
+        texts: Any,
+        *,
+        top_k: int | None = 1,
+        function_to_apply: str | None = None,
+        batch_tokens: int | None = None,
+    ) -> Any:
+        """Classifies texts; longer ones than the model takes are truncated.
+
+        Args:
+            texts: a string, a pair (a tuple, or {"text": …, "text_pair": …}), a list of them or a stream.
+            top_k: how many labels of each text, the best first; None gives all.
+            function_to_apply: "softmax", "sigmoid" or "none"; None goes by the config as the hub's pipeline
+                does: regression none, several labels or a single class sigmoid, else softmax.
+            batch_tokens: the most tokens of a batch.
+
+        Returns:
+            {"label": …, "score": …} of each text for top_k 1, else a list of them.
+
+        Raises:
+            ValueError: an unknown function or a top_k below 1.
+        """
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k is {top_k}, expected at least 1, or None for all")
+        function = function_to_apply or _function_of(self._model.config)
+        if function not in FUNCTIONS:
+            raise ValueError(f"function_to_apply is {function!r}, expected one of {', '.join(FUNCTIONS)}")
+
+        def compute(rows: list[Row]) -> list[Any]:
+            batch = self._model.tokenizer.pad(rows, return_tensors="np")
+            scores = FUNCTIONS[function](self._model.forward(**model_inputs(batch))["logits"])
+            return [self._ranked(row, top_k) for row in scores]
+
+        return run_whole(texts, lambda window: encode_pairs(self._model, window), compute, batch_tokens)
+
+    def _ranked(self, scores: np.ndarray, top_k: int | None) -> Any:
+        order = np.argsort(-scores, kind="stable")[:top_k]
+        ranked = [{"label": self._labels[i], "score": float(scores[i])} for i in order]
+        return ranked[0] if top_k == 1 else ranked
+
+
+class NextSentencePrediction:
+    """The task of a BertForNextSentencePrediction."""
+
+    def __init__(self, model: Any, folder: Any = None):
+        self._model = model
+
+    def __call__(self, pairs: Any, *, batch_tokens: int | None = None) -> Any:
+        """How likely each second sentence follows its first.
+
+        Args:
+            pairs: a pair (a tuple, or {"text": …, "text_pair": …}), a list of them or a stream.
+            batch_tokens: the most tokens of a batch.
+
+        Returns:
+            {"is_next": true or false, "score": the probability that it follows} of each pair.
+
+        Raises:
+            ValueError: a text without a second one.
+        """
+
+        def compute(rows: list[Row]) -> list[dict[str, Any]]:
+            batch = self._model.tokenizer.pad(rows, return_tensors="np")
+            follows = softmax(self._model.forward(**model_inputs(batch))["logits"])[:, 0]
+            return [{"is_next": bool(score >= 0.5), "score": float(score)} for score in follows]
+
+        return run_whole(pairs, lambda window: encode_pairs(self._model, window, second=True), compute, batch_tokens)
+
+
+def encode_pairs(model: Any, texts: Sequence[Any], second: bool = False) -> list[Row]:
+    """The row of each text or pair, truncated to what the model takes; with `second` each must be a pair."""
+    split = [as_pair(text) for text in texts]
+    rows: list[Row | None] = [None] * len(split)
+    for has_pair in (False, True):
+        places = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
+        if places and second and not has_pair:
+            raise ValueError(f"input {places[0]} is one text: give a pair, (first, second)")
+        if places:
+            encoded = model.tokenizer(
+                [split[i][0] for i in places],
+                [split[i][1] for i in places] if has_pair else None,
+                truncation=True,
+                max_length=max_tokens(model),
+            )
+            for place, row in zip(places, rows_of(encoded), strict=True):
+                rows[place] = row
+    return rows
+
+
+def as_pair(text: Any) -> tuple[str, str | None]:
+    """A text and its pair, None where it has none.
+
+    Raises:
+        TypeError: neither a string, a pair of them nor a mapping of "text" and "text_pair".
+    """
+    if isinstance(text, str):
+        return text, None
+    if isinstance(text, Mapping) and "text" in text:
+        return text["text"], text.get("text_pair")
+    if isinstance(text, tuple) and len(text) == 2:
+        return text
+    raise TypeError(f"{text!r:.60} is no text: expected a string, a tuple of two, or {{'text': …, 'text_pair': …}}")
+
+
+def max_tokens(model: Any) -> int:
+    """The longest row that a model takes, special tokens included."""
+    return min(model.tokenizer.model_max_length or 10**9, model.config.max_position_embeddings)
+
+
+def _function_of(config: Any) -> str:
+    if config.problem_type == "regression":
+        return "none"
+    return "sigmoid" if config.problem_type == "multi_label_classification" or config.num_labels == 1 else "softmax"

@@ -1,0 +1,113 @@
+"""Fill-mask: the words that fit in the place of [MASK]."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .classification import max_tokens, softmax
+from .streaming import Row, model_inputs, rows_of, run_whole
+
+
+class FillMask:
+    """The task of a BertForMaskedLM."""
+
+    def __init__(self, model: Any, folder: Any = None):
+        self._model = model
+        self._tokenizer = model.tokenizer
+
+    def __call__(
+        self,
+        texts: Any,
+        *,
+        top_k: int = 5,
+        targets: str | Sequence[str] | None = None,
+        batch_tokens: int | None = None,
+    ) -> Any:
+        """Fills the masks of texts; the vocabulary is scored at the masks alone.
+
+        Args:
+            texts: a string with at least one mask token, a list of them or a stream.
+            top_k: how many words for each mask, the likeliest first.
+            targets: only these words are ranked, with their probability in the whole vocabulary; of one that
+                is not in the vocabulary its first piece, with a warning.
+            batch_tokens: the most tokens of a batch.
+
+        Returns:
+            For one mask a list of {"score", "token", "token_str", "sequence"}, as the hub's pipeline gives
+            them; for several masks such a list for each, the others left masked in "sequence".
+
+        Raises:
+            ValueError: a text without a mask within the length that the model takes, or a top_k below 1.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}, expected at least 1")
+        ids = None if targets is None else self._target_ids([targets] if isinstance(targets, str) else targets)
+
+        def compute(rows: list[Row]) -> list[Any]:
+            batch = self._tokenizer.pad(rows, return_tensors="np")
+            places = [np.flatnonzero(row == self._tokenizer.mask_token_id).tolist() for row in batch["input_ids"]]
+            most = max(len(place) for place in places)
+            # A row with fewer masks than another is filled up with its first, which is then left out.
+            positions = np.array([place + place[:1] * (most - len(place)) for place in places])
+            logits = self._model.forward(**model_inputs(batch), mask_positions=positions)["logits"]
+            return [
+                self._filled(row["input_ids"], softmax(scores[: len(place)]), top_k, ids)
+                for row, scores, place in zip(rows, logits, places, strict=True)
+            ]
+
+        return run_whole(texts, self._encode, compute, batch_tokens)
+
+    def _encode(self, texts: Sequence[str]) -> list[Row]:
+        encoded = self._tokenizer(list(texts), truncation=True, max_length=max_tokens(self._model))
+        rows = rows_of(encoded)
+        for i, row in enumerate(rows):
+            if self._tokenizer.mask_token_id not in row["input_ids"]:
+                raise ValueError(
+                    f"input {i} has no {self._tokenizer.mask_token} in its first {max_tokens(self._model)} tokens: "
+                    f"{texts[i]!r:.60}"
+                )
+        return rows
+
+    def _filled(
+        self, ids: Sequence[int], probabilities: np.ndarray, top_k: int, targets: np.ndarray | None
+    ) -> list[Any]:
+        masked = [i for i, token in enumerate(ids) if token == self._tokenizer.mask_token_id]
+        filled = []
+        for place, scores in zip(masked, probabilities, strict=True):
+            candidates = np.arange(len(scores)) if targets is None else targets
+            ranked = candidates[np.argsort(-scores[candidates], kind="stable")[:top_k]]
+            words = []
+            for token in ranked.tolist():
+                sequence = [*ids[:place], token, *ids[place + 1 :]]
+                text = self._tokenizer.decode(sequence, skip_special_tokens=len(masked) == 1)
+                words.append(
+                    {
+                        "score": float(scores[token]),
+                        "token": token,
+                        "token_str": self._tokenizer.decode([token]),
+                        "sequence": text,
+                    }
+                )
+            filled.append(words)
+        return filled[0] if len(masked) == 1 else filled
+
+    def _target_ids(self, targets: Sequence[str]) -> np.ndarray:
+        vocabulary = self._tokenizer.get_vocab()
+        found = []
+        for target in targets:
+            if target in vocabulary:
+                found.append(vocabulary[target])
+                continue
+            pieces = self._tokenizer(target, add_special_tokens=False)["input_ids"]
+            if not pieces:
+                raise ValueError(f"the target {target!r} has no token")
+            piece = self._tokenizer.convert_ids_to_tokens(pieces[0])
+            warnings.warn(f"the target {target!r} is not in the vocabulary: {piece!r} is ranked instead", stacklevel=3)
+            found.append(pieces[0])
+        if not found:
+            raise ValueError("targets is empty: give at least one word, or None for the whole vocabulary")
+        return np.array(sorted(set(found)))

@@ -1,0 +1,57 @@
+"""Multiple choice: which of several answers fits a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .classification import encode_pairs, softmax
+from .streaming import Row, model_inputs, run_whole
+
+
+class MultipleChoice:
+    """The task of a BertForMultipleChoice."""
+
+    def __init__(self, model: Any, folder: Any = None):
+        self._model = model
+
+    def __call__(self, questions: Any, *, batch_tokens: int | None = None) -> Any:
+        """Chooses an answer for each question.
+
+        Args:
+            questions: {"question": …, "choices": [two or more]}, a list of them or a stream.
+            batch_tokens: the most tokens of a batch, those of all choices together.
+
+        Returns:
+            {"choice": its place, "answer": its text, "scores": the probability of each} of each question.
+
+        Raises:
+            ValueError: fewer than two choices, or a mapping without these keys.
+        """
+
+        def compute(rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+            return [self._choose(row) for row in rows]
+
+        return run_whole(questions, self._encode, compute, batch_tokens)
+
+    def _encode(self, questions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        encoded = []
+        for i, question in enumerate(questions):
+            if not isinstance(question, Mapping) or not {"question", "choices"} <= set(question):
+                raise ValueError(f"input {i} is {question!r:.60}: expected {{'question': …, 'choices': […]}}")
+            if len(question["choices"]) < 2:
+                raise ValueError(f"input {i} has {len(question['choices'])} choices: give at least two")
+            rows = encode_pairs(self._model, [(question["question"], choice) for choice in question["choices"]])
+            every_id = [i for row in rows for i in row["input_ids"]]
+            encoded.append({"input_ids": every_id, "rows": rows, "choices": question["choices"]})
+        return encoded
+
+    def _choose(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        rows: list[Row] = question["rows"]
+        batch = self._model.tokenizer.pad(rows, return_tensors="np")
+        inputs = {name: value[None] for name, value in model_inputs(batch).items()}
+        scores = softmax(self._model.forward(**inputs)["logits"])[0]
+        best = int(np.argmax(scores))
+        return {"choice": best, "answer": question["choices"][best], "scores": [float(score) for score in scores]}

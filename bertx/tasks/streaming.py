@@ -1,0 +1,100 @@
+"""One input, a list or a stream of any length through a model, in batches of like length, results in input order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# How many inputs are tokenised and sorted by length at once: a stream needs the memory of so many.
+WINDOW = 1024
+# How many tokens a batch has, padding included: measured on two cores as the best for all-MiniLM (issue 6 looks again).
+BATCH_TOKENS = 1024
+
+Row = Mapping[str, Sequence[int]]
+"""The keys that a tokenizer gives for one text, unpadded."""
+
+
+def run(
+    inputs: Any,
+    encode: Callable[[list[Any]], list[list[Row]]],
+    compute: Callable[[list[Row]], Sequence[Any]],
+    combine: Callable[[list[Row], list[Any]], Any],
+    batch_tokens: int | None = None,
+) -> Any:
+    """Encodes inputs, computes their rows in batches and gives the results as the inputs came.
+
+    Args:
+        inputs: one input (a string, a mapping or a tuple), a list of them, or any other iterable.
+        encode: several inputs → the rows of each: one, or the windows of a long text.
+        compute: the rows of a batch → what the model says of each.
+        combine: the rows of an input and what the model says of them → its result.
+        batch_tokens: the most tokens of a batch, padding included; a longer row is a batch of its own.
+
+    Returns:
+        The result, a list of results, or for another iterable an iterator that reads it as it is read.
+    """
+    alone = isinstance(inputs, (str, Mapping, tuple))
+    stream = _stream([inputs] if alone else inputs, encode, compute, combine, batch_tokens or BATCH_TOKENS)
+    if alone:
+        return next(stream)
+    return list(stream) if isinstance(inputs, list) else stream
+
+
+def _stream(
+    inputs: Iterable[Any],
+    encode: Callable[[list[Any]], list[list[Row]]],
+    compute: Callable[[list[Row]], Sequence[Any]],
+    combine: Callable[[list[Row], list[Any]], Any],
+    batch_tokens: int,
+) -> Iterator[Any]:
+    source = iter(inputs)
+    while window := list(itertools.islice(source, WINDOW)):
+        encoded = encode(window)
+        rows = [row for of_input in encoded for row in of_input]
+        said: list[Any] = [None] * len(rows)
+        for places in batches([len(row["input_ids"]) for row in rows], batch_tokens):
+            for place, answer in zip(places, compute([rows[place] for place in places]), strict=True):
+                said[place] = answer
+        start = 0
+        for of_input in encoded:
+            yield combine(of_input, said[start : start + len(of_input)])
+            start += len(of_input)
+
+
+def run_whole(
+    inputs: Any,
+    encode: Callable[[list[Any]], list[Row]],
+    compute: Callable[[list[Row]], Sequence[Any]],
+    batch_tokens: int | None = None,
+) -> Any:
+    """`run` for a task that has one row for each input, whose result is what `compute` gives."""
+    return run(
+        inputs,
+        lambda window: [[row] for row in encode(window)],
+        compute,
+        lambda rows, said: said[0],
+        batch_tokens,
+    )
+
+
+def rows_of(encoded: Mapping[str, Sequence[Any]]) -> list[Row]:
+    """A tokenizer's batch as rows."""
+    return [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Places of rows, the longest first, in batches whose longest row times their number is within the budget."""
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    start = 0
+    while start < len(order):
+        count = max(1, batch_tokens // max(lengths[order[start]], 1))
+        yield order[start : start + count]
+        start += count
+
+
+def model_inputs(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a model takes of what a tokenizer gives."""
+    return {name: batch[name] for name in ("input_ids", "token_type_ids", "attention_mask")}

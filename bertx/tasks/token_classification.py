@@ -1,0 +1,182 @@
+"""Token classification: labels of tokens, or of the names and phrases that they form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .classification import max_tokens, softmax
+from .streaming import Row, model_inputs, run
+
+AGGREGATIONS = ("none", "simple", "first", "average", "max")
+_CONTINUES = "##"
+
+
+class TokenClassification:
+    """The task of a BertForTokenClassification."""
+
+    def __init__(self, model: Any, folder: Any = None):
+        self._model = model
+        self._tokenizer = model.tokenizer
+        self._labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+
+    def __call__(
+        self,
+        texts: Any,
+        *,
+        aggregation: str = "none",
+        ignore_labels: Sequence[str] = ("O",),
+        stride: int | None = None,
+        batch_tokens: int | None = None,
+    ) -> Any:
+        """Labels the tokens of texts; a text longer than the model takes runs in overlapping windows.
+
+        Args:
+            texts: a string, a list of them or a stream.
+            aggregation: "none" gives tokens; "simple" joins neighbours of one label (B- begins anew);
+                "first", "average" and "max" give each word one label before: that of its first piece, of the
+                mean of its pieces' scores, or of the piece that is surest. As the hub's pipeline defines them.
+            ignore_labels: labels that are left out.
+            stride: how many tokens two windows share; None takes a quarter of what the model takes.
+            batch_tokens: the most tokens of a batch.
+
+        Returns:
+            Of each text a list of {"entity", "score", "index", "word", "start", "end"} for "none", else of
+            {"entity_group", "score", "word", "start", "end"}; start and end are characters of the text. Where
+            windows overlap the longer of two entities that meet is kept, or the surer of two as long.
+
+        Raises:
+            ValueError: an unknown aggregation.
+        """
+        if aggregation not in AGGREGATIONS:
+            raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
+        longest = max_tokens(self._model)
+        shared = longest // 4 if stride is None else stride
+
+        def encode(window: list[str]) -> list[list[Row]]:
+            return [self._windows(text, longest, shared) for text in window]
+
+        def combine(rows: list[Row], scores: list[np.ndarray]) -> list[dict[str, Any]]:
+            found = []
+            for row, of_window in zip(rows, scores, strict=True):
+                tokens = self._tokens(row, of_window)
+                entities = tokens if aggregation in ("none", "simple") else self._words(tokens, aggregation)
+                entities = [self._labelled(entity) for entity in entities]
+                if aggregation != "none":
+                    entities = self._joined(entities)
+                key = "entity" if aggregation == "none" else "entity_group"
+                found += [entity for entity in entities if entity[key] not in ignore_labels]
+            return found if len(rows) == 1 else _without_overlaps(found)
+
+        return run(texts, encode, self._compute, combine, batch_tokens)
+
+    def _windows(self, text: str, longest: int, stride: int) -> list[Row]:
+        encoded = self._tokenizer(
+            [text],
+            truncation=True,
+            max_length=longest,
+            stride=stride,
+            return_overflowing_tokens=True,
+            return_special_tokens_mask=True,
+            return_offsets_mapping=True,
+        )
+        names = ("input_ids", "token_type_ids", "attention_mask", "special_tokens_mask", "offset_mapping")
+        return [{name: encoded[name][i] for name in names} | {"text": text} for i in range(len(encoded["input_ids"]))]
+
+    def _compute(self, rows: list[Row]) -> list[np.ndarray]:
+        names = ("input_ids", "token_type_ids", "attention_mask")
+        batch = self._tokenizer.pad([{name: row[name] for name in names} for row in rows], return_tensors="np")
+        scores = softmax(self._model.forward(**model_inputs(batch))["logits"])
+        return [of_row[mask == 1] for of_row, mask in zip(scores, batch["attention_mask"], strict=True)]
+
+    def _tokens(self, row: Mapping[str, Any], scores: np.ndarray) -> list[dict[str, Any]]:
+        """The tokens of a window that are text, with the scores of all labels."""
+        tokens = []
+        for i, (token, special) in enumerate(zip(row["input_ids"], row["special_tokens_mask"], strict=True)):
+            if special:
+                continue
+            start, end = row["offset_mapping"][i]
+            word = self._tokenizer.convert_ids_to_tokens(token)
+            unknown = token == self._tokenizer.unk_token_id
+            tokens.append(
+                {
+                    "scores": scores[i],
+                    "index": i,
+                    "word": row["text"][start:end] if unknown else word,
+                    "start": start,
+                    "end": end,
+                    "continues": word.startswith(_CONTINUES) and not unknown,
+                }
+            )
+        return tokens
+
+    def _words(self, tokens: list[dict[str, Any]], aggregation: str) -> list[dict[str, Any]]:
+        """Pieces joined to words, with the scores of the piece, or the mean, that decides."""
+        groups: list[list[dict[str, Any]]] = []
+        for token in tokens:
+            if token["continues"] and groups:
+                groups[-1].append(token)
+            else:
+                groups.append([token])
+        return [
+            {
+                "scores": _DECIDES[aggregation]([piece["scores"] for piece in group]),
+                "word": self._tokenizer.convert_tokens_to_string([piece["word"] for piece in group]),
+                "start": group[0]["start"],
+                "end": group[-1]["end"],
+            }
+            for group in groups
+        ]
+
+    def _labelled(self, entity: dict[str, Any]) -> dict[str, Any]:
+        best = int(np.argmax(entity["scores"]))
+        found = {"entity": self._labels[best], "score": float(entity["scores"][best])}
+        return found | {name: entity[name] for name in ("index", "word", "start", "end") if name in entity}
+
+    def _joined(self, entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Neighbours of one label in one; a label with B- begins a new one."""
+        groups: list[list[dict[str, Any]]] = []
+        for entity in entities:
+            begins, label = _split(entity["entity"])
+            if groups and not begins and _split(groups[-1][-1]["entity"])[1] == label:
+                groups[-1].append(entity)
+            else:
+                groups.append([entity])
+        return [
+            {
+                "entity_group": _split(group[0]["entity"])[1],
+                "score": float(np.mean([entity["score"] for entity in group])),
+                "word": self._tokenizer.convert_tokens_to_string([entity["word"] for entity in group]),
+                "start": group[0]["start"],
+                "end": group[-1]["end"],
+            }
+            for group in groups
+        ]
+
+
+_DECIDES: dict[str, Callable[[list[np.ndarray]], np.ndarray]] = {
+    "first": lambda scores: scores[0],
+    "average": lambda scores: np.mean(scores, axis=0),
+    "max": lambda scores: max(scores, key=np.max),
+}
+
+
+def _split(label: str) -> tuple[bool, str]:
+    """Whether a label begins an entity, and the label without B- or I-."""
+    return label.startswith("B-"), label[2:] if label.startswith(("B-", "I-")) else label
+
+
+def _without_overlaps(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+    for entity in sorted(entities, key=lambda entity: entity["start"]):
+        if not kept or entity["start"] >= kept[-1]["end"]:
+            kept.append(entity)
+        elif (_length(entity), entity["score"]) > (_length(kept[-1]), kept[-1]["score"]):
+            kept[-1] = entity
+    return kept
+
+
+def _length(entity: Mapping[str, Any]) -> int:
+    return entity["end"] - entity["start"]

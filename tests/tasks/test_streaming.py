@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bertx
+from bertx.tasks import streaming
+from bertx.tasks.streaming import batches, run_whole
+from conftest import MINILM
+
+
+def _encode(window):
+    return [{"input_ids": [0] * length, "item": length} for length in window]
+
+
+def _compute(rows):
+    return [row["item"] * 10 for row in rows]
+
+
+def test_a_list_gives_a_list_and_a_stream_is_read_as_it_is_read(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 4)
+    read = []
+
+    def source():
+        for i in range(1, 11):
+            read.append(i)
+            yield i
+
+    assert run_whole([3, 1, 2], _encode, _compute) == [30, 10, 20]
+    assert run_whole([], _encode, _compute) == []
+    results = run_whole(source(), _encode, _compute)
+    assert read == []
+    assert next(results) == 10
+    assert len(read) == 4
+    assert list(results) == [i * 10 for i in range(2, 11)]
+
+
+@settings(database=None, deadline=None, max_examples=200)
+@given(st.lists(st.integers(0, 300), max_size=60), st.integers(1, 500))
+def test_every_row_is_in_one_batch_and_no_batch_is_over_the_budget(lengths, budget):
+    made = list(batches(lengths, budget))
+    assert sorted(place for batch in made for place in batch) == list(range(len(lengths)))
+    for batch in made:
+        assert len(batch) == 1 or max(lengths[place] for place in batch) * len(batch) <= budget
+
+
+def test_padding_of_mixed_lengths_is_under_five_percent(monkeypatch):
+    generator = np.random.default_rng(0)
+    words = ["the", "a", "house", "river", "walks", "green", "of"]
+    lengths = np.where(generator.random(1000) < 0.8, generator.normal(25, 6, 1000), generator.uniform(100, 256, 1000))
+    texts = [" ".join(generator.choice(words, max(1, int(length)))) for length in lengths]
+    model = bertx.load(MINILM, backend="numpy")
+    computed = counted = 0
+
+    def forward(input_ids, token_type_ids, attention_mask):
+        nonlocal computed, counted
+        computed += attention_mask.size
+        counted += attention_mask.sum()
+        return {"last_hidden_state": np.zeros((*input_ids.shape, 1), np.float32)}
+
+    model.forward = forward
+    assert model(texts).shape == (1000, 1)
+    assert counted > 40_000
+    assert 1 - counted / computed < 0.05
+
+
+@pytest.mark.parametrize("budget", [1, 64, 100_000])
+def test_the_budget_changes_no_result(loaded, budget):
+    model = loaded(MINILM, backend="numpy")
+    texts = ["short", "a somewhat longer text about nothing in particular", "", "  ", "word " * 400]
+    np.testing.assert_allclose(model(texts, batch_tokens=budget), model(texts), atol=1e-6)
+    np.testing.assert_allclose(list(model(iter(texts), batch_tokens=budget)), model(texts), atol=1e-6)
+    for text, row in zip(texts, model(texts), strict=True):
+        np.testing.assert_allclose(model(text), row, atol=1e-6)
