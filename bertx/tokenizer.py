@@ -318,12 +318,16 @@ class BertTokenizer:
             )
         except TypeError as error:
             raise ValueError(f"a text holds a lone surrogate, expected Unicode: {error}") from error
-        except Exception as error:  # the library raises the bare class
-            raise ValueError(f"max_length {max_length} with truncation {truncation!r}: {error}") from error
+        except BaseException as error:  # the library raises the bare Exception, or a PanicException that is none
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise ValueError(f"max_length {cut} with truncation {truncation!r}, stride {stride}: {error}") from error
         samples = list(range(len(encodings)))
         if return_overflowing_tokens:
             samples = [i for i, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))]
             encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
+            if cut is not None and max(map(len, encodings)) > cut:
+                raise ValueError(f"max_length is {cut}, expected more: a window has no room for a token of each text")
         self._pad_encodings(encodings, padding, max_length, pad_to_multiple_of, padding_side)
         columns = {
             "input_ids": ("ids", True),
@@ -442,7 +446,8 @@ class BertTokenizer:
         room = max_length - special
         if stride < 0 or (stride and stride >= room):
             raise ValueError(
-                f"stride is {stride}, expected 0 or more and less than the {room} tokens that max_length {max_length} has room for"
+                f"stride is {stride}, expected 0 or more and less than {room}: "
+                f"max_length {max_length} has room for that many tokens"
             )
         self.backend_tokenizer.enable_truncation(
             max_length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,17 +87,39 @@ def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:
 def train(
     files: Iterable[Path], settings: Mapping[str, Any], vocab_size: int, min_frequency: int, limit_alphabet: int
 ) -> dict[str, int]:
-    """A new vocabulary from text files: the special tokens first, then the pieces by how often they occur."""
+    """A new vocabulary from text files: the special tokens first, then the characters, then the pieces joined.
+
+    The library numbers the characters in an order that differs from run to run, and ties with it: it is given them
+    sorted.
+    """
     from tokenizers import trainers
 
-    special = list(special_tokens(settings).values())
-    tokenizer = build({token: i for i, token in enumerate(special)}, settings)
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        limit_alphabet=limit_alphabet,
-        special_tokens=special,
-        show_progress=False,
-    )
-    tokenizer.train([str(path) for path in files], trainer)
-    return tokenizer.get_vocab(with_added_tokens=False)
+    files = [str(path) for path in files]
+    first = list(special_tokens(settings).values())
+    tokenizer = build({token: i for i, token in enumerate(first)}, settings)
+    characters = sorted(_characters(files, tokenizer.normalizer, limit_alphabet) - set(first))
+    pieces: list[str] = []
+    for size in (0, vocab_size):  # the first round finds which of the characters go on a word
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=size,
+            min_frequency=min_frequency,
+            limit_alphabet=0,
+            special_tokens=[*first, *characters, *pieces],
+            show_progress=False,
+        )
+        tokenizer.train(files, trainer)
+        found = tokenizer.get_vocab(with_added_tokens=False)
+        pieces = sorted(found.keys() - set(first) - set(characters))
+        tokenizer = build({token: i for i, token in enumerate(first)}, settings)
+    return found
+
+
+def _characters(files: Iterable[str], normalizer: Any, limit: int) -> set[str]:
+    """The characters that occur most often, at most `limit`."""
+    counts: Counter[str] = Counter()
+    for file in files:
+        with open(file, encoding="utf-8") as lines:
+            for line in lines:
+                counts.update(normalizer.normalize_str(line))
+    often = sorted((char for char in counts if not char.isspace()), key=lambda char: (-counts[char], char))
+    return set(often[:limit])

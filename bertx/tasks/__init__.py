@@ -12,6 +12,7 @@ from .classification import NextSentencePrediction, TextClassification
 from .feature_extraction import FeatureExtraction
 from .fill_mask import FillMask
 from .multiple_choice import MultipleChoice
+from .question_answering import QuestionAnswering
 from .token_classification import TokenClassification
 
 _TASKS = {
@@ -21,6 +22,7 @@ _TASKS = {
     "token-classification": TokenClassification,
     "next-sentence-prediction": NextSentencePrediction,
     "multiple-choice": MultipleChoice,
+    "question-answering": QuestionAnswering,
 }
 
 
