@@ -13,6 +13,7 @@ from .feature_extraction import FeatureExtraction
 from .fill_mask import FillMask
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
+from .text_generation import TextGeneration
 from .token_classification import TokenClassification
 
 _TASKS = {
@@ -20,6 +21,7 @@ _TASKS = {
     "fill-mask": FillMask,
     "text-classification": TextClassification,
     "token-classification": TokenClassification,
+    "text-generation": TextGeneration,
     "next-sentence-prediction": NextSentencePrediction,
     "multiple-choice": MultipleChoice,
     "question-answering": QuestionAnswering,
@@ -34,8 +36,7 @@ def make_task(model: Any, folder: Path | None) -> Any:
     """
     if model.task not in _TASKS:
         raise ValueError(
-            f"bertx does not run {model.task} on text yet (only {', '.join(_TASKS)}): "
-            "use model.tokenizer and model.forward"
+            f"bertx does not run {model.task} on text, only {', '.join(_TASKS)}: use model.tokenizer and model.forward"
         )
     return _TASKS[model.task](model, folder)
 

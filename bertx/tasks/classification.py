@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .streaming import Row, model_inputs, rows_of, run_whole
-
-FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-"""Logits [B, L] → scores [B, L], by the hub's names."""
+from .streaming import Row, padded, rows_of, run_whole
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -24,7 +21,12 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * logits))
 
 
-FUNCTIONS |= {"softmax": softmax, "sigmoid": sigmoid, "none": lambda logits: logits}
+FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "none": lambda logits: logits,
+}
+"""Logits [B, L] → scores [B, L], by the hub's names."""
 
 
 class TextClassification:
@@ -64,8 +66,8 @@ class TextClassification:
             raise ValueError(f"function_to_apply is {function!r}, expected one of {', '.join(FUNCTIONS)}")
 
         def compute(rows: list[Row]) -> list[Any]:
-            batch = self._model.tokenizer.pad(rows, return_tensors="np")
-            scores = FUNCTIONS[function](self._model.forward(**model_inputs(batch))["logits"])
+            batch = padded(self._model.tokenizer, rows)
+            scores = FUNCTIONS[function](self._model.forward(**batch)["logits"])
             return [self._ranked(row, top_k) for row in scores]
 
         return run_whole(texts, lambda window: encode_pairs(self._model, window), compute, batch_tokens)
@@ -97,8 +99,8 @@ class NextSentencePrediction:
         """
 
         def compute(rows: list[Row]) -> list[dict[str, Any]]:
-            batch = self._model.tokenizer.pad(rows, return_tensors="np")
-            follows = softmax(self._model.forward(**model_inputs(batch))["logits"])[:, 0]
+            batch = padded(self._model.tokenizer, rows)
+            follows = softmax(self._model.forward(**batch)["logits"])[:, 0]
             return [{"is_next": bool(score >= 0.5), "score": float(score)} for score in follows]
 
         return run_whole(pairs, lambda window: encode_pairs(self._model, window, second=True), compute, batch_tokens)

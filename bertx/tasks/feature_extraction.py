@@ -10,7 +10,7 @@ import numpy as np
 
 from ..tokenizer import BertTokenizer
 from .sentence_transformers import POOLINGS, SentenceSettings, read_settings
-from .streaming import Row, model_inputs, rows_of, run_whole
+from .streaming import Row, padded, rows_of, run_whole
 
 
 class FeatureExtraction:
@@ -68,8 +68,8 @@ class FeatureExtraction:
         normalize = self._settings.normalize if normalize is None else normalize
 
         def compute(rows: list[Row]) -> Sequence[np.ndarray]:
-            batch = self._tokenizer.pad(rows, return_tensors="np")
-            vectors = self._forward(**model_inputs(batch))["last_hidden_state"]
+            batch = padded(self._tokenizer, rows)
+            vectors = self._forward(**batch)["last_hidden_state"]
             return _pool(vectors, batch["attention_mask"], modes, normalize)
 
         results = run_whole(texts, self._encode, compute, batch_tokens)

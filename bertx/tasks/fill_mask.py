@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .classification import max_tokens, softmax
-from .streaming import Row, model_inputs, rows_of, run_whole
+from .streaming import Row, padded, rows_of, run_whole
 
 
 class FillMask:
@@ -48,12 +48,12 @@ class FillMask:
         ids = None if targets is None else self._target_ids([targets] if isinstance(targets, str) else targets)
 
         def compute(rows: list[Row]) -> list[Any]:
-            batch = self._tokenizer.pad(rows, return_tensors="np")
+            batch = padded(self._tokenizer, rows)
             places = [np.flatnonzero(row == self._tokenizer.mask_token_id).tolist() for row in batch["input_ids"]]
             most = max(len(place) for place in places)
             # A row with fewer masks than another is filled up with its first, which is then left out.
             positions = np.array([place + place[:1] * (most - len(place)) for place in places])
-            logits = self._model.forward(**model_inputs(batch), mask_positions=positions)["logits"]
+            logits = self._model.forward(**batch, mask_positions=positions)["logits"]
             return [
                 self._filled(row["input_ids"], softmax(scores[: len(place)]), top_k, ids)
                 for row, scores, place in zip(rows, logits, places, strict=True)

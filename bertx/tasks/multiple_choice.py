@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import encode_pairs, softmax
-from .streaming import Row, model_inputs, run_whole
+from .streaming import Row, padded, run_whole
 
 
 class MultipleChoice:
@@ -50,8 +50,8 @@ class MultipleChoice:
 
     def _choose(self, question: Mapping[str, Any]) -> dict[str, Any]:
         rows: list[Row] = question["rows"]
-        batch = self._model.tokenizer.pad(rows, return_tensors="np")
-        inputs = {name: value[None] for name, value in model_inputs(batch).items()}
+        batch = padded(self._model.tokenizer, rows)
+        inputs = {name: value[None] for name, value in batch.items()}
         scores = softmax(self._model.forward(**inputs)["logits"])[0]
         best = int(np.argmax(scores))
         return {"choice": best, "answer": question["choices"][best], "scores": [float(score) for score in scores]}

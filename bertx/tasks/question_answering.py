@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import max_tokens, softmax
-from .streaming import Row, model_inputs, run
+from .streaming import Row, padded, run
 
 _LONGEST, _LARGEST_STRIDE = 384, 128  # the hub's pipeline's own
 
@@ -113,9 +113,8 @@ class QuestionAnswering:
         ]
 
     def _compute(self, rows: list[Row]) -> list[np.ndarray]:
-        names = ("input_ids", "token_type_ids", "attention_mask")
-        batch = self._tokenizer.pad([{name: row[name] for name in names} for row in rows], return_tensors="np")
-        outputs = self._model.forward(**model_inputs(batch))
+        batch = padded(self._tokenizer, rows)
+        outputs = self._model.forward(**batch)
         logits = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
         return [of_row[:, mask == 1] for of_row, mask in zip(logits, batch["attention_mask"], strict=True)]
 

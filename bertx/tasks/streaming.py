@@ -13,6 +13,8 @@ WINDOW = 1024
 # How many tokens a batch has, padding included: measured on two cores as the best for all-MiniLM (issue 6 looks again).
 BATCH_TOKENS = 1024
 
+_MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
 Row = Mapping[str, Sequence[int]]
 """The keys that a tokenizer gives for one text, unpadded."""
 
@@ -95,6 +97,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         start += count
 
 
-def model_inputs(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a model takes of what a tokenizer gives."""
-    return {name: batch[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
+def padded(tokenizer: Any, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """What a model takes of rows, as arrays [B, T]."""
+    kept = [{name: row[name] for name in _MODEL_INPUTS} for row in rows]
+    return dict(tokenizer.pad(kept, return_tensors="np"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import max_tokens, softmax
-from .streaming import Row, model_inputs, run
+from .streaming import Row, padded, run
 
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
 _CONTINUES = "##"
@@ -86,9 +86,8 @@ class TokenClassification:
         return [{name: encoded[name][i] for name in names} | {"text": text} for i in range(len(encoded["input_ids"]))]
 
     def _compute(self, rows: list[Row]) -> list[np.ndarray]:
-        names = ("input_ids", "token_type_ids", "attention_mask")
-        batch = self._tokenizer.pad([{name: row[name] for name in names} for row in rows], return_tensors="np")
-        scores = softmax(self._model.forward(**model_inputs(batch))["logits"])
+        batch = padded(self._tokenizer, rows)
+        scores = softmax(self._model.forward(**batch)["logits"])
         return [of_row[mask == 1] for of_row, mask in zip(scores, batch["attention_mask"], strict=True)]
 
     def _tokens(self, row: Mapping[str, Any], scores: np.ndarray) -> list[dict[str, Any]]:
