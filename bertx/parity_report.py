@@ -166,6 +166,7 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
         length = min(tokenizer.model_max_length or 10**9, model.config.max_position_embeddings)
         second = [*texts[1:], texts[0]]
         options = {"padding": True, "truncation": True, "max_length": length, "return_tensors": "np"}
+        options |= {"return_token_type_ids": True, "return_attention_mask": True}
         tokens = [
             tokenizer(texts, second, padding_side="right", **options),
             tokenizer(texts, padding_side="right", **options),

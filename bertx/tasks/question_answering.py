@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import max_tokens, softmax
-from .streaming import Row, padded, run
+from .streaming import Row, padded, rows_of, run
 
 _LONGEST, _LARGEST_STRIDE = 384, 128  # the hub's pipeline's own
 
@@ -106,10 +106,9 @@ class QuestionAnswering:
             stride=stride,
             return_overflowing_tokens=True,
         )
-        names = ("input_ids", "token_type_ids", "attention_mask")
         return [
-            {name: encoded[name][i] for name in names} | {"encoding": encoding, "context": context}
-            for i, encoding in enumerate(encoded.encodings)
+            {**row, "encoding": encoding, "context": context}
+            for row, encoding in zip(rows_of(encoded), encoded.encodings, strict=True)
         ]
 
     def _compute(self, rows: list[Row]) -> list[np.ndarray]:

@@ -98,6 +98,6 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
 
 
 def padded(tokenizer: Any, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """What a model takes of rows, as arrays [B, T]."""
-    kept = [{name: row[name] for name in _MODEL_INPUTS} for row in rows]
-    return dict(tokenizer.pad(kept, return_tensors="np"))
+    """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types."""
+    kept = [{name: row[name] for name in _MODEL_INPUTS if name in row} for row in rows]
+    return dict(tokenizer.pad(kept, return_attention_mask=True, return_tensors="np"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import max_tokens, softmax
-from .streaming import Row, padded, run
+from .streaming import Row, padded, rows_of, run
 
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
 _CONTINUES = "##"
@@ -82,8 +82,7 @@ class TokenClassification:
             return_special_tokens_mask=True,
             return_offsets_mapping=True,
         )
-        names = ("input_ids", "token_type_ids", "attention_mask", "special_tokens_mask", "offset_mapping")
-        return [{name: encoded[name][i] for name in names} | {"text": text} for i in range(len(encoded["input_ids"]))]
+        return [{**row, "text": text} for row in rows_of(encoded)]
 
     def _compute(self, rows: list[Row]) -> list[np.ndarray]:
         batch = padded(self._tokenizer, rows)

@@ -87,3 +87,13 @@ def test_a_plain_checkpoint_gives_token_vectors(loaded):
 def test_cosine_similarity_of_every_pair():
     a, b = np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[0.0, 2.0], [3.0, 0.0], [-1.0, 0.0]])
     np.testing.assert_allclose(cosine_similarity(a, b), [[0, 1, -1], [0.5**0.5, 0.5**0.5, -(0.5**0.5)]], atol=1e-12)
+
+
+@pytest.mark.parametrize("names", [["input_ids", "attention_mask"], ["input_ids"]])
+def test_a_tokenizer_that_gives_ids_alone_changes_nothing(tmp_path, loaded, names):
+    folder = tmp_path / "model"
+    shutil.copytree(resolve(MINILM), folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"model_input_names": names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    np.testing.assert_allclose(bertx.load(folder, backend="numpy")(TEXTS), loaded(MINILM, backend="numpy")(TEXTS))
+    assert bertx.parity(folder, backends=["numpy"]).passed
