@@ -243,8 +243,12 @@ def test_multiple_choice_takes_three_dimensions(models, backend, inputs, problem
 @pytest.mark.parametrize(
     ("head", "name", "takes"),
     [
-        ("BertForMaskedLM", "lables", "inputs_embeds, labels; it was given lables"),
-        ("BertForMaskedLM", "next_sentence_label", "inputs_embeds, labels; it was given next_sentence_label"),
+        ("BertForMaskedLM", "lables", "inputs_embeds, labels, mask_positions; it was given lables"),
+        (
+            "BertForMaskedLM",
+            "next_sentence_label",
+            "inputs_embeds, labels, mask_positions; it was given next_sentence_label",
+        ),
         ("BertModel", "labels", "inputs_embeds; it was given labels"),
         ("BertForQuestionAnswering", "labels", "start_positions, end_positions; it was given labels"),
     ],

@@ -17,7 +17,7 @@ from .text_generation import TextGeneration
 from .token_classification import TokenClassification
 
 _TASKS = {
-    "feature-extraction": FeatureExtraction.from_model,
+    "feature-extraction": FeatureExtraction,
     "fill-mask": FillMask,
     "text-classification": TextClassification,
     "token-classification": TokenClassification,

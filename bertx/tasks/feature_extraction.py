@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..tokenizer import BertTokenizer
+from .classification import max_tokens
 from .sentence_transformers import POOLINGS, SentenceSettings, read_settings
 from .streaming import Row, padded, rows_of, run_whole
 
@@ -16,27 +16,11 @@ from .streaming import Row, padded, rows_of, run_whole
 class FeatureExtraction:
     """The task of a BertModel."""
 
-    def __init__(
-        self,
-        forward: Callable[..., dict[str, Any]],
-        tokenizer: BertTokenizer,
-        hidden_size: int,
-        max_length: int,
-        settings: SentenceSettings,
-    ):
-        self._forward = forward
-        self._tokenizer = tokenizer
-        self._hidden_size = hidden_size
-        self._max_length = max_length
-        self._settings = settings
-
-    @classmethod
-    def from_model(cls, model: Any, folder: Path | None) -> FeatureExtraction:
+    def __init__(self, model: Any, folder: Path | None):
         """Pooling, normalisation and length as a sentence-transformers folder has them, else none."""
-        settings = read_settings(folder) if folder is not None else SentenceSettings()
-        lengths = (settings.max_length, model.tokenizer.model_max_length, model.config.max_position_embeddings)
-        max_length = min(length for length in lengths if length is not None)
-        return cls(model.forward, model.tokenizer, model.config.hidden_size, max_length, settings)
+        self._model = model
+        self._settings = read_settings(folder) if folder is not None else SentenceSettings()
+        self._max_length = min(self._settings.max_length or max_tokens(model), max_tokens(model))
 
     def __call__(
         self,
@@ -68,17 +52,17 @@ class FeatureExtraction:
         normalize = self._settings.normalize if normalize is None else normalize
 
         def compute(rows: list[Row]) -> Sequence[np.ndarray]:
-            batch = padded(self._tokenizer, rows)
-            vectors = self._forward(**batch)["last_hidden_state"]
+            batch = padded(self._model.tokenizer, rows)
+            vectors = self._model.forward(**batch)["last_hidden_state"]
             return _pool(vectors, batch["attention_mask"], modes, normalize)
 
         results = run_whole(texts, self._encode, compute, batch_tokens)
         if not isinstance(texts, list) or not modes:
             return results
-        return np.stack(results) if results else np.empty((0, self._hidden_size * len(modes)), np.float32)
+        return np.stack(results) if results else np.empty((0, self._model.config.hidden_size * len(modes)), np.float32)
 
     def _encode(self, texts: list[str]) -> list[Row]:
-        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)
+        encoded = self._model.tokenizer(texts, truncation=True, max_length=self._max_length)
         return rows_of(encoded)
 
 
