@@ -171,8 +171,8 @@ def _classification_problems(config: BertConfig, labels: np.ndarray, batch: int)
 def _range_problems(
     name: str, value: np.ndarray, low: int, limit: int, limit_name: str, ignored: int | None = None
 ) -> list[str]:
-    if _kind_problems(name, value):
-        return _kind_problems(name, value)
+    if problems := _kind_problems(name, value):
+        return problems
     outside = (value < low) | (value >= limit)
     if ignored is not None:
         outside &= value != ignored

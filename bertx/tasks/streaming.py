@@ -10,7 +10,7 @@ import numpy as np
 
 # How many inputs are tokenised and sorted by length at once: a stream needs the memory of so many.
 WINDOW = 1024
-# How many tokens a batch has, padding included: measured on two cores as the best for all-MiniLM (issue 6 looks again).
+# How many tokens a batch has, padding included: about what issue 6's figures used; not measured here yet.
 BATCH_TOKENS = 1024
 
 _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
