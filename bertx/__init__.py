@@ -8,10 +8,13 @@ if TYPE_CHECKING:
 
     from .backend import MissingExtraError, installed_backends
     from .config import BertConfig
+    from .conversion import ConversionReport, convert
     from .encoding import BatchEncoding
+    from .inspection import Inspection, inspect
     from .loading import load
     from .model import Model
     from .parity_report import ParityReport, parity
+    from .tasks.streaming import InputError
     from .tokenizer import BertTokenizer, BertTokenizerFast
 
 __version__ = "0.1.0"
@@ -23,10 +26,15 @@ _PUBLIC = {
     "BertTokenizer": ".tokenizer",
     "BertTokenizerFast": ".tokenizer",
     "CheckpointError": "bertx_weights",
+    "ConversionReport": ".conversion",
+    "InputError": ".tasks.streaming",
+    "Inspection": ".inspection",
     "LoadReport": "bertx_weights",
     "MissingExtraError": ".backend",
     "Model": ".model",
     "ParityReport": ".parity_report",
+    "convert": ".conversion",
+    "inspect": ".inspection",
     "installed_backends": ".backend",
     "load": ".loading",
     "parity": ".parity_report",

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bertx_weights import MissingExtraError
+
 from .config import BertConfig
 
 ENTRY_POINTS = "bertx.backends"
@@ -58,10 +60,6 @@ class Backend(Protocol):
 
     def devices(self) -> list[str]:
         """The devices that `build` takes."""
-
-
-class MissingExtraError(ImportError):
-    """A backend or format whose library is not installed; the message says what to install."""
 
 
 def named_parameters(

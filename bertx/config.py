@@ -164,7 +164,8 @@ class BertConfig:
         if path.suffix != ".json":
             from .sources import resolve
 
-            path = resolve(source, revision=revision) / "config.json"
+            folder = resolve(source, revision=revision, weights=False)
+            path = folder / ("config.json" if (folder / "config.json").is_file() else "bert_config.json")
         return cls.from_json_file(path)
 
     @classmethod

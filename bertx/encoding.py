@@ -26,6 +26,11 @@ class BatchEncoding(dict):
             return self[name]
         raise AttributeError(f"this BatchEncoding has no {name!r}; it has {', '.join(self)}")
 
+    def to(self, device: Any) -> BatchEncoding:
+        """The same with its PyTorch tensors on a device; what has no device stays as it is."""
+        moved = {name: value.to(device) if hasattr(value, "to") else value for name, value in self.items()}
+        return BatchEncoding(moved, self._encodings)
+
     @property
     def encodings(self) -> list[Any]:
         """The `tokenizers.Encoding` of each row."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bertx_weights import CheckpointError, LoadReport, match, open_safetensors, release, schema_name
+from bertx_weights import Checkpoint, CheckpointError, LoadReport, match, open_checkpoint, release, schema_name
 
 from .architectures import TASKS, architecture_of_task, known_names, own_architecture, schema
 from .backend import check_device, check_dtype, get_backend
@@ -65,31 +65,43 @@ def load_model(
     check_dtype(chosen, dtype)
     check_device(chosen, device)
     folder = resolve(source, revision=revision)
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder} has no config.json: a checkpoint folder holds one beside its weights")
-    config = BertConfig.from_json_file(folder / "config.json").replace(**(changes or {}))
-    stored = open_safetensors(folder)
-    report, options = plan(str(folder), architecture, config, stored)
+    checkpoint = open_checkpoint(folder)
+    config = config_of(checkpoint).replace(**(changes or {}))
+    report, options = plan(checkpoint, architecture, config)
+    report.raise_for_problems()
     if report.initialised:
         warnings.warn(
             f"{folder} has no {', '.join(report.initialised)}: initialised for {report.target}; "
             "train the model before you rely on it",
             stacklevel=3,
         )
-    module = chosen.build(report.target, config, _reader(config, stored, report), dtype, device, options)
+    module = chosen.build(report.target, config, _reader(config, checkpoint, report), dtype, device, options)
     return Model(module, config, chosen, report.target, folder=folder, load_report=report)
 
 
-def plan(
-    source: str, architecture: str | None, config: BertConfig, stored: dict[str, np.ndarray]
-) -> tuple[LoadReport, dict[str, Any]]:
-    """Decides the head and finds its tensors: the report, and the further arguments of the class.
+def config_of(checkpoint: Checkpoint) -> BertConfig:
+    """The config of a checkpoint.
 
     Raises:
-        CheckpointError: the checkpoint does not fit.
+        CheckpointError: it cannot be, or it has more layers than the checkpoint has tensors.
     """
+    try:
+        config = BertConfig.from_dict(checkpoint.config)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
+    if config.num_hidden_layers > len(checkpoint.tensors):
+        raise CheckpointError(
+            f"{checkpoint.config_file}: num_hidden_layers is {config.num_hidden_layers}, "
+            f"but the checkpoint has {len(checkpoint.tensors)} tensors"
+        )
+    return config
+
+
+def plan(checkpoint: Checkpoint, architecture: str | None, config: BertConfig) -> tuple[LoadReport, dict[str, Any]]:
+    """Decides the head and finds its tensors: the report, and the further arguments of the class."""
     asked_for = architecture is not None
-    names = {schema_name(name) for name in stored}
+    stored = checkpoint.tensors
+    names = {tensor.schema_name for tensor in stored.values()}
     architecture = architecture or own_architecture(config, names)
     options = {}
     if architecture == TASKS["feature-extraction"]:
@@ -97,16 +109,18 @@ def plan(
     report = match(
         schema(architecture, config, **options),
         stored,
-        source=source,
+        source=str(checkpoint.folder),
         target=architecture,
         known_names=known_names(config),
         may_initialise=lambda name: asked_for and not schema_name(name).startswith(_ENCODER),
+        may_leave=lambda name: asked_for and not name.startswith("bert."),
     )
-    report.raise_for_problems()
+    report.skipped += [f"{name}: {reason}" for name, reason in checkpoint.skipped.items()]
+    report.notes += checkpoint.notes
     return report, options
 
 
-def _reader(config: BertConfig, stored: dict[str, np.ndarray], report: LoadReport):
+def _reader(config: BertConfig, checkpoint: Checkpoint, report: LoadReport):
     from .initialization import initial_values
 
     fresh = initial_values(config)
@@ -119,7 +133,7 @@ def _reader(config: BertConfig, stored: dict[str, np.ndarray], report: LoadRepor
             release(read.pop(0))
         if name not in report.used:
             return fresh(name, shape)
-        read.append(stored[report.used[name]])
+        read.append(checkpoint.tensors[report.used[name]].read())
         return read[-1]
 
     return value_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertx_weights import CheckpointError
 
-from .backend import MissingExtraError
+from . import hub
 
 SHORT_NAMES = {
     "bert-base": "google-bert/bert-base-uncased",
@@ -26,19 +26,14 @@ SHORT_NAMES = {
     "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
 _PACKAGE = "python:"
-_HUB_FILES = [
-    "*.json",
-    "*.safetensors",
-    "vocab.txt",
-    "1_Pooling/config.json",
-]
 
 
-def resolve(source: str | os.PathLike[str], revision: str | None = None) -> Path:
+def resolve(source: str | os.PathLike[str], revision: str | None = None, weights: bool = True) -> Path:
     """The folder of a checkpoint.
 
     `source` is a folder; `"python:PACKAGE/FOLDER"`, a checkpoint inside an installed Python package;
-    a short name such as `"bert-base"`; or a hub id, downloaded at `revision` into the hub's cache.
+    a short name such as `"bert-base"`; or a hub id, downloaded at `revision` into the hub's cache, its weights only
+    where they are needed.
 
     Raises:
         CheckpointError: there is nothing of that name.
@@ -54,7 +49,7 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None) -> Path
     hub_id = SHORT_NAMES.get(name, name)
     if Path(name).is_absolute() or name.startswith(".") or hub_id.count("/") > 1:
         raise CheckpointError(f"there is no folder {name}")
-    return _from_hub(hub_id, revision)
+    return hub.fetch(hub_id, revision, weights)
 
 
 def _in_package(name: str) -> Path:
@@ -67,25 +62,3 @@ def _in_package(name: str) -> Path:
         if path.is_dir() and path.is_relative_to(Path(location).resolve()):
             return path
     raise CheckpointError(f"{name}: the package {package} holds no folder {folder!r}")
-
-
-def _from_hub(hub_id: str, revision: str | None) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import (
-            HFValidationError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
-    except ImportError as error:
-        raise MissingExtraError(
-            f"there is no folder {hub_id}; to fetch it from the hub, install huggingface-hub: pip install 'bertx[hub]'"
-        ) from error
-    try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_HUB_FILES))
-    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        at = f" at revision {revision}" if revision else ""
-        raise CheckpointError(f"there is no folder {hub_id}, and no such model on the hub{at}: {error}") from error
-    except (LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(f"there is no folder {hub_id}, and the hub could not be reached: {error}") from error

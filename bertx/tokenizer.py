@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertx_weights import write_atomically
+from bertx_weights.formats import keras_hub
 
 from . import word_piece
 from .encoding import BatchEncoding, as_tensors
@@ -93,8 +94,11 @@ class BertTokenizer:
         """
         from .sources import resolve
 
-        folder = resolve(source, revision=revision)
+        folder = resolve(source, revision=revision, weights=False)
         settings = _read_json(folder / TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).is_file() else {}
+        if preset := keras_hub.read_tokenizer(folder):
+            vocabulary, of_preset = preset
+            return cls(vocabulary, **{**settings, **of_preset, **changes})
         settings |= changes
         if (folder / TOKENIZER_JSON).is_file():
             from tokenizers import Tokenizer
@@ -171,6 +175,16 @@ class BertTokenizer:
         names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
         ids = (self.backend_tokenizer.token_to_id(self._special_tokens[name]) for name in names)
         return [i for i in ids if i is not None]
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The special tokens by their names, such as `"mask_token"`."""
+        return dict(self._special_tokens)
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens that the vocabulary has, in the order of `all_special_ids`."""
+        return [self.backend_tokenizer.id_to_token(i) for i in self.all_special_ids]
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
         """Adds tokens that stay whole, one or a list: strings or `tokenizers.AddedToken`.
@@ -268,7 +282,7 @@ class BertTokenizer:
 
         Args:
             text, text_pair: a string or several; with `is_split_into_words` a list of words or several. An empty
-                second text is none, unless it is one of several.
+                second text is none, unless it is one of several. Pairs may also come as a list of (text, text_pair).
             padding: True or "longest", to the longest row; "max_length"; False.
             truncation: True or "longest_first", "only_first", "only_second"; False; None is True where `max_length`
                 is given without padding.
@@ -295,6 +309,8 @@ class BertTokenizer:
             TypeError: something that is not a string, or not a list of words.
         """
         _check_kind("text", text)
+        if text_pair is None and not is_split_into_words and _are_pairs(text):
+            text, text_pair = (list(texts) for texts in zip(*text, strict=True))
         one = isinstance(text, str) or (is_split_into_words and all(isinstance(word, str) for word in text))
         text_pair = None if one and not text_pair else text_pair
         texts = _as_batch(text, one, is_split_into_words, "text")
@@ -506,6 +522,11 @@ def _as_batch(text: Any, one: bool, words: bool, argument: str) -> list[Any]:
         if not words and not isinstance(entry, str):
             raise TypeError(f"{argument}[{i}] is a {type(entry).__name__}, expected a string")
     return [list(entry) for entry in texts] if words else texts
+
+
+def _are_pairs(text: Any) -> bool:
+    # A list of two strings could as well be words without is_split_into_words: it stays an error.
+    return isinstance(text, list) and bool(text) and all(isinstance(entry, tuple) and len(entry) == 2 for entry in text)
 
 
 def _check_kind(argument: str, text: Any) -> None:

@@ -10,6 +10,7 @@ import transformers
 
 import bertx
 from bertx.config import BertConfig
+from bertx_weights import write_safetensors
 
 BASE_UNCASED = {
     "architectures": ["BertForMaskedLM"],
@@ -355,6 +356,7 @@ def test_json_that_is_no_object_is_named(tmp_path, text, kind):
 
 def test_a_config_that_cannot_be_names_its_file(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(BASE_UNCASED | {"hidden_size": 770}))
+    write_safetensors(tmp_path, {})
     with pytest.raises(ValueError, match="hidden_size 770 is not divisible") as error:
         bertx.load(tmp_path, backend="numpy")
     assert str(error.value).startswith(f"{tmp_path / 'config.json'}: ")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import bertx
+import bertx.hub
 from bertx import CheckpointError, MissingExtraError
 from bertx.config import BertConfig
 from bertx.sources import SHORT_NAMES, resolve
@@ -43,15 +44,13 @@ def package(tmp_path, monkeypatch):
 @pytest.fixture
 def no_hub(monkeypatch):
     """A download that only tells what it was asked for."""
-    import huggingface_hub
-
     asked = []
 
-    def download(hub_id, *, revision=None, allow_patterns=None):
+    def fetch(hub_id, revision, weights):
         asked.append((hub_id, revision))
-        return "/downloaded"
+        return Path("/downloaded")
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(bertx.hub, "fetch", fetch)
     return asked
 
 
@@ -161,6 +160,19 @@ def test_what_cannot_be_a_hub_id_is_an_error_without_asking(tmp_path, monkeypatc
     assert f"there is no folder {name}" in str(error.value)
 
 
+def sibling(name: str, content: bytes) -> dict:
+    """What the hub declares of a file; the large ones lie in LFS, under their SHA-256."""
+    declared = {"rfilename": name, "size": len(content), "blobId": git_hash(content)}
+    if name.endswith((".safetensors", ".bin", ".h5", ".msgpack")):
+        lfs = hashlib.sha256(content).hexdigest()
+        declared["lfs"] = {"sha256": lfs, "size": len(content), "pointerSize": 134}
+    return declared
+
+
+def git_hash(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 class FakeHub(http.server.BaseHTTPRequestHandler):
     """The three routes of the hub that a download of a model takes, over `self.server.folder`."""
 
@@ -178,7 +190,7 @@ class FakeHub(http.server.BaseHTTPRequestHandler):
             return self.answer(404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"})
         api = path.removeprefix(f"/api/models/{HUB_ID}")
         if api in ("", "/revision/main", "/revision/v1", f"/revision/{COMMIT}"):
-            siblings = [{"rfilename": name} for name in files]
+            siblings = [sibling(name, content) for name, content in files.items()]
             return self.answer(200, json.dumps({"id": HUB_ID, "sha": COMMIT, "siblings": siblings}).encode())
         if api.startswith(f"/tree/{COMMIT}"):
             tree = [

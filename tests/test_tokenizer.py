@@ -503,3 +503,18 @@ def test_a_vocab_without_special_tokens_names_those_it_lacks(tmp_path):
     (tmp_path / "vocab.txt").write_text("[UNK]\nhello\n")
     with pytest.raises(ValueError, match=r"lacks the special tokens \[CLS\], \[SEP\]"):
         BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_pairs_may_come_as_tuples(ours):
+    together = ours([("a b", "c"), ("d", "")], padding=True)
+    assert dict(together) == dict(ours(["a b", "d"], ["c", ""], padding=True))
+
+
+def test_special_tokens_have_names(ours):
+    assert ours.special_tokens_map["mask_token"] == ours.mask_token == "[MASK]"
+    assert [ours.convert_tokens_to_ids(token) for token in ours.all_special_tokens] == ours.all_special_ids
+
+
+def test_a_batch_moves_to_a_device(ours):
+    batch = ours(["a"], return_tensors="pt").to("cpu")
+    assert batch.input_ids.device.type == "cpu" and batch.tokens() == ours(["a"]).tokens()

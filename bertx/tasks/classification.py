@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .streaming import Row, padded, rows_of, run_whole
+from .streaming import InputError, Row, padded, rows_of, run_whole
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ class NextSentencePrediction:
             {"is_next": true or false, "score": the probability that it follows} of each pair.
 
         Raises:
-            ValueError: a text without a second one.
+            InputError: texts without a second one.
         """
 
         def compute(rows: list[Row]) -> list[dict[str, Any]]:
@@ -109,11 +109,12 @@ class NextSentencePrediction:
 def encode_pairs(model: Any, texts: Sequence[Any], second: bool = False) -> list[Row]:
     """The row of each text or pair, truncated to what the model takes; with `second` each must be a pair."""
     split = [as_pair(text) for text in texts]
+    if second:
+        alone = [place for place, (_, pair) in enumerate(split) if pair is None]
+        InputError.raise_for(dict.fromkeys(alone, "is one text: give a pair, (first, second)"))
     rows: list[Row | None] = [None] * len(split)
     for has_pair in (False, True):
         places = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
-        if places and second and not has_pair:
-            raise ValueError(f"input {places[0]} is one text: give a pair, (first, second)")
         if places:
             encoded = model.tokenizer(
                 [split[i][0] for i in places],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .classification import max_tokens, softmax
-from .streaming import Row, padded, rows_of, run_whole
+from .streaming import InputError, Row, padded, rows_of, run_whole
 
 
 class FillMask:
@@ -41,7 +41,8 @@ class FillMask:
             them; for several masks such a list for each, the others left masked in "sequence".
 
         Raises:
-            ValueError: a text without a mask within the length that the model takes, or a top_k below 1.
+            InputError: texts without a mask within the length that the model takes.
+            ValueError: a top_k below 1, or no target.
         """
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}, expected at least 1")
@@ -62,14 +63,15 @@ class FillMask:
         return run_whole(texts, self._encode, compute, batch_tokens)
 
     def _encode(self, texts: Sequence[str]) -> list[Row]:
-        encoded = self._tokenizer(list(texts), truncation=True, max_length=max_tokens(self._model))
-        rows = rows_of(encoded)
-        for i, row in enumerate(rows):
-            if self._tokenizer.mask_token_id not in row["input_ids"]:
-                raise ValueError(
-                    f"input {i} has no {self._tokenizer.mask_token} in its first {max_tokens(self._model)} tokens: "
-                    f"{texts[i]!r:.60}"
-                )
+        longest = max_tokens(self._model)
+        rows = rows_of(self._tokenizer(list(texts), truncation=True, max_length=longest))
+        InputError.raise_for(
+            {
+                i: f"has no {self._tokenizer.mask_token} in its first {longest} tokens: {text!r:.60}"
+                for i, (row, text) in enumerate(zip(rows, texts, strict=True))
+                if self._tokenizer.mask_token_id not in row["input_ids"]
+            }
+        )
         return rows
 
     def _filled(

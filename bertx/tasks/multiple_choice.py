@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import encode_pairs, softmax
-from .streaming import Row, padded, run_whole
+from .streaming import InputError, Row, padded, run_whole
 
 
 class MultipleChoice:
@@ -28,7 +28,7 @@ class MultipleChoice:
             {"choice": its place, "answer": its text, "scores": the probability of each} of each question.
 
         Raises:
-            ValueError: fewer than two choices, or a mapping without these keys.
+            InputError: fewer than two choices, or mappings without these keys.
         """
 
         def compute(rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -37,12 +37,15 @@ class MultipleChoice:
         return run_whole(questions, self._encode, compute, batch_tokens)
 
     def _encode(self, questions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        encoded = []
+        problems = {}
         for i, question in enumerate(questions):
             if not isinstance(question, Mapping) or not {"question", "choices"} <= set(question):
-                raise ValueError(f"input {i} is {question!r:.60}: expected {{'question': …, 'choices': […]}}")
-            if len(question["choices"]) < 2:
-                raise ValueError(f"input {i} has {len(question['choices'])} choices: give at least two")
+                problems[i] = f"is {question!r:.60}: expected {{'question': …, 'choices': […]}}"
+            elif len(question["choices"]) < 2:
+                problems[i] = f"has {len(question['choices'])} choices: give at least two"
+        InputError.raise_for(problems)
+        encoded = []
+        for question in questions:
             rows = encode_pairs(self._model, [(question["question"], choice) for choice in question["choices"]])
             every_id = [i for row in rows for i in row["input_ids"]]
             encoded.append({"input_ids": every_id, "rows": rows, "choices": question["choices"]})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import max_tokens, softmax
-from .streaming import Row, padded, rows_of, run
+from .streaming import InputError, Row, padded, rows_of, run
 
 _LONGEST, _LARGEST_STRIDE = 384, 128  # the hub's pipeline's own
 
@@ -50,8 +50,8 @@ class QuestionAnswering:
             ends in their window, summed over candidates that read the same.
 
         Raises:
-            ValueError: a top_k or max_answer_length below 1, an empty question or context, or a question that
-                leaves no room for its context.
+            InputError: empty questions or contexts, or questions that leave no room for their context.
+            ValueError: a top_k or max_answer_length below 1.
         """
         for name, value in (("top_k", top_k), ("max_answer_length", max_answer_length)):
             if value < 1:
@@ -62,7 +62,9 @@ class QuestionAnswering:
         candidates = 2 * top_k + 10 if overlapping or top_k == 1 else 20 * top_k + 10
 
         def encode(window: list[Any]) -> list[list[Row]]:
-            return [self._windows(i, question, longest, shared) for i, question in enumerate(window)]
+            problems = {i: self._problem(question, longest, shared) for i, question in enumerate(window)}
+            InputError.raise_for({i: problem for i, problem in problems.items() if problem})
+            return [self._windows(*_parts(question), longest, shared) for question in window]
 
         def combine(rows: list[Row], logits: list[np.ndarray]) -> Any:
             answers: dict[str, dict[str, Any]] = {}
@@ -83,21 +85,22 @@ class QuestionAnswering:
 
         return run(questions, encode, self._compute, combine, batch_tokens)
 
-    def _windows(self, place: int, question: Any, longest: int, stride: int) -> list[Row]:
-        if isinstance(question, Mapping) and {"question", "context"} <= set(question):
-            question = question["question"], question["context"]
-        if not (isinstance(question, tuple) and len(question) == 2):
-            raise ValueError(f"input {place} is {question!r:.60}: expected {{'question': …, 'context': …}} or a tuple")
-        for name, text in zip(("question", "context"), question, strict=True):
+    def _problem(self, question: Any, longest: int, stride: int) -> str | None:
+        parts = _parts(question)
+        if parts is None:
+            return f"is {question!r:.60}: expected {{'question': …, 'context': …}} or a tuple"
+        for name, text in zip(("question", "context"), parts, strict=True):
             if not text.strip():
-                raise ValueError(f"input {place} has an empty {name}")
-        asked, context = question
-        room = longest - len(self._tokenizer(asked)["input_ids"]) - 1
+                return f"has an empty {name}"
+        room = longest - len(self._tokenizer(parts[0])["input_ids"]) - 1
         if room <= stride:
-            raise ValueError(
-                f"input {place}: the question leaves {room} tokens for its context, and windows share {stride}; "
+            return (
+                f"has a question that leaves {room} tokens for its context, and windows share {stride}; "
                 "shorten it, or change max_length or stride"
             )
+        return None
+
+    def _windows(self, asked: str, context: str, longest: int, stride: int) -> list[Row]:
         encoded = self._tokenizer(
             [asked],
             [context],
@@ -144,6 +147,13 @@ class QuestionAnswering:
         words = encoding.word_ids
         begin, stop = encoding.word_to_chars(words[first], 1), encoding.word_to_chars(words[last], 1)
         return begin[0], stop[1]
+
+
+def _parts(question: Any) -> tuple[str, str] | None:
+    """Question and context, None where it has not both."""
+    if isinstance(question, Mapping) and {"question", "context"} <= set(question):
+        return question["question"], question["context"]
+    return question if isinstance(question, tuple) and len(question) == 2 else None
 
 
 def _apart(ranked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,6 +19,24 @@ Row = Mapping[str, Sequence[int]]
 """The keys that a tokenizer gives for one text, unpadded."""
 
 
+class InputError(ValueError):
+    """Inputs that a task cannot take.
+
+    Attributes:
+        problems: the place of each such input → what is wrong with it.
+    """
+
+    def __init__(self, problems: Mapping[int, str]):
+        self.problems = dict(problems)
+        super().__init__("\n".join(f"input {place} {problem}" for place, problem in self.problems.items()))
+
+    @classmethod
+    def raise_for(cls, problems: Mapping[int, str]) -> None:
+        """Raises one error for all of them, if there are any."""
+        if problems:
+            raise cls(problems)
+
+
 def run(
     inputs: Any,
     encode: Callable[[list[Any]], list[list[Row]]],
@@ -30,13 +48,16 @@ def run(
 
     Args:
         inputs: one input (a string, a mapping or a tuple), a list of them, or any other iterable.
-        encode: several inputs → the rows of each: one, or the windows of a long text.
+        encode: several inputs → the rows of each: one, or the windows of a long text; raises InputError.
         compute: the rows of a batch → what the model says of each.
         combine: the rows of an input and what the model says of them → its result.
         batch_tokens: the most tokens of a batch, padding included; a longer row is a batch of its own.
 
     Returns:
         The result, a list of results, or for another iterable an iterator that reads it as it is read.
+
+    Raises:
+        InputError: `encode` found inputs that the task cannot take: all those among `WINDOW` of them.
     """
     alone = isinstance(inputs, (str, Mapping, tuple))
     stream = _stream([inputs] if alone else inputs, encode, compute, combine, batch_tokens or BATCH_TOKENS)
@@ -53,8 +74,13 @@ def _stream(
     batch_tokens: int,
 ) -> Iterator[Any]:
     source = iter(inputs)
+    first = 0
     while window := list(itertools.islice(source, WINDOW)):
-        encoded = encode(window)
+        try:
+            encoded = encode(window)
+        except InputError as error:
+            raise InputError({first + place: problem for place, problem in error.problems.items()}) from None
+        first += len(window)
         rows = [row for of_input in encoded for row in of_input]
         said: list[Any] = [None] * len(rows)
         for places in batches([len(row["input_ids"]) for row in rows], batch_tokens):

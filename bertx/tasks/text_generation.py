@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .classification import softmax
-from .streaming import Row, rows_of, run_whole
+from .streaming import InputError, Row, rows_of, run_whole
 
 # Rows grow in steps, so that a compiled backend meets few shapes; a causal mask hides what is not written yet.
 _STEP = 32
@@ -52,7 +52,8 @@ class TextGeneration:
             {"generated_text": prompt and continuation, "tokens": the ids that were added} of each prompt.
 
         Raises:
-            ValueError: an option outside its range, or a prompt that leaves no position free.
+            InputError: prompts that leave no position free.
+            ValueError: an option outside its range.
         """
         _check("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "at least 1")
         _check("temperature", temperature, temperature > 0, "a number above 0")
@@ -73,13 +74,17 @@ class TextGeneration:
     def _encode(self, prompts: list[str]) -> list[Row]:
         rows = rows_of(self._tokenizer(prompts, add_special_tokens=False))
         limit = self._model.config.max_position_embeddings
-        for i, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+        for row, prompt in zip(rows, prompts, strict=True):
             row["input_ids"] = [self._tokenizer.cls_token_id, *row["input_ids"]]
             row["prompt"] = prompt
-            if len(row["input_ids"]) >= limit:
-                raise ValueError(
-                    f"input {i} has {len(row['input_ids'])} tokens, the model {limit} positions: shorten it"
-                )
+        lengths = [len(row["input_ids"]) for row in rows]
+        InputError.raise_for(
+            {
+                i: f"has {length} tokens, the model {limit} positions: shorten it"
+                for i, length in enumerate(lengths)
+                if length >= limit
+            }
+        )
         return rows
 
     def _continue(self, rows: list[Row], max_new_tokens: int, choose: Any, seed: int) -> list[dict[str, Any]]:

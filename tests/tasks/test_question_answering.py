@@ -72,7 +72,7 @@ def test_answers_are_at_most_so_long(loaded, folder):
         ({"question": "Who?"}, {}, "input 0 is"),
         (("Who?", "Nobody."), {"top_k": 0}, "top_k is 0"),
         (("Who?", "Nobody."), {"max_answer_length": 0}, "max_answer_length is 0"),
-        (("Who " * 100, "Nobody."), {"max_length": 60}, "input 0: the question leaves -"),
+        (("Who " * 100, "Nobody."), {"max_length": 60}, "input 0 has a question that leaves -"),
     ],
 )
 def test_what_cannot_be_answered_is_an_error(loaded, folder, question, options, message):

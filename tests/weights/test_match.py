@@ -15,6 +15,7 @@ from bertx_weights import (
     CheckpointError,
     LoadReport,
     Row,
+    StoredTensor,
     match,
     open_safetensors,
     schema_name,
@@ -150,9 +151,17 @@ def test_a_base_model_without_pooler_is_one(variant, originals):
     assert np.array_equal(found["last_hidden_state"], output(originals("BertModel"))["last_hidden_state"])
 
 
+def test_a_tensor_that_is_stored_twice_is_taken_once(variant, originals):
+    def both(tensors):
+        tensors["bert.embeddings.LayerNorm.gamma"] = tensors["bert.embeddings.LayerNorm.weight"].copy()
+
+    report = assert_loads_as(variant("BertForMaskedLM", both), originals("BertForMaskedLM"))
+    assert report.ignored == ["bert.embeddings.LayerNorm.weight, the same as bert.embeddings.LayerNorm.gamma"]
+
+
 def test_two_stored_names_of_one_tensor_are_a_conflict(variant):
     def both(tensors):
-        tensors["bert.embeddings.LayerNorm.gamma"] = tensors["bert.embeddings.LayerNorm.weight"]
+        tensors["bert.embeddings.LayerNorm.gamma"] = tensors["bert.embeddings.LayerNorm.weight"] + 1e-3
 
     (line,) = problems_of(variant("BertForMaskedLM", both))
     assert line.startswith("conflicting: ")
@@ -459,6 +468,7 @@ def test_a_folder_without_config_says_so(variant):
 def test_match_groups_tied_rows_and_reports_in_order():
     rows = [Row("a", (2,), "float32"), Row("b", (2,), "float32", tied_to="a"), Row("c", (1,), "float32")]
     stored = {"b": np.zeros(2, np.float32), "x": np.zeros(1), "other": np.zeros(1)}
+    stored = {name: StoredTensor.of_array(name, array) for name, array in stored.items()}
     report = match(
         rows, stored, source="s", target="t", known_names={"a", "b", "c", "other"}, may_initialise=lambda name: False
     )

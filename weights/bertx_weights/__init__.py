@@ -1,21 +1,31 @@
-"""Checkpoints: the schema's rows, the safetensors store, and the report of a load. Needs numpy and safetensors only."""
+"""Checkpoints: the schema's rows, the formats, and the report of a load. Needs numpy and safetensors only."""
 
-from .dtypes import BFLOAT16, as_float, dtype_name
-from .errors import CheckpointError
-from .files import write_atomically
+from .checkpoint import Checkpoint, StoredTensor
+from .dtypes import BFLOAT16, as_float, dtype_name, dtype_of
+from .errors import CheckpointError, MissingExtraError
+from .files import read_json, write_atomically
+from .formats import FORMATS, format_of, open_checkpoint
 from .match import LoadReport, match
 from .safetensors_store import open_safetensors, release, write_safetensors
 from .schema import Row, schema_name
 
 __all__ = [
     "BFLOAT16",
+    "FORMATS",
+    "Checkpoint",
     "CheckpointError",
     "LoadReport",
+    "MissingExtraError",
     "Row",
+    "StoredTensor",
     "as_float",
     "dtype_name",
+    "dtype_of",
+    "format_of",
     "match",
+    "open_checkpoint",
     "open_safetensors",
+    "read_json",
     "release",
     "schema_name",
     "write_atomically",

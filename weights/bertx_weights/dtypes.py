@@ -39,3 +39,8 @@ def as_float(array: np.ndarray, dtype: str) -> np.ndarray:
     if array.dtype == BFLOAT16:
         array = (array.view("<u2").astype(np.uint32) << 16).view(np.float32)
     return array.astype(dtype, copy=False)
+
+
+def dtype_of(name: str) -> np.dtype:
+    """The dtype of a name as config.json writes it."""
+    return BFLOAT16 if name == "bfloat16" else np.dtype(name)

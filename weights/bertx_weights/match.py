@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .checkpoint import StoredTensor
 from .dtypes import as_float, dtype_name, is_float
 from .errors import CheckpointError
 from .schema import Row, schema_name
@@ -28,7 +29,8 @@ class LoadReport:
         missing, unexpected, wrong_shape, wrong_dtype, conflicting: the problems, a line each.
         initialised: schema names that the checkpoint lacks and that were drawn at random instead.
         unused: stored tensors of another head.
-        ignored: stored buffers that a model does not need.
+        ignored: stored buffers that a model does not need, and tensors that are stored twice.
+        skipped: what is stored and is no weight, such as an optimizer's slots, and why.
         notes: choices that were made between stored variants.
     """
 
@@ -43,6 +45,7 @@ class LoadReport:
     initialised: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -54,33 +57,34 @@ class LoadReport:
     def __str__(self) -> str:
         lines = [f"{self.source} → {self.target}: {len(self.used)} tensors loaded"]
         lines += self.problems
-        for kind in ("initialised", "unused", "ignored", "notes"):
+        for kind in ("initialised", "unused", "ignored", "skipped", "notes"):
             lines += [f"{kind}: {line}" for line in getattr(self, kind)]
         return "\n  ".join(lines)
 
     def raise_for_problems(self) -> None:
         """Raises one CheckpointError that lists all problems, if there are any."""
         if self.problems:
-            raise CheckpointError(
-                "\n  ".join(
-                    [f"{self.source} does not fit {self.target}, as its config.json describes it", *self.problems]
-                )
-            )
+            line = f"{self.source} does not fit {self.target}, as its config describes it"
+            if self.unexpected and not self.initialised:
+                line += " (the tensors of a head that bertx does not know are left out where task= names the head)"
+            raise CheckpointError("\n  ".join([line, *self.problems]))
 
 
 def match(
     rows: Iterable[Row],
-    stored: Mapping[str, np.ndarray],
+    stored: Mapping[str, StoredTensor],
     *,
     source: str,
     target: str,
     known_names: Collection[str],
     may_initialise: Callable[[str], bool],
+    may_leave: Callable[[str], bool] = lambda name: False,
 ) -> LoadReport:
     """Finds each row's stored tensor under any of its published names.
 
     `known_names` are the schema names of all heads: what is stored and not asked for is `unused` if it
-    is one of them and `unexpected` if not. A missing row is `initialised` where `may_initialise` allows.
+    is one of them, or `may_leave` allows, and `unexpected` if not. A missing row is `initialised` where
+    `may_initialise` allows.
     """
     rows = list(rows)
     report = LoadReport(source, target)
@@ -90,7 +94,7 @@ def match(
     for name, stored_name in by_name.items():
         if name in _BUFFERS:
             report.ignored.append(stored_name)
-        elif name in known_names and name not in wanted:
+        elif name not in wanted and (name in known_names or may_leave(name)):
             report.unused.append(stored_name)
         elif name not in wanted:
             report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names))
@@ -103,13 +107,18 @@ def match(
     return report
 
 
-def _by_schema_name(stored: Mapping[str, np.ndarray], report: LoadReport) -> dict[str, str]:
+def _by_schema_name(stored: Mapping[str, StoredTensor], report: LoadReport) -> dict[str, str]:
     by_name: dict[str, str] = {}
     for stored_name in sorted(stored):
-        name = schema_name(stored_name)
-        if name in by_name:
+        name = stored[stored_name].schema_name
+        if name not in by_name:
+            by_name[name] = stored_name
+        elif stored[stored_name].shape == stored[by_name[name]].shape and _equal(
+            stored[stored_name], stored[by_name[name]]
+        ):
+            report.ignored.append(f"{stored_name}, the same as {by_name[name]}")
+        else:
             report.conflicting.append(f"{by_name[name]} and {stored_name} both mean {name}")
-        by_name[name] = stored_name
     return by_name
 
 
@@ -117,7 +126,7 @@ def _match_row(
     group: list[Row],
     by_name: Mapping[str, str],
     spare: Mapping[str, str],
-    stored: Mapping[str, np.ndarray],
+    stored: Mapping[str, StoredTensor],
     report: LoadReport,
     may_initialise: Callable[[str], bool],
 ) -> None:
@@ -151,7 +160,9 @@ def _match_row(
     report.used[row.name] = chosen
 
 
-def _describe_unexpected(stored_name: str, name: str, stored: Mapping[str, np.ndarray], known: Collection[str]) -> str:
+def _describe_unexpected(
+    stored_name: str, name: str, stored: Mapping[str, StoredTensor], known: Collection[str]
+) -> str:
     tensor = stored[stored_name]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f", nearest schema name {nearest[0]}" if nearest else ""
@@ -163,5 +174,5 @@ def _nearest(name: str, spare: Mapping[str, str]) -> str:
     return f", nearest in the checkpoint {spare[nearest[0]]}" if nearest else ""
 
 
-def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.array_equal(as_float(a, "float64"), as_float(b, "float64"))
+def _equal(a: StoredTensor, b: StoredTensor) -> bool:
+    return np.array_equal(as_float(a.read(), "float64"), as_float(b.read(), "float64"))

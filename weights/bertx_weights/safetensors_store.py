@@ -6,16 +6,19 @@ import json
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
 
-from .dtypes import SAFETENSORS_DTYPES, dtype_name
+from .checkpoint import StoredTensor
+from .dtypes import SAFETENSORS_DTYPES
 from .errors import CheckpointError
-from .files import atomic_path
+from .files import atomic_path, check_index, inside, read_json, shards
 
 FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 
 
 def open_safetensors(folder: Path) -> dict[str, np.ndarray]:
@@ -27,7 +30,7 @@ def open_safetensors(folder: Path) -> dict[str, np.ndarray]:
         CheckpointError: there is no such file, or one of its shards is missing, truncated or corrupt.
     """
     if (folder / FILE).is_file():
-        return _map_file(folder / FILE)
+        return _map_file(inside(folder, FILE))
     if (folder / INDEX).is_file():
         return _map_shards(folder)
     present = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
@@ -50,26 +53,36 @@ def release(tensor: np.ndarray) -> None:
             mapped._mmap.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
-def write_safetensors(folder: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes model.safetensors; a write that is killed leaves an older file whole.
+def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndarray]) -> None:
+    """Writes model.safetensors, one tensor after the other; a write that is killed leaves an older file whole.
 
-    The shards of an older sharded checkpoint in the folder go once the new file stands.
+    The library's own writer needs all tensors in memory at once. The shards of an older sharded checkpoint in the
+    folder go once the new file stands.
     """
-    contiguous = {
-        name: np.ascontiguousarray(tensor.astype(tensor.dtype.newbyteorder("<"), copy=False))
-        for name, tensor in sorted(tensors.items())
+    stored = {
+        name: StoredTensor.of_array(name, tensor) if isinstance(tensor, np.ndarray) else tensor
+        for name, tensor in tensors.items()
     }
-    views = {
-        name: safetensors.TensorSpec(
-            dtype=dtype_name(tensor.dtype),
-            shape=tensors[name].shape,
-            data_ptr=tensor.ctypes.data,
-            data_len=tensor.nbytes,
-        )
-        for name, tensor in contiguous.items()
-    }
-    with atomic_path(folder / FILE) as temporary:
-        safetensors.serialize_file(views, temporary, metadata={"format": "pt"})
+    # The largest items first: then each tensor begins where its items are aligned.
+    order = sorted(stored, key=lambda name: (-stored[name].dtype.itemsize, name))
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in order:
+        tensor = stored[name]
+        begin, end = end, end + tensor.nbytes
+        dtype = _NAMES.get(tensor.dtype.newbyteorder("<"))
+        if dtype is None:
+            raise ValueError(f"{name} is {tensor.dtype}, safetensors has {', '.join(SAFETENSORS_DTYPES)}")
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(folder / FILE) as temporary, open(temporary, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            array = stored[name].read()
+            if array.size:
+                file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data.cast("B"))
+            release(array)
     if (folder / INDEX).is_file():
         for name in {INDEX, *_shards_of_an_older_checkpoint(folder / INDEX)}:
             (folder / name).unlink(missing_ok=True)
@@ -102,32 +115,19 @@ def _map_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def _map_shards(folder: Path) -> dict[str, np.ndarray]:
-    weight_map = _read_index(folder / INDEX)
-    absent = sorted({name for name in weight_map.values() if not (folder / name).is_file()})
-    if absent:
-        raise CheckpointError(f"{folder / INDEX} names shards that are not there: {', '.join(absent)}")
-    shards = {name: _map_file(folder / name) for name in sorted(set(weight_map.values()))}
-    lost = sorted(f"{name} (in {shard})" for name, shard in weight_map.items() if name not in shards[shard])
-    if lost:
-        raise CheckpointError(f"{folder / INDEX} names tensors that their shards do not hold: {', '.join(lost)}")
-    return {name: shards[shard][name] for name, shard in weight_map.items()}
+    weight_map = shards(folder, INDEX)
+    files = {path: _map_file(path) for path in sorted(set(weight_map.values()))}
+    check_index(folder, INDEX, weight_map, {name: path for path, held in files.items() for name in held})
+    return {name: files[path][name] for name, path in weight_map.items()}
 
 
 def _shards_of_an_older_checkpoint(index: Path) -> set[str]:
     try:
-        names = _read_index(index).values()
-    except CheckpointError:
+        names = read_json(index)["weight_map"].values()
+    except (CheckpointError, KeyError, AttributeError):
         return set()  # a broken index names nothing that could be trusted
-    return {name for name in names if name.endswith(".safetensors") and name != FILE}
-
-
-def _read_index(path: Path) -> dict[str, str]:
-    try:
-        weight_map = json.loads(path.read_bytes())["weight_map"]
-        names = list(weight_map.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: expected a JSON object with a weight_map ({error!r})") from error
-    foreign = sorted({str(n) for n in names if not isinstance(n, str) or Path(n).name != n or n in ("", ".", "..")})
-    if foreign:
-        raise CheckpointError(f"{path}: a shard must be a file of the same folder, found {', '.join(foreign)}")
-    return weight_map
+    return {
+        name
+        for name in names
+        if isinstance(name, str) and name.endswith(".safetensors") and name != FILE and Path(name).name == name
+    }

@@ -1,0 +1,71 @@
+"""The formats: one file each, with its names as a table that is read both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import Checkpoint, StoredTensor
+from ..errors import CheckpointError
+from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a format's file offers.
+
+    Attributes:
+        what: its files, for people.
+        files: a folder → the files of this format that hold its weights, none where there are none.
+        read: such a folder → the checkpoint.
+        write: (folder, the hub's config, tensors by schema name) → writes config and weights; gives notes for people.
+    """
+
+    what: str
+    files: Callable[[Path], list[Path]]
+    read: Callable[[Path], Checkpoint]
+    write: Callable[[Path, Mapping[str, Any], Iterable[StoredTensor]], list[str]]
+
+
+def _format(what: str, module: Any) -> Format:
+    return Format(what, module.files, module.read, module.write)
+
+
+# In the order in which a folder that has several is read.
+FORMATS: Mapping[str, Format] = {
+    "safetensors": _format("model.safetensors", safetensors),
+    "pytorch": _format("pytorch_model.bin", pytorch),
+    "tensorflow": _format("tf_model.h5", tensorflow),
+    "flax": _format("flax_model.msgpack", flax),
+    "npz": _format("model.npz", npz),
+    "keras-hub": _format("a KerasHub preset", keras_hub),
+    "tf1": _format("bert_model.ckpt of TensorFlow 1", tf1),
+    "tf2": _format("a Model Garden encoder", tf2),
+    "orbax": _format("an Orbax checkpoint", orbax),
+}
+
+
+def format_of(folder: Path) -> str:
+    """The format of a checkpoint folder.
+
+    Raises:
+        CheckpointError: it has none of the known ones.
+    """
+    for name, form in FORMATS.items():
+        if form.files(folder):
+            return name
+    present = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    known = ", ".join(f"{form.what} ({name})" for name, form in FORMATS.items())
+    raise CheckpointError(f"{folder}: expected the weights of a checkpoint, {known}; found {present}")
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint of a folder, whatever its format.
+
+    Raises:
+        CheckpointError: there is none, or its files are broken.
+        MissingExtraError: the library of its format is not installed.
+    """
+    return FORMATS[format_of(folder)].read(folder)

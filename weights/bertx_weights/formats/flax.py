@@ -1,0 +1,230 @@
+"""The hub's flax_model.msgpack, whole or in shards, of every FlaxBert head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checkpoint import Checkpoint, StoredTensor
+from ..dtypes import BFLOAT16
+from ..errors import CheckpointError
+from ..files import atomic_path, check_index, inside, shards
+from ..safetensors_store import release
+from . import hub
+from .libraries import needs
+from .names import both_ways, is_base, stored_tensor, to_stored
+
+FILE = "flax_model.msgpack"
+INDEX = "flax_model.msgpack.index.json"
+
+NAMES = (
+    ("bert/embeddings/word_embeddings/embedding", "bert.embeddings.word_embeddings.weight", "same"),
+    ("bert/embeddings/position_embeddings/embedding", "bert.embeddings.position_embeddings.weight", "same"),
+    ("bert/embeddings/token_type_embeddings/embedding", "bert.embeddings.token_type_embeddings.weight", "same"),
+    ("bert/embeddings/LayerNorm/scale", "bert.embeddings.LayerNorm.weight", "same"),
+    ("bert/embeddings/LayerNorm/bias", "bert.embeddings.LayerNorm.bias", "same"),
+    ("bert/encoder/layer/{i}/attention/self/query/kernel", "bert.encoder.layer.{i}.attention.self.query.weight", "kernel"),
+    ("bert/encoder/layer/{i}/attention/self/query/bias", "bert.encoder.layer.{i}.attention.self.query.bias", "same"),
+    ("bert/encoder/layer/{i}/attention/self/key/kernel", "bert.encoder.layer.{i}.attention.self.key.weight", "kernel"),
+    ("bert/encoder/layer/{i}/attention/self/key/bias", "bert.encoder.layer.{i}.attention.self.key.bias", "same"),
+    ("bert/encoder/layer/{i}/attention/self/value/kernel", "bert.encoder.layer.{i}.attention.self.value.weight", "kernel"),
+    ("bert/encoder/layer/{i}/attention/self/value/bias", "bert.encoder.layer.{i}.attention.self.value.bias", "same"),
+    ("bert/encoder/layer/{i}/attention/output/dense/kernel", "bert.encoder.layer.{i}.attention.output.dense.weight", "kernel"),
+    ("bert/encoder/layer/{i}/attention/output/dense/bias", "bert.encoder.layer.{i}.attention.output.dense.bias", "same"),
+    ("bert/encoder/layer/{i}/attention/output/LayerNorm/scale", "bert.encoder.layer.{i}.attention.output.LayerNorm.weight", "same"),
+    ("bert/encoder/layer/{i}/attention/output/LayerNorm/bias", "bert.encoder.layer.{i}.attention.output.LayerNorm.bias", "same"),
+    ("bert/encoder/layer/{i}/intermediate/dense/kernel", "bert.encoder.layer.{i}.intermediate.dense.weight", "kernel"),
+    ("bert/encoder/layer/{i}/intermediate/dense/bias", "bert.encoder.layer.{i}.intermediate.dense.bias", "same"),
+    ("bert/encoder/layer/{i}/output/dense/kernel", "bert.encoder.layer.{i}.output.dense.weight", "kernel"),
+    ("bert/encoder/layer/{i}/output/dense/bias", "bert.encoder.layer.{i}.output.dense.bias", "same"),
+    ("bert/encoder/layer/{i}/output/LayerNorm/scale", "bert.encoder.layer.{i}.output.LayerNorm.weight", "same"),
+    ("bert/encoder/layer/{i}/output/LayerNorm/bias", "bert.encoder.layer.{i}.output.LayerNorm.bias", "same"),
+    ("bert/pooler/dense/kernel", "bert.pooler.dense.weight", "kernel"),
+    ("bert/pooler/dense/bias", "bert.pooler.dense.bias", "same"),
+    ("cls/predictions/transform/dense/kernel", "cls.predictions.transform.dense.weight", "kernel"),
+    ("cls/predictions/transform/dense/bias", "cls.predictions.transform.dense.bias", "same"),
+    ("cls/predictions/transform/LayerNorm/scale", "cls.predictions.transform.LayerNorm.weight", "same"),
+    ("cls/predictions/transform/LayerNorm/bias", "cls.predictions.transform.LayerNorm.bias", "same"),
+    ("cls/predictions/decoder/kernel", "cls.predictions.decoder.weight", "kernel"),
+    ("cls/predictions/bias", "cls.predictions.bias", "same"),
+    ("cls/seq_relationship/kernel", "cls.seq_relationship.weight", "kernel"),
+    ("cls/seq_relationship/bias", "cls.seq_relationship.bias", "same"),
+    ("classifier/kernel", "classifier.weight", "kernel"),
+    ("classifier/bias", "classifier.bias", "same"),
+    ("qa_outputs/kernel", "qa_outputs.weight", "kernel"),
+    ("qa_outputs/bias", "qa_outputs.bias", "same"),
+)  # fmt: skip
+
+# Flax packs an array as an extension: its shape, dtype and bytes, packed again. Larger ones it cuts in chunks.
+_ARRAY = 1
+_CHUNKED = "__msgpack_chunked_array__"
+_CHUNK = 2**30
+_MOST_ENTRIES = 10**5
+
+
+def files(folder: Path) -> list[Path]:
+    """The files that hold the weights; none where the folder has none of this format."""
+    return hub.files(folder, FILE, INDEX)
+
+
+def read(folder: Path) -> Checkpoint:
+    """The checkpoint, in memory as msgpack needs it.
+
+    Raises:
+        CheckpointError: a file is broken, or holds what is no array.
+        MissingExtraError: msgpack is not installed.
+    """
+    config = hub.read_config(folder)
+    if (folder / FILE).is_file():
+        arrays = _read_file(inside(folder, FILE))
+    else:
+        weight_map = shards(folder, INDEX)
+        held = {path: _read_file(path) for path in sorted(set(weight_map.values()))}
+        check_index(folder, INDEX, weight_map, {name: path for path, of_file in held.items() for name in of_file})
+        arrays = {name: held[path][name] for name, path in weight_map.items()}
+    return Checkpoint(folder, "flax", tuple(files(folder)), config, tensors_of(arrays, config))
+
+
+def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, StoredTensor]:
+    """The tensors of a FlaxBert's parameters, flattened with "/"; a model without a head has no bert/ before them."""
+    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    return {
+        name: stored_tensor(
+            name,
+            reading.get(name) or reading.get(f"bert/{name}"),
+            array.shape,
+            array.dtype,
+            lambda array=array: array,
+        )
+        for name, array in arrays.items()
+    }
+
+
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+    """Writes config.json and flax_model.msgpack, a tensor at a time."""
+    tensors = list(tensors)
+    tree = tree_of(tensors, config, "flax")
+    msgpack = needs("msgpack", "msgpack")
+    with atomic_path(folder / FILE) as temporary, open(temporary, "wb") as file:
+        for part in _packed(msgpack.Packer(), tree):
+            file.write(part)
+    hub.write_config(folder, config)
+    return []
+
+
+def tree_of(tensors: list[StoredTensor], config: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """The parameters of a FlaxBert as a nested dict whose leaves, when called, read the array.
+
+    Raises:
+        CheckpointError: a tensor has no place there.
+    """
+    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    base = is_base(tensors)
+    tree: dict[str, Any] = {}
+    for name, value_of in to_stored(tensors, writing, config, form).items():
+        *parents, leaf = (name.removeprefix("bert/") if base else name).split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value_of
+    return tree
+
+
+def _packed(packer: Any, node: Any) -> Iterator[bytes]:
+    if isinstance(node, dict):
+        yield packer.pack_map_header(len(node))
+        for name, child in node.items():
+            yield packer.pack(name)
+            yield from _packed(packer, child)
+        return
+    stored = node()
+    array = np.ascontiguousarray(stored)
+    if array.nbytes <= _CHUNK:
+        yield from _packed_array(packer, array)
+    else:
+        flat = array.reshape(-1)
+        step = _CHUNK // array.itemsize
+        chunks = [flat[start : start + step] for start in range(0, len(flat), step)]
+        yield packer.pack_map_header(3)
+        yield packer.pack(_CHUNKED) + packer.pack(True) + packer.pack("shape")
+        yield packer.pack({str(i): length for i, length in enumerate(array.shape)})
+        yield packer.pack("chunks") + packer.pack_map_header(len(chunks))
+        for i, chunk in enumerate(chunks):
+            yield packer.pack(str(i))
+            yield from _packed_array(packer, chunk)
+    release(stored)
+
+
+def _packed_array(packer: Any, array: np.ndarray) -> Iterator[bytes]:
+    name = "bfloat16" if array.dtype == BFLOAT16 else array.dtype.name
+    inner = packer.pack_array_header(3) + packer.pack(array.shape) + packer.pack(name)
+    data = array.view("<u2") if array.dtype == BFLOAT16 else array
+    # A bin of four length bytes, whatever its size, as an extension of four.
+    inner += b"\xc6" + array.nbytes.to_bytes(4, "big")
+    yield b"\xc9" + (len(inner) + array.nbytes).to_bytes(4, "big") + _ARRAY.to_bytes(1, "big") + inner
+    yield data.data.cast("B") if data.size else b""
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    msgpack = needs("msgpack", "msgpack")
+    entries = 0
+
+    def counted(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        nonlocal entries
+        entries += len(pairs)
+        if entries > _MOST_ENTRIES or len(dict(pairs)) < len(pairs):
+            raise ValueError("more entries than any model has, or two of one name")
+        return dict(pairs)
+
+    try:
+        with open(path, "rb") as file:
+            tree = msgpack.unpackb(
+                file.read(),
+                ext_hook=_array,
+                object_pairs_hook=counted,
+                max_array_len=16,
+                max_map_len=_MOST_ENTRIES,
+                max_str_len=2**12,
+                max_bin_len=0,
+            )
+        return dict(_flat(tree, ""))
+    except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException) as error:
+        raise CheckpointError(f"{path}: not a whole Flax msgpack file: {error}") from error
+
+
+def _array(code: int, data: bytes) -> np.ndarray:
+    import msgpack
+
+    if code != _ARRAY:
+        raise ValueError(f"extension {code}, expected arrays ({_ARRAY}) only")
+    shape, name, buffer = msgpack.unpackb(data, max_array_len=16)
+    dtype = BFLOAT16 if name == "bfloat16" else np.dtype(name)
+    if dtype.hasobject or not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError(f"an array of dtype {name!r} and shape {shape!r}")
+    if math.prod(shape) * dtype.itemsize != len(buffer):
+        raise ValueError(f"an array {shape} of {name} with {len(buffer)} bytes")
+    return np.frombuffer(buffer, dtype).reshape(shape)
+
+
+def _flat(tree: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(tree, np.ndarray):
+        yield prefix, tree
+        return
+    if not isinstance(tree, dict):
+        raise ValueError(f"{prefix or 'the file'} is a {type(tree).__name__}, expected arrays by name")
+    if _CHUNKED in tree:
+        yield prefix, _joined(tree)
+        return
+    for name, child in tree.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r} in {prefix or 'the file'} is no name")
+        yield from _flat(child, f"{prefix}/{name}" if prefix else name)
+
+
+def _joined(tree: Mapping[str, Any]) -> np.ndarray:
+    shape = [tree["shape"][str(i)] for i in range(len(tree["shape"]))]
+    return np.concatenate([tree["chunks"][str(i)].reshape(-1) for i in range(len(tree["chunks"]))]).reshape(shape)

@@ -1,0 +1,82 @@
+"""HDF5 files: what may be read of one, and how its datasets become tensors."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError
+from .libraries import needs
+
+_DEEPEST = 16
+_MOST = 10**5
+# A compressed dataset may be so many times larger than what is stored of it.
+_FOLDED = 64
+
+
+def datasets(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Every dataset of numbers: its place in the file → shape and dtype.
+
+    Raises:
+        CheckpointError: the file is broken, points to other files, or has what is no array of numbers.
+        MissingExtraError: h5py is not installed.
+    """
+    with _open(path) as file:
+        found = {}
+        for name, dataset in _walk(needs("h5py", "h5"), file, "", 0):
+            if len(found) >= _MOST:
+                raise ValueError(f"more than {_MOST} datasets")
+            found[name] = dataset.shape, dataset.dtype
+        return found
+
+
+def reader(path: Path, name: str) -> Callable[[], np.ndarray]:
+    """Reads one dataset when it is called."""
+
+    def read() -> np.ndarray:
+        with _open(path) as file:
+            return file[name][()]
+
+    return read
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    h5py = needs("h5py", "h5")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except CheckpointError:
+        raise
+    except Exception as error:  # the library raises errors of every kind for a broken file
+        raise CheckpointError(f"{path}: not a whole HDF5 file of arrays: {str(error)[:300]}") from error
+
+
+def _walk(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if depth > _DEEPEST:
+        raise ValueError(f"{prefix}: groups within groups, {depth} deep")
+    for name in group:
+        path = f"{prefix}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{path} is a link, which could lead out of the file")
+        child = group[name]
+        if isinstance(child, h5py.Group):
+            yield from _walk(h5py, child, path, depth + 1)
+        elif isinstance(child, h5py.Dataset):
+            yield path, _checked(path, child)
+        else:
+            raise ValueError(f"{path} is a {type(child).__name__}, expected groups and datasets")
+
+
+def _checked(path: str, dataset: Any) -> Any:
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{path} takes its values from another file")
+    if dataset.dtype.kind not in "fiub":
+        raise ValueError(f"{path} has dtype {dataset.dtype}, expected numbers")
+    if dataset.nbytes > _FOLDED * dataset.id.get_storage_size():
+        raise ValueError(f"{path} has {dataset.nbytes} bytes of which {dataset.id.get_storage_size()} are stored")
+    return dataset

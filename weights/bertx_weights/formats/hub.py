@@ -1,0 +1,38 @@
+"""What the hub's layouts have in common: config.json beside the weights, and an index where these are in shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError
+from ..files import inside, read_json, shards, write_atomically
+
+CONFIG = "config.json"
+
+
+def files(folder: Path, whole: str, index: str) -> list[Path]:
+    """The files of a checkpoint that is one file or has an index; none where there is neither."""
+    if (folder / whole).is_file():
+        return [inside(folder, whole)]
+    if (folder / index).is_file():
+        return sorted(set(shards(folder, index).values()))
+    return []
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The keys of config.json.
+
+    Raises:
+        CheckpointError: there is none, or it is no JSON object.
+    """
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} has no {CONFIG}: a checkpoint folder holds one beside its weights")
+    return read_json(inside(folder, CONFIG))
+
+
+def write_config(folder: Path, config: Mapping[str, Any], name: str = CONFIG) -> None:
+    """Writes the keys of a config."""
+    write_atomically(folder / name, (json.dumps(dict(config), indent=2, ensure_ascii=False) + "\n").encode())

@@ -1,0 +1,24 @@
+"""The libraries of the formats, imported when a file of theirs is met."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+from ..errors import MissingExtraError
+
+
+def needs(library: str, extra: str) -> Any:
+    """The library.
+
+    Raises:
+        MissingExtraError: it is not installed; the message names the extra.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"this format is read and written with {library}, not installed here: pip install 'bertx[{extra}]'"
+        ) from error

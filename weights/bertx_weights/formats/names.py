@@ -1,0 +1,122 @@
+"""A table of names, read both ways, and the layouts in which formats keep a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..checkpoint import StoredTensor
+from ..errors import CheckpointError
+from ..schema import schema_name
+
+Names = Sequence[tuple[str, str, str]]
+"""(stored name, schema name, layout); {i} is the layer, and see `both_ways`."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a format keeps a tensor of the schema's [out, in].
+
+    Attributes:
+        axes: how many the stored one has; None for any number.
+        shape: stored shape → schema shape.
+        load: stored → schema layout.
+        save: (schema layout, number of attention heads) → stored.
+    """
+
+    axes: int | None
+    shape: Callable[[Shape], Shape]
+    load: Callable[[np.ndarray], np.ndarray]
+    save: Callable[[np.ndarray, int], np.ndarray]
+
+
+def _split(array: np.ndarray, heads: int) -> np.ndarray:
+    return array.reshape(*array.shape[:-1], heads, array.shape[-1] // heads)
+
+
+# H hidden, N heads, D head size.
+LAYOUTS: Mapping[str, Layout] = {
+    "same": Layout(None, lambda s: s, lambda a: a, lambda a, n: a),
+    "kernel": Layout(2, lambda s: s[::-1], lambda a: a.T, lambda a, n: a.T),
+    # query, key, value: [H, N, D] and [N, D]
+    "to heads": Layout(
+        3, lambda s: (s[1] * s[2], s[0]), lambda a: a.reshape(len(a), -1).T, lambda a, n: _split(a.T, n)
+    ),
+    "heads": Layout(2, lambda s: (s[0] * s[1],), lambda a: a.reshape(-1), _split),
+    # attention output: [N, D, H]
+    "from heads": Layout(
+        3,
+        lambda s: (s[2], s[0] * s[1]),
+        lambda a: a.reshape(-1, a.shape[-1]).T,
+        lambda a, n: a.T.reshape(n, -1, a.shape[0]),
+    ),
+}
+
+
+def both_ways(names: Names, layers: int) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, str]]]:
+    """A table for so many layers: stored name → (schema name, layout), and schema name → (stored name, layout).
+
+    Beside {i} a stored name may have {i4}, the layer after four others, {end4}, the number after the last of
+    these, and {_i}, the layer as Keras numbers what is alike: nothing, _1, _2, …
+    """
+    rows = []
+    for stored, name, layout in names:
+        for i in range(layers) if "{i}" in name else (0,):
+            own = stored.format(i=i, i4=i + 4, end4=layers + 4, _i=f"_{i}" if i else "")
+            rows.append((own, name.format(i=i), layout))
+    reading = {stored: (name, layout) for stored, name, layout in rows}
+    writing = {name: (stored, layout) for stored, name, layout in rows}
+    assert len(reading) == len(writing) == len(rows), "two rows of a table have the same name"
+    return reading, writing
+
+
+def stored_tensor(
+    name: str, meaning: tuple[str, str] | None, shape: Shape, dtype: np.dtype, read: Callable[[], np.ndarray]
+) -> StoredTensor:
+    """A tensor under what the table says it means; one that the table does not know, or of other axes, as it is."""
+    if meaning is None:
+        return StoredTensor(name, name, shape, dtype, read)
+    layout = LAYOUTS[meaning[1]]
+    if layout.axes not in (None, len(shape)):
+        return StoredTensor(name, meaning[0], shape, dtype, read)
+    return StoredTensor(name, meaning[0], layout.shape(shape), dtype, lambda: layout.load(read()))
+
+
+def to_stored(
+    tensors: Iterable[StoredTensor], writing: Mapping[str, tuple[str, str]], config: Mapping[str, Any], form: str
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Stored name → the values as the format keeps them, read when called.
+
+    Raises:
+        CheckpointError: the format has no place for a tensor.
+    """
+    tensors = list(tensors)
+    without = sorted(tensor.schema_name for tensor in tensors if tensor.schema_name not in writing)
+    if without:
+        raise CheckpointError(
+            f"the format {form} has no place for {', '.join(without)}: "
+            "write another format, or with task= only what it has a place for"
+        )
+    heads = config["num_attention_heads"]
+
+    def value_of(tensor: StoredTensor, layout: Layout) -> Callable[[], np.ndarray]:
+        return lambda: layout.save(tensor.read(), heads)
+
+    return {
+        writing[tensor.schema_name][0]: value_of(tensor, LAYOUTS[writing[tensor.schema_name][1]]) for tensor in tensors
+    }
+
+
+def hub_name(name: str, base: bool) -> str:
+    """A schema name as the hub writes it: a model without a head has no `bert.` before its names."""
+    return name.removeprefix("bert.") if base else name
+
+
+def is_base(tensors: Iterable[StoredTensor]) -> bool:
+    """Whether these are a model without a head."""
+    return all(schema_name(tensor.schema_name).startswith("bert.") for tensor in tensors)

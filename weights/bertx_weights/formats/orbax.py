@@ -1,0 +1,130 @@
+"""An Orbax checkpoint beside a config.json: the parameters of a FlaxBert, an nnx.Module's state, or a train state."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checkpoint import Checkpoint, StoredTensor
+from ..dtypes import BFLOAT16
+from ..errors import CheckpointError
+from . import hub
+from .flax import NAMES, tree_of
+from .libraries import needs
+from .names import both_ways, stored_tensor
+
+_METADATA = "_METADATA"
+_WRITTEN = "params"
+_DEEPEST = 3
+# Chunks are compressed: a file of zeros may be this many times smaller than its arrays.
+_FOLDED = 1024
+
+
+def files(folder: Path) -> list[Path]:
+    """The files that hold the weights; none where the folder has none of this format."""
+    return sorted(path for root in _roots(folder)[-1:] for path in root.rglob("*") if path.is_file())
+
+
+def read(folder: Path) -> Checkpoint:
+    """The checkpoint; of several steps the last. Its values are read together when the first is asked for.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or there are several checkpoints that are no steps.
+        MissingExtraError: orbax-checkpoint is not installed.
+    """
+    config = hub.read_config(folder)
+    roots = _roots(folder)
+    if len({root.parent.parent if root.parent.name.isdigit() else root for root in roots}) > 1:
+        raise CheckpointError(f"{folder} holds several Orbax checkpoints: {', '.join(map(str, roots))}")
+    root = roots[-1]
+    checkpointer = needs("orbax.checkpoint", "orbax").PyTreeCheckpointer()
+    held = files(folder)
+    try:
+        leaves = dict(_leaves(checkpointer.metadata(root).item_metadata.tree))
+        shapes = {path: (tuple(leaf.shape), np.dtype(leaf.dtype)) for path, leaf in leaves.items() if _is_array(leaf)}
+    except Exception as error:  # Orbax and TensorStore raise errors of every kind
+        raise CheckpointError(f"{root}: not a whole Orbax checkpoint: {str(error)[:300]}") from error
+    if sum(math.prod(shape) for shape, _ in shapes.values()) > _FOLDED * sum(path.stat().st_size for path in held):
+        raise CheckpointError(f"{root}: its arrays are larger than its files can hold")
+    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    values = functools.cache(lambda: _restore(checkpointer, root))
+    with_params = any(path[0] == "params" for path in leaves)
+    tensors, skipped = {}, {}
+    for path in leaves:
+        stored = "/".join(path)
+        own = path[1:] if with_params else path
+        name = "/".join(own[:-1] if own[-1:] == ("value",) else own)
+        if with_params and path[0] != "params":
+            skipped[stored] = "state of the training"
+        elif "rngs" in own:
+            skipped[stored] = "state of a random generator"
+        elif path not in shapes:
+            skipped[stored] = "no array"
+        else:
+            shape, dtype = shapes[path]
+            tensors[stored] = stored_tensor(
+                stored,
+                reading.get(name) or reading.get(f"bert/{name}"),
+                shape,
+                BFLOAT16 if dtype.name == "bfloat16" else dtype,
+                lambda path=path: _plain(values()[path]),
+            )
+    return Checkpoint(folder, "orbax", tuple(held), config, tensors, skipped)
+
+
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+    """Writes config.json and the parameters of a FlaxBert under params/; Orbax needs all tensors at once."""
+    ocp = needs("orbax.checkpoint", "orbax")
+    tree = _called(tree_of(list(tensors), config, "orbax"))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((folder / _WRITTEN).absolute(), tree)
+    hub.write_config(folder, config)
+    return []
+
+
+def _roots(folder: Path) -> list[Path]:
+    """The folders that hold a checkpoint, the last step at the end."""
+    patterns = ["/".join(["*"] * depth + [_METADATA]) for depth in range(_DEEPEST + 1)]
+    roots = {path.parent for pattern in patterns for path in folder.glob(pattern) if not path.is_symlink()}
+    return sorted(roots, key=lambda root: (int(root.parent.name) if root.parent.name.isdigit() else -1, root.name))
+
+
+def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(tree, (Mapping, list, tuple)):
+        for name, child in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            if "/" in str(name) or str(name) in ("", ".", ".."):
+                raise ValueError(f"{name!r} is no name")
+            yield from _leaves(child, (*path, str(name)))
+    elif tree is not None:
+        yield path, tree
+
+
+def _is_array(leaf: Any) -> bool:
+    return getattr(leaf, "shape", None) is not None and getattr(leaf, "dtype", None) is not None
+
+
+def _restore(checkpointer: Any, root: Path) -> dict[tuple[str, ...], np.ndarray]:
+    ocp = needs("orbax.checkpoint", "orbax")
+    jax = needs("jax", "orbax")
+    try:
+        metadata = checkpointer.metadata(root).item_metadata.tree
+        as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
+        return dict(_leaves(checkpointer.restore(root, args=ocp.args.PyTreeRestore(restore_args=as_numpy))))
+    except Exception as error:
+        raise CheckpointError(f"{root}: cannot be read: {str(error)[:300]}") from error
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    return array.view(BFLOAT16) if array.dtype.name == "bfloat16" else array
+
+
+def _called(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _called(child) for name, child in node.items()}
+    array = np.ascontiguousarray(node())
+    return array.view(needs("ml_dtypes", "orbax").bfloat16) if array.dtype == BFLOAT16 else array

@@ -1,0 +1,127 @@
+"""The hub's tf_model.h5, whole or in shards, of every TFBert head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checkpoint import Checkpoint, StoredTensor
+from ..dtypes import BFLOAT16
+from ..errors import CheckpointError
+from ..files import atomic_path
+from ..safetensors_store import release
+from . import h5, hub
+from .libraries import needs
+from .names import both_ways, stored_tensor, to_stored
+
+FILE = "tf_model.h5"
+INDEX = "tf_model.h5.index.json"
+
+NAMES = (
+    ("bert/embeddings/word_embeddings/weight", "bert.embeddings.word_embeddings.weight", "same"),
+    ("bert/embeddings/position_embeddings/embeddings", "bert.embeddings.position_embeddings.weight", "same"),
+    ("bert/embeddings/token_type_embeddings/embeddings", "bert.embeddings.token_type_embeddings.weight", "same"),
+    ("bert/embeddings/LayerNorm/gamma", "bert.embeddings.LayerNorm.weight", "same"),
+    ("bert/embeddings/LayerNorm/beta", "bert.embeddings.LayerNorm.bias", "same"),
+    ("bert/encoder/layer_._{i}/attention/self/query/kernel", "bert.encoder.layer.{i}.attention.self.query.weight", "kernel"),
+    ("bert/encoder/layer_._{i}/attention/self/query/bias", "bert.encoder.layer.{i}.attention.self.query.bias", "same"),
+    ("bert/encoder/layer_._{i}/attention/self/key/kernel", "bert.encoder.layer.{i}.attention.self.key.weight", "kernel"),
+    ("bert/encoder/layer_._{i}/attention/self/key/bias", "bert.encoder.layer.{i}.attention.self.key.bias", "same"),
+    ("bert/encoder/layer_._{i}/attention/self/value/kernel", "bert.encoder.layer.{i}.attention.self.value.weight", "kernel"),
+    ("bert/encoder/layer_._{i}/attention/self/value/bias", "bert.encoder.layer.{i}.attention.self.value.bias", "same"),
+    ("bert/encoder/layer_._{i}/attention/output/dense/kernel", "bert.encoder.layer.{i}.attention.output.dense.weight", "kernel"),
+    ("bert/encoder/layer_._{i}/attention/output/dense/bias", "bert.encoder.layer.{i}.attention.output.dense.bias", "same"),
+    ("bert/encoder/layer_._{i}/attention/output/LayerNorm/gamma", "bert.encoder.layer.{i}.attention.output.LayerNorm.weight", "same"),
+    ("bert/encoder/layer_._{i}/attention/output/LayerNorm/beta", "bert.encoder.layer.{i}.attention.output.LayerNorm.bias", "same"),
+    ("bert/encoder/layer_._{i}/intermediate/dense/kernel", "bert.encoder.layer.{i}.intermediate.dense.weight", "kernel"),
+    ("bert/encoder/layer_._{i}/intermediate/dense/bias", "bert.encoder.layer.{i}.intermediate.dense.bias", "same"),
+    ("bert/encoder/layer_._{i}/output/dense/kernel", "bert.encoder.layer.{i}.output.dense.weight", "kernel"),
+    ("bert/encoder/layer_._{i}/output/dense/bias", "bert.encoder.layer.{i}.output.dense.bias", "same"),
+    ("bert/encoder/layer_._{i}/output/LayerNorm/gamma", "bert.encoder.layer.{i}.output.LayerNorm.weight", "same"),
+    ("bert/encoder/layer_._{i}/output/LayerNorm/beta", "bert.encoder.layer.{i}.output.LayerNorm.bias", "same"),
+    ("bert/pooler/dense/kernel", "bert.pooler.dense.weight", "kernel"),
+    ("bert/pooler/dense/bias", "bert.pooler.dense.bias", "same"),
+    ("mlm___cls/predictions/transform/dense/kernel", "cls.predictions.transform.dense.weight", "kernel"),
+    ("mlm___cls/predictions/transform/dense/bias", "cls.predictions.transform.dense.bias", "same"),
+    ("mlm___cls/predictions/transform/LayerNorm/gamma", "cls.predictions.transform.LayerNorm.weight", "same"),
+    ("mlm___cls/predictions/transform/LayerNorm/beta", "cls.predictions.transform.LayerNorm.bias", "same"),
+    ("mlm___cls/predictions/bias", "cls.predictions.bias", "same"),
+    ("nsp___cls/seq_relationship/kernel", "cls.seq_relationship.weight", "kernel"),
+    ("nsp___cls/seq_relationship/bias", "cls.seq_relationship.bias", "same"),
+    ("classifier/kernel", "classifier.weight", "kernel"),
+    ("classifier/bias", "classifier.bias", "same"),
+    ("qa_outputs/kernel", "qa_outputs.weight", "kernel"),
+    ("qa_outputs/bias", "qa_outputs.bias", "same"),
+)  # fmt: skip
+
+_LAYERS = ("bert", "mlm___cls", "nsp___cls", "classifier", "qa_outputs")
+_MODEL = "tf_bert"
+_TIES = "TFBert always shares the word embeddings with the decoder, whatever tie_word_embeddings says"
+
+
+def files(folder: Path) -> list[Path]:
+    """The files that hold the weights; none where the folder has none of this format."""
+    return hub.files(folder, FILE, INDEX)
+
+
+def read(folder: Path) -> Checkpoint:
+    """The checkpoint; a tensor is read when it is asked for.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or points out of itself.
+        MissingExtraError: h5py is not installed.
+    """
+    config = hub.read_config(folder)
+    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    held = files(folder)
+    tensors = {}
+    for path in held:
+        for place, (shape, dtype) in h5.datasets(path).items():
+            own = place.removesuffix(":0").strip("/").split("/")
+            # LAYER/MODEL/NAME in a whole file, NAME in a shard; the model is called tf_bert_for_…, or that with _1.
+            name = "/".join(own[2:] if len(own) > 2 and own[1].startswith(_MODEL) else own)
+            tensors[place] = stored_tensor(place, reading.get(name), shape, dtype, h5.reader(path, place))
+    notes = ()
+    if not config.get("tie_word_embeddings", True):
+        config, notes = {**config, "tie_word_embeddings": True}, (_TIES,)
+    return Checkpoint(folder, "tensorflow", tuple(held), config, tensors, notes=notes)
+
+
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+    """Writes config.json and tf_model.h5, a tensor at a time.
+
+    Raises:
+        CheckpointError: a bfloat16 tensor, which HDF5 does not have.
+    """
+    tensors = list(tensors)
+    if any(tensor.dtype == BFLOAT16 for tensor in tensors):
+        raise CheckpointError("tf_model.h5 cannot hold bfloat16: cast it with dtype float32 or float16")
+    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    values = to_stored(tensors, writing, config, "tensorflow")
+    h5py = needs("h5py", "h5")
+    model = _model_name(config)
+    with atomic_path(folder / FILE) as temporary, h5py.File(temporary, "w") as file:
+        groups = [layer for layer in _LAYERS if any(name.startswith(f"{layer}/") for name in values)]
+        file.attrs["layer_names"] = [group.encode() for group in groups]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.0.0"
+        file.create_group("top_level_model_weights").attrs["weight_names"] = np.empty(0, "S1")
+        for layer in groups:
+            names = [name for name in values if name.startswith(f"{layer}/")]
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{model}/{name}:0".encode() for name in names]
+            for name in names:
+                array = values[name]()
+                group.create_dataset(f"{model}/{name}:0", data=array)
+                release(array)
+    hub.write_config(folder, config)
+    return []
+
+
+def _model_name(config: Mapping[str, Any]) -> str:
+    """What Keras calls a TFBertForMaskedLM: tf_bert_for_masked_lm."""
+    architecture = (config.get("architectures") or ["BertModel"])[0]
+    words = architecture.replace("LM", "Lm")
+    return "tf" + "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words)

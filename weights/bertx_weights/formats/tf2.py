@@ -1,0 +1,149 @@
+"""TensorFlow's Model Garden: an encoder's tf.train.Checkpoint, bert_config.json and vocab.txt.
+
+Written is what `tf.train.Checkpoint(model=encoder)` restores to a `networks.BertEncoder`. Read are also an encoder
+under the key `encoder`, the encoders of 2020 and of BertEncoderV2, and the heads of Model Garden's own trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import Checkpoint, StoredTensor
+from . import bundle, hub
+from .libraries import needs
+from .names import both_ways, stored_tensor, to_stored
+
+PREFIX = "bert_model.ckpt"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+_ROOTS = ("model/", "encoder/")
+
+NAMES = (
+    ("layer_with_weights-0/embeddings", "bert.embeddings.word_embeddings.weight", "same"),
+    ("layer_with_weights-1/embeddings", "bert.embeddings.position_embeddings.weight", "same"),
+    ("layer_with_weights-2/embeddings", "bert.embeddings.token_type_embeddings.weight", "same"),
+    ("layer_with_weights-3/gamma", "bert.embeddings.LayerNorm.weight", "same"),
+    ("layer_with_weights-3/beta", "bert.embeddings.LayerNorm.bias", "same"),
+    ("layer_with_weights-{i4}/_attention_layer/_query_dense/kernel", "bert.encoder.layer.{i}.attention.self.query.weight", "to heads"),
+    ("layer_with_weights-{i4}/_attention_layer/_query_dense/bias", "bert.encoder.layer.{i}.attention.self.query.bias", "heads"),
+    ("layer_with_weights-{i4}/_attention_layer/_key_dense/kernel", "bert.encoder.layer.{i}.attention.self.key.weight", "to heads"),
+    ("layer_with_weights-{i4}/_attention_layer/_key_dense/bias", "bert.encoder.layer.{i}.attention.self.key.bias", "heads"),
+    ("layer_with_weights-{i4}/_attention_layer/_value_dense/kernel", "bert.encoder.layer.{i}.attention.self.value.weight", "to heads"),
+    ("layer_with_weights-{i4}/_attention_layer/_value_dense/bias", "bert.encoder.layer.{i}.attention.self.value.bias", "heads"),
+    ("layer_with_weights-{i4}/_attention_layer/_output_dense/kernel", "bert.encoder.layer.{i}.attention.output.dense.weight", "from heads"),
+    ("layer_with_weights-{i4}/_attention_layer/_output_dense/bias", "bert.encoder.layer.{i}.attention.output.dense.bias", "same"),
+    ("layer_with_weights-{i4}/_attention_layer_norm/gamma", "bert.encoder.layer.{i}.attention.output.LayerNorm.weight", "same"),
+    ("layer_with_weights-{i4}/_attention_layer_norm/beta", "bert.encoder.layer.{i}.attention.output.LayerNorm.bias", "same"),
+    ("layer_with_weights-{i4}/_intermediate_dense/kernel", "bert.encoder.layer.{i}.intermediate.dense.weight", "kernel"),
+    ("layer_with_weights-{i4}/_intermediate_dense/bias", "bert.encoder.layer.{i}.intermediate.dense.bias", "same"),
+    ("layer_with_weights-{i4}/_output_dense/kernel", "bert.encoder.layer.{i}.output.dense.weight", "kernel"),
+    ("layer_with_weights-{i4}/_output_dense/bias", "bert.encoder.layer.{i}.output.dense.bias", "same"),
+    ("layer_with_weights-{i4}/_output_layer_norm/gamma", "bert.encoder.layer.{i}.output.LayerNorm.weight", "same"),
+    ("layer_with_weights-{i4}/_output_layer_norm/beta", "bert.encoder.layer.{i}.output.LayerNorm.bias", "same"),
+    ("layer_with_weights-{end4}/kernel", "bert.pooler.dense.weight", "kernel"),
+    ("layer_with_weights-{end4}/bias", "bert.pooler.dense.bias", "same"),
+)  # fmt: skip
+
+# Other names of the same, in part of the encoder of 2020 and of BertEncoderV2: its layers are numbered from 0.
+_ALSO = (
+    ("layer_with_weights-{n}/_attention_output_dense/", "layer_with_weights-{n}/_attention_layer/_output_dense/"),
+    ("_transformer_layers/{i}/", "layer_with_weights-{n}/"),
+    ("_embedding_layer/", "layer_with_weights-0/"),
+    ("_position_embedding_layer/", "layer_with_weights-1/"),
+    ("_type_embedding_layer/", "layer_with_weights-2/"),
+    ("_embedding_norm_layer/", "layer_with_weights-3/"),
+    ("_pooler_layer/", "layer_with_weights-{end4}/"),
+)
+
+# The heads of Model Garden's trainings, read only: a shared word embedding is stored under the masked LM alone.
+_HEADS = (
+    ("masked_lm/embedding_table", "bert.embeddings.word_embeddings.weight", "same"),
+    ("masked_lm/dense/kernel", "cls.predictions.transform.dense.weight", "kernel"),
+    ("masked_lm/dense/bias", "cls.predictions.transform.dense.bias", "same"),
+    ("masked_lm/layer_norm/gamma", "cls.predictions.transform.LayerNorm.weight", "same"),
+    ("masked_lm/layer_norm/beta", "cls.predictions.transform.LayerNorm.bias", "same"),
+    ("masked_lm/output_bias.Sbias", "cls.predictions.bias", "same"),
+    ("next_sentence..pooler_dense/kernel", "bert.pooler.dense.weight", "kernel"),
+    ("next_sentence..pooler_dense/bias", "bert.pooler.dense.bias", "same"),
+    ("model/classification_heads/0/out_proj/kernel", "cls.seq_relationship.weight", "kernel"),
+    ("model/classification_heads/0/out_proj/bias", "cls.seq_relationship.bias", "same"),
+    ("model/layer_with_weights-1/out_proj/kernel", "classifier.weight", "kernel"),
+    ("model/layer_with_weights-1/out_proj/bias", "classifier.bias", "same"),
+    ("model/layer_with_weights-1/kernel", "classifier.weight", "kernel"),
+    ("model/layer_with_weights-1/bias", "classifier.bias", "same"),
+    ("model/layer_with_weights-1/layer_with_weights-0/kernel", "qa_outputs.weight", "kernel"),
+    ("model/layer_with_weights-1/layer_with_weights-0/bias", "qa_outputs.bias", "same"),
+)  # fmt: skip
+_HEADS_POOLER = "next_sentence..pooler_dense/"
+
+
+def files(folder: Path) -> list[Path]:
+    """The files that hold the weights; none where the folder has none of this format."""
+    found = [prefix for prefix in bundle.prefixes(folder) if bundle.is_object_based(prefix)]
+    return bundle.files(found[-1]) if found else []
+
+
+def read(folder: Path) -> Checkpoint:
+    """The checkpoint, of several the last; what only training needs is skipped.
+
+    Raises:
+        CheckpointError: a file is missing or broken.
+        MissingExtraError: tensorflow is not installed.
+    """
+    held = files(folder)
+    config = bundle.read_config(folder)
+    reader = bundle.Reader(held[0].with_suffix(""))
+    meanings = _meanings(config["num_hidden_layers"])
+    skipped = bundle.skip_training(reader.variables, lambda name: "/.OPTIMIZER_SLOT/" in name, ())
+    head_pools = any(name.startswith(_HEADS_POOLER) for name in reader.variables)
+    tensors = {}
+    for name, (shape, dtype) in reader.variables.items():
+        own = name.removesuffix(_VALUE)
+        meaning = meanings.get(own)
+        if name in skipped:
+            continue
+        if dtype is None:
+            skipped[name] = "no array"
+        elif meaning is None and (not shape or own.startswith(("optimizer/", "save_counter", "global_step"))):
+            skipped[name] = "a counter of the training"
+        elif head_pools and meaning and meaning[0].startswith("bert.pooler.") and not own.startswith(_HEADS_POOLER):
+            skipped[name] = "the head has trained a pooler of its own"
+        else:
+            tensors[name] = stored_tensor(name, meaning, shape, dtype, lambda name=name: reader.read(name))
+    labels = [tensor.shape[0] for tensor in tensors.values() if tensor.schema_name == "classifier.bias"]
+    if labels and "id2label" not in config:
+        config = {**config, "num_labels": labels[0]}
+    return Checkpoint(folder, "tf2", tuple(held), config, tensors, skipped)
+
+
+def _meanings(layers: int) -> dict[str, tuple[str, str]]:
+    """Every name that is read → (schema name, layout)."""
+    reading, _ = both_ways(NAMES, layers)
+    for i in range(-1, layers):
+        for other, canonical in _ALSO:
+            other, canonical = (text.format(i=i, n=i + 4, end4=layers + 4) for text in (other, canonical))
+            same = {name: meaning for name, meaning in reading.items() if name.startswith(canonical)}
+            reading |= {other + name.removeprefix(canonical): meaning for name, meaning in same.items()}
+    rooted = {root + name: meaning for root in _ROOTS for name, meaning in reading.items()}
+    return rooted | {name: (meaning, layout) for name, meaning, layout in _HEADS}
+
+
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+    """Writes bert_config.json, with all that the hub's config has, and the encoder; TensorFlow needs it at once."""
+    tf = needs("tensorflow", "tensorflow")
+    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    values = to_stored(tensors, writing, config, "tf2")
+    model = tf.Module()
+    with tf.device("cpu"):
+        for name, value_of in values.items():
+            *parents, leaf = name.split("/")
+            node = model
+            for parent in parents:
+                if not hasattr(node, parent):
+                    setattr(node, parent, tf.Module())
+                node = getattr(node, parent)
+            setattr(node, leaf, tf.Variable(bundle.to_tensorflow(value_of())))
+    tf.train.Checkpoint(model=model).write(str(folder / PREFIX))
+    hub.write_config(folder, config, bundle.CONFIG)
+    return []
