@@ -35,14 +35,14 @@ class Backend(Protocol):
 
     def build(
         self,
-        architecture: str,
+        model_class: type,
         config: BertConfig,
         value_of: ValueOf,
         dtype: str,
         device: str | None,
         options: dict[str, Any],
     ) -> Any:
-        """A native model in inference mode whose parameters are `value_of`'s; nothing is drawn at random.
+        """A native model of a class of this backend, in inference mode, its parameters `value_of`'s: none is drawn.
 
         `options` are further arguments of the class, such as `add_pooling_layer`.
         """

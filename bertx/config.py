@@ -24,6 +24,19 @@ _POSITIVE_INTS = (
     "type_vocab_size",
 )
 _PROBABILITIES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+_MOST_LABELS = 2**20
+_NONE = type(None)
+_KINDS = {
+    "hidden_act": (str,),
+    "architectures": (tuple, _NONE),
+    "is_decoder": (bool,),
+    "use_cache": (bool,),
+    "add_cross_attention": (bool,),
+    "tie_word_embeddings": (bool,),
+    "bos_token_id": (int, _NONE),
+    "eos_token_id": (int, list, _NONE),
+    "dtype": (str, _NONE),
+}
 # Written only when they say something: the hub's files leave them out too.
 _OPTIONAL = ("architectures", "problem_type", "id2label", "label2id", "bos_token_id", "eos_token_id", "dtype")
 
@@ -73,7 +86,7 @@ class BertConfig:
         problems = self._label_problems()
         if not problems:
             self._derive_labels()
-        if self.architectures is not None:
+        if isinstance(self.architectures, list):
             object.__setattr__(self, "architectures", tuple(self.architectures))
         object.__setattr__(self, "extra", dict(self.extra))
         problems += self._problems()
@@ -82,8 +95,8 @@ class BertConfig:
 
     def _label_problems(self) -> list[str]:
         found = []
-        if self.num_labels is not None and not _is_int(self.num_labels, least=1):
-            found.append(f"num_labels is {self.num_labels!r}, expected an integer of at least 1")
+        if self.num_labels is not None and not (_is_int(self.num_labels, least=1) and self.num_labels <= _MOST_LABELS):
+            found.append(f"num_labels is {self.num_labels!r:.40}, expected an integer from 1 to {_MOST_LABELS}")
         if self.id2label is not None and not (
             isinstance(self.id2label, Mapping) and self.id2label and all(str(i).isdigit() for i in self.id2label)
         ):
@@ -129,6 +142,15 @@ class BertConfig:
             found.append(f"layer_norm_eps is {self.layer_norm_eps!r}, expected a number above 0")
         if not _is_number(self.initializer_range) or self.initializer_range < 0:
             found.append(f"initializer_range is {self.initializer_range!r}, expected a number of at least 0")
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+                found.append(f"{name} is {value!r:.40}, expected {expected}")
+        for name in ("architectures", "eos_token_id"):
+            parts, kind = getattr(self, name), str if name == "architectures" else int
+            if isinstance(parts, (list, tuple)) and not all(isinstance(part, kind) for part in parts):
+                found.append(f"{name} is {parts!r:.40}, expected each to be {kind.__name__}")
         if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
             found.append(
                 f"position_embedding_type is {self.position_embedding_type!r}, "
@@ -219,7 +241,12 @@ class BertConfig:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def _is_int(value: Any, least: int) -> bool:

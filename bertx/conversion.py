@@ -278,9 +278,11 @@ def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, Stored
     if architecture == "BertModel":
         options["add_pooling_layer"] = any(name.startswith("bert.pooler.") for name in tensors)
     backend = get_backend("numpy")
-    module = backend.build(
-        architecture, config, lambda name, shape: tensors[schema_name(name)].read(), "float32", None, options
-    )
+
+    def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return tensors[schema_name(name)].read()
+
+    module = backend.build(backend.model_class(architecture), config, value_of, "float32", None, options)
     length = min(8, config.max_position_embeddings)
     ids = np.arange(2 * length).reshape(2, length) % config.vocab_size
     mask = np.ones_like(ids)

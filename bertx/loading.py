@@ -15,6 +15,7 @@ from .backend import check_device, check_dtype, get_backend
 from .config import BertConfig
 from .model import Model
 from .sources import resolve
+from .spec.activations import activation
 
 _ENCODER = ("bert.embeddings.", "bert.encoder.")
 
@@ -59,8 +60,9 @@ def load_model(
     device: str | None = None,
     revision: str | None = None,
     changes: dict[str, Any] | None = None,
+    model_class: type | None = None,
 ) -> Model:
-    """`load` by the name of a class, with fields of the config changed."""
+    """`load` by the name of a class, with fields of the config changed; `model_class` a class that is made of it."""
     chosen = get_backend(backend)
     check_dtype(chosen, dtype)
     check_device(chosen, device)
@@ -75,7 +77,8 @@ def load_model(
             "train the model before you rely on it",
             stacklevel=3,
         )
-    module = chosen.build(report.target, config, _reader(config, checkpoint, report), dtype, device, options)
+    model_class = model_class or chosen.model_class(report.target)
+    module = chosen.build(model_class, config, _reader(config, checkpoint, report), dtype, device, options)
     return Model(module, config, chosen, report.target, folder=folder, load_report=report)
 
 
@@ -102,7 +105,11 @@ def plan(checkpoint: Checkpoint, architecture: str | None, config: BertConfig) -
     asked_for = architecture is not None
     stored = checkpoint.tensors
     names = {tensor.schema_name for tensor in stored.values()}
-    architecture = architecture or own_architecture(config, names)
+    try:
+        architecture = architecture or own_architecture(config, names)
+        activation(config.hidden_act)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
     options = {}
     if architecture == TASKS["feature-extraction"]:
         options["add_pooling_layer"] = any(name.startswith("bert.pooler.") for name in names)

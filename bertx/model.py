@@ -138,7 +138,7 @@ class Model:
         def copy_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
             return tensors[name].copy()  # else training one model would change the other
 
-        module = target.build(self.architecture, self.config, copy_of, dtype, device, options)
+        module = target.build(target.model_class(self.architecture), self.config, copy_of, dtype, device, options)
         return Model(module, self.config, target, self.architecture, self._folder, self.load_report)
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Self
+
+import numpy as np
+
+from bertx_weights import as_dtype
 
 from .backend import ValueOf, parameters_come_later
 from .config import BertConfig
@@ -16,19 +21,31 @@ class PreTrainedModel:
     config: BertConfig
 
     @classmethod
+    def architecture(cls) -> str:
+        """The hub's name of the class, or of the one that a user's own is made of."""
+        from .architectures import ARCHITECTURES
+
+        return next(base.__name__ for base in cls.__mro__ if base.__name__ in ARCHITECTURES)
+
+    @classmethod
+    def from_config(cls, config: BertConfig | Mapping[str, Any]) -> Self:
+        """A model with initial values, N(0, initializer_range), from a config or the keys of a config.json."""
+        return cls(config if isinstance(config, BertConfig) else BertConfig.from_dict(config))
+
+    @classmethod
     def from_pretrained(
         cls,
         source: str | os.PathLike[str],
         *,
-        dtype: str = "float32",
+        dtype: Any = "float32",
         device: str | None = None,
         revision: str | None = None,
         **changes: Any,
     ) -> Self:
         """A native model of this class from a checkpoint, in inference mode; `source` as in `bertx.load`.
 
-        `changes` are fields of the config to override, such as `num_labels=3`. A head that the
-        checkpoint lacks is initialised, with a warning.
+        `dtype` is a name or the framework's own object; `changes` are fields of the config to override, such as
+        `num_labels=3`. A head that the checkpoint lacks is initialised, with a warning.
 
         Raises:
             CheckpointError: the checkpoint does not fit; all its problems are listed.
@@ -36,7 +53,14 @@ class PreTrainedModel:
         from .loading import load_model
 
         return load_model(
-            source, cls.__name__, cls.backend_name, dtype=dtype, device=device, revision=revision, changes=changes
+            source,
+            cls.architecture(),
+            cls.backend_name,
+            dtype=_dtype_name(dtype),
+            device=device,
+            revision=revision,
+            changes=changes,
+            model_class=cls,
         ).module
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -44,7 +68,47 @@ class PreTrainedModel:
         from .backend import get_backend
         from .saving import save_model
 
-        save_model(folder, type(self).__name__, self.config, get_backend(self.backend_name).tensors(self))
+        save_model(folder, self.architecture(), self.config, get_backend(self.backend_name).tensors(self))
+
+    def get_input_embeddings(self) -> Any:
+        """The block of the word embeddings."""
+        return _base(self).embeddings.word_embeddings
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Any:
+        """Gives the word embeddings, and what scores words, another number of rows; gives their block.
+
+        The first rows stay, new ones are N(0, initializer_range). The optimizer is to be made anew afterwards.
+
+        Raises:
+            ValueError: a number that the padding token's id is not below.
+        """
+        from .architectures import schema
+        from .backend import get_backend
+        from .initialization import initial_values
+
+        if new_num_tokens is None or new_num_tokens == self.config.vocab_size:
+            return self.get_input_embeddings()
+        config = self.config.replace(vocab_size=new_num_tokens)
+        tensors = dict(get_backend(self.backend_name).tensors(self))
+        options = {} if _base(self) is not self else {"add_pooling_layer": self.pooler is not None}
+        fresh = initial_values(config)
+        for row in schema(self.architecture(), config, **options):
+            if row.tied_to is None and row.name.endswith(_PER_TOKEN):
+                old = tensors[row.name]
+                new = as_dtype(fresh(row.name, row.shape), old.dtype)
+                kept = min(len(old), len(new))
+                new[:kept] = old[:kept]
+                self.replace_parameter(row.name, np.ascontiguousarray(new))
+        self.config = _base(self).config = config
+        return self.get_input_embeddings()
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Computes each layer's activations again in the backward pass rather than keeping them."""
+        _base(self).encoder.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keeps activations for the backward pass again."""
+        _base(self).encoder.gradient_checkpointing = False
 
     def post_init(self) -> None:
         """Draws the parameters of a model that a user makes from a config, rather than loads."""
@@ -56,3 +120,23 @@ class PreTrainedModel:
     def fill_parameters(self, value_of: ValueOf) -> None:
         """Gives each parameter without a value `value_of(schema name, shape)`; the backend's to do."""
         raise TypeError(f"{type(self).__name__} does not say how its parameters are filled")
+
+    def replace_parameter(self, name: str, value: np.ndarray) -> None:
+        """Gives the parameter of a schema name a value of another length; the backend's to do."""
+        raise TypeError(f"{type(self).__name__} does not say how a parameter is replaced")
+
+
+# Parameters whose first axis is the vocabulary.
+_PER_TOKEN = ("word_embeddings.weight", "cls.predictions.bias", "cls.predictions.decoder.weight")
+
+
+def _base(model: Any) -> Any:
+    """The BertModel inside, or the model itself. No property: Keras would save it as one more layer."""
+    return getattr(model, "bert", model)
+
+
+def _dtype_name(dtype: Any) -> str:
+    """The name of a dtype: "bfloat16" for torch.bfloat16, tf.bfloat16, jnp.bfloat16 and "bfloat16"."""
+    if isinstance(dtype, str):
+        return dtype
+    return getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype).rpartition(".")[2]

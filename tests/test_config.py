@@ -275,7 +275,7 @@ WRONG = {
     "problem_type": ("ranking", "problem_type is 'ranking', expected null or one of regression, "),
     "pad_token_id": (-1, "pad_token_id -1 is not an id below vocab_size"),
     "add_cross_attention": (True, "add_cross_attention is true but is_decoder is false"),
-    "num_labels": (0, "num_labels is 0, expected an integer of at least 1"),
+    "num_labels": (0, "num_labels is 0, expected an integer from 1"),
     "model_type": ("roberta", "model_type is 'roberta', bertx runs 'bert'"),
 }
 

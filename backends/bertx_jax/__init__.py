@@ -13,15 +13,33 @@ from .heads import BertForQuestionAnswering as FlaxBertForQuestionAnswering  # n
 from .heads import BertForSequenceClassification as FlaxBertForSequenceClassification  # noqa: E402
 from .heads import BertForTokenClassification as FlaxBertForTokenClassification  # noqa: E402
 from .heads import BertLMHeadModel as FlaxBertForCausalLM  # noqa: E402
+from .outputs import BaseModelOutputWithPooling as FlaxBaseModelOutputWithPooling  # noqa: E402
+from .outputs import BertForPreTrainingOutput as FlaxBertForPreTrainingOutput  # noqa: E402
+from .outputs import CausalLMOutput as FlaxCausalLMOutput  # noqa: E402
+from .outputs import MaskedLMOutput as FlaxMaskedLMOutput  # noqa: E402
+from .outputs import MultipleChoiceModelOutput as FlaxMultipleChoiceModelOutput  # noqa: E402
+from .outputs import NextSentencePredictorOutput as FlaxNextSentencePredictorOutput  # noqa: E402
+from .outputs import QuestionAnsweringModelOutput as FlaxQuestionAnsweringModelOutput  # noqa: E402
+from .outputs import SequenceClassifierOutput as FlaxSequenceClassifierOutput  # noqa: E402
+from .outputs import TokenClassifierOutput as FlaxTokenClassifierOutput  # noqa: E402
 
 __all__ = [
+    "FlaxBaseModelOutputWithPooling",
     "FlaxBertForCausalLM",
     "FlaxBertForMaskedLM",
     "FlaxBertForMultipleChoice",
     "FlaxBertForNextSentencePrediction",
     "FlaxBertForPreTraining",
+    "FlaxBertForPreTrainingOutput",
     "FlaxBertForQuestionAnswering",
     "FlaxBertForSequenceClassification",
     "FlaxBertForTokenClassification",
     "FlaxBertModel",
+    "FlaxCausalLMOutput",
+    "FlaxMaskedLMOutput",
+    "FlaxMultipleChoiceModelOutput",
+    "FlaxNextSentencePredictorOutput",
+    "FlaxQuestionAnsweringModelOutput",
+    "FlaxSequenceClassifierOutput",
+    "FlaxTokenClassifierOutput",
 ]

@@ -25,7 +25,7 @@ class JaxBackend:
         """The nnx.Module."""
         return getattr(heads, architecture)
 
-    def build(self, architecture, config, value_of, dtype, device, options):
+    def build(self, model_class, config, value_of, dtype, device, options):
         """One copy of the weights, in JAX's memory."""
         target = _devices()[device] if device else None
 
@@ -33,7 +33,7 @@ class JaxBackend:
             return jax.device_put(_from_numpy(value), target).astype(dtype).block_until_ready()
 
         with without_parameters():
-            module = self.model_class(architecture)(config, **options)
+            module = model_class(config, **options)
         module.fill_parameters(value_of, put)
         return module
 

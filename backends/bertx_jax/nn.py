@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
+from bertx_weights import BFLOAT16
+
+from .functional import Functional
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ class Decoder(Module):
         return x @ self.weight[...].T + self.bias[...]
 
 
-class Model(PreTrainedModel, Module):
+class Model(Functional, PreTrainedModel, Module):
     """A whole model: an nnx.Module in inference mode."""
 
     backend_name = "jax"
@@ -106,6 +110,15 @@ class Model(PreTrainedModel, Module):
         for _, block in nnx.iter_modules(self):
             if isinstance(block, Dropout):
                 block.rngs = stream
+
+    def replace_parameter(self, name, value):
+        """Gives a parameter a value of another length."""
+        block, attribute, _ = next(row[1:] for row in named_parameters(self, nnx.Module, nnx.Param) if row[0] == name)
+        parameter = getattr(block, attribute)
+        array = np.ascontiguousarray(value).view(jnp.bfloat16) if value.dtype == BFLOAT16 else value
+        parameter.set_value(jnp.asarray(array, parameter.dtype))
+        if hasattr(block, "num_embeddings"):
+            block.num_embeddings = len(value)
 
     def fill_parameters(self, value_of, put=jnp.asarray):
         """Gives each nnx.Param without a value `value_of(schema name, shape)`; `put` makes a jax.Array of it."""
@@ -129,6 +142,11 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
         scores = scores + bias
     probabilities = dropout(jax.nn.softmax(scores, -1))
     return probabilities @ value, probabilities
+
+
+def checkpointed(layer):
+    """See nnx.remat."""
+    return lambda states, **others: nnx.remat(lambda layer, states: layer(states, **others))(layer, states)
 
 
 def register_output(cls):

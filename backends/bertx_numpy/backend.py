@@ -22,10 +22,10 @@ class NumpyBackend:
         """The spec's class."""
         return getattr(bertx.spec.heads, architecture)
 
-    def build(self, architecture, config, value_of, dtype, device, options):
+    def build(self, model_class, config, value_of, dtype, device, options):
         """Parameters of that dtype in the checkpoint stay mapped: there is no copy."""
         with without_parameters():
-            module = self.model_class(architecture)(config, **options)
+            module = model_class(config, **options)
         module.fill_parameters(lambda name, shape: as_float(value_of(name, shape), dtype))
         return module
 

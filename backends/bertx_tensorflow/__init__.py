@@ -13,15 +13,35 @@ from .heads import BertForQuestionAnswering as TFBertForQuestionAnswering  # noq
 from .heads import BertForSequenceClassification as TFBertForSequenceClassification  # noqa: E402
 from .heads import BertForTokenClassification as TFBertForTokenClassification  # noqa: E402
 from .heads import BertLMHeadModel as TFBertLMHeadModel  # noqa: E402
+from .outputs import BaseModelOutputWithPooling as TFBaseModelOutputWithPooling  # noqa: E402
+from .outputs import BertForPreTrainingOutput as TFBertForPreTrainingOutput  # noqa: E402
+from .outputs import CausalLMOutput as TFCausalLMOutput  # noqa: E402
+from .outputs import MaskedLMOutput as TFMaskedLMOutput  # noqa: E402
+from .outputs import MultipleChoiceModelOutput as TFMultipleChoiceModelOutput  # noqa: E402
+from .outputs import NextSentencePredictorOutput as TFNextSentencePredictorOutput  # noqa: E402
+from .outputs import QuestionAnsweringModelOutput as TFQuestionAnsweringModelOutput  # noqa: E402
+from .outputs import SequenceClassifierOutput as TFSequenceClassifierOutput  # noqa: E402
+from .outputs import TokenClassifierOutput as TFTokenClassifierOutput  # noqa: E402
+from .tokenizer import TFBertTokenizer  # noqa: E402
 
 __all__ = [
+    "TFBaseModelOutputWithPooling",
     "TFBertForMaskedLM",
     "TFBertForMultipleChoice",
     "TFBertForNextSentencePrediction",
     "TFBertForPreTraining",
+    "TFBertForPreTrainingOutput",
     "TFBertForQuestionAnswering",
     "TFBertForSequenceClassification",
     "TFBertForTokenClassification",
     "TFBertLMHeadModel",
     "TFBertModel",
+    "TFBertTokenizer",
+    "TFCausalLMOutput",
+    "TFMaskedLMOutput",
+    "TFMultipleChoiceModelOutput",
+    "TFNextSentencePredictorOutput",
+    "TFQuestionAnsweringModelOutput",
+    "TFSequenceClassifierOutput",
+    "TFTokenClassifierOutput",
 ]

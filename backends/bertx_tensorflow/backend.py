@@ -15,19 +15,19 @@ class TensorFlowBackend:
     """See `bertx.backend.Backend`."""
 
     name = "tensorflow"
-    dtypes = ("float32", "bfloat16", "float16")
+    dtypes = ("float32", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
 
     def model_class(self, architecture):
         """The keras.Model."""
         return getattr(heads, architecture)
 
-    def build(self, architecture, config, value_of, dtype, device, options):
+    def build(self, model_class, config, value_of, dtype, device, options):
         """One copy of the weights, in TensorFlow's variables."""
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype)
         try:
             with without_parameters(), tf.device(device):
-                module = self.model_class(architecture)(config, **options)
+                module = model_class(config, **options)
                 module.fill_parameters(lambda name, shape: _from_numpy(value_of(name, shape)))
         finally:
             keras.config.set_dtype_policy(policy)

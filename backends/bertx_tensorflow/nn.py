@@ -12,6 +12,9 @@ from tensorflow.nn import log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
+from bertx_weights import BFLOAT16
+
+from .keras_model import KerasModel
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -37,6 +40,15 @@ class Block:
         for attribute, initializer in drawn.items():
             setattr(self, f"{attribute}_initializer", initializer)
 
+    def replace(self, attribute, value):
+        """Gives its only variable a value of another length."""
+        self._untrack_variable(getattr(self, attribute))
+        self._tracker.unlock()  # as Keras does where it adds a LoRA
+        self.built, self.shapes = False, {attribute: value.shape}
+        if isinstance(self, keras.layers.Embedding):
+            self.input_dim = len(value)
+        self.create({attribute: value})
+
 
 def _constant(value):
     return lambda shape, dtype=None, **_: tf.cast(tf.convert_to_tensor(value), dtype)
@@ -51,6 +63,10 @@ class Linear(Block, keras.layers.Dense):
         super().__init__(out_features)
         self.input_size = (None, in_features)
         self.shapes = {"kernel": (out_features, in_features), "bias": (out_features,)}
+
+    def quantize(self, *args, type_check=True, **options):
+        """As Dense, which would refuse a class made of it."""
+        super().quantize(*args, type_check=False, **options)
 
 
 class Embedding(Block, keras.layers.Embedding):
@@ -92,23 +108,21 @@ class Parameter(Block, keras.layers.Layer):
         self.built = True
 
 
-Dropout = keras.layers.Dropout
+Dropout, ModuleList = keras.layers.Dropout, list
 
 
 class Module(keras.layers.Layer):
     """A block made of blocks; `call` is its `forward`."""
 
-    # Keras has properties of these names, which the schema needs for blocks.
+    # Keras has properties of these names, which the schema needs for blocks; what it saves it finds under the third.
     input = None
     output = None
+    saved_output = property(lambda self: self.output)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "forward" in vars(cls):
             cls.call = cls.forward
-
-
-ModuleList = list
 
 
 class Decoder(Module):
@@ -130,7 +144,7 @@ class Decoder(Module):
         return reshape(product, (*shape(x)[:-1], table.shape[0]))
 
 
-class Model(PreTrainedModel, Module, keras.Model):
+class Model(KerasModel, PreTrainedModel, Module, keras.Model):
     """A whole model: a keras.Model."""
 
     backend_name = "tensorflow"
@@ -150,6 +164,17 @@ class Model(PreTrainedModel, Module, keras.Model):
                         value = value_of(name, block.shapes[attribute])
                         values[attribute] = value.T if kind == "kernel" else value
                 block.create(values)
+        self.built = True
+
+    def replace_parameter(self, name, value):
+        """Gives a parameter a value of another length."""
+        block, attribute = next(row[1:3] for row in named_parameters(self, keras.layers.Layer, ()) if row[0] == name)
+        block.replace(attribute, value.view(tf.bfloat16.as_numpy_dtype) if value.dtype == BFLOAT16 else value)
+
+
+def checkpointed(layer):
+    """See tf.recompute_grad."""
+    return lambda states, **others: tf.recompute_grad(lambda states: layer(states, **others))(states)
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):

@@ -15,15 +15,35 @@ from .heads import (  # noqa: E402
     BertForTokenClassification,
     BertLMHeadModel,
 )
+from .outputs import (  # noqa: E402
+    BaseModelOutputWithPooling,
+    BertForPreTrainingOutput,
+    CausalLMOutput,
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    NextSentencePredictorOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 __all__ = [
+    "BaseModelOutputWithPooling",
     "BertForMaskedLM",
     "BertForMultipleChoice",
     "BertForNextSentencePrediction",
     "BertForPreTraining",
+    "BertForPreTrainingOutput",
     "BertForQuestionAnswering",
     "BertForSequenceClassification",
     "BertForTokenClassification",
     "BertLMHeadModel",
     "BertModel",
+    "CausalLMOutput",
+    "MaskedLMOutput",
+    "MultipleChoiceModelOutput",
+    "NextSentencePredictorOutput",
+    "QuestionAnsweringModelOutput",
+    "SequenceClassifierOutput",
+    "TokenClassifierOutput",
 ]

@@ -8,7 +8,7 @@ import torch
 from bertx.backend import without_parameters
 from bertx_weights import BFLOAT16
 
-from . import heads
+from . import heads, nn
 
 
 class TorchBackend:
@@ -21,12 +21,12 @@ class TorchBackend:
         """The torch.nn.Module."""
         return getattr(heads, architecture)
 
-    def build(self, architecture, config, value_of, dtype, device, options):
+    def build(self, model_class, config, value_of, dtype, device, options):
         """Parameters of that dtype in the checkpoint stay mapped: on the CPU there is no copy."""
         with without_parameters(), torch.device("meta"):
-            module = self.model_class(architecture)(config, **options)
+            module = model_class(config, **options)
         for name, parameter in module.named_parameters():
-            tensor = _from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, dtype))
+            tensor = nn.from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, dtype))
             # Swapping keeps the identity of the parameter, and with it what is tied.
             torch.utils.swap_tensors(parameter, torch.nn.Parameter(tensor))
         return module.eval()
@@ -66,12 +66,6 @@ class TorchBackend:
         if torch.backends.mps.is_available():
             found.append("mps")
         return found
-
-
-def _from_numpy(array):
-    if array.dtype == BFLOAT16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
 
 
 def _to_numpy(tensor):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
+import torch.utils.checkpoint
 from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus
 from torch.utils import _pytree
 
 from bertx.pretrained import PreTrainedModel
+from bertx_weights import BFLOAT16
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -42,6 +46,21 @@ class Model(PreTrainedModel, Module):
                     parameter.copy_(torch.from_numpy(value_of(name, tuple(parameter.shape))))
                 parameter._is_filled = True
 
+    def replace_parameter(self, name, value):
+        """Gives a parameter a value of another length; what is tied to it stays so."""
+        parameter, block = self.get_parameter(name), self.get_submodule(name.rpartition(".")[0])
+        parameter.data = from_numpy(value).to(parameter)
+        for size in ("num_embeddings", "out_features"):
+            if hasattr(block, size):
+                setattr(block, size, len(value))
+
+
+def from_numpy(array):
+    """The array's memory as a tensor."""
+    if array.dtype == BFLOAT16:
+        return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):
     """PyTorch's fused attention, but where the probabilities are asked for."""
@@ -53,6 +72,11 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
         scores = scores + bias
     probabilities = dropout(torch.softmax(scores, -1))
     return probabilities @ value, probabilities
+
+
+def checkpointed(layer):
+    """See torch.utils.checkpoint."""
+    return functools.partial(torch.utils.checkpoint.checkpoint, layer, use_reentrant=False)
 
 
 def register_output(cls):

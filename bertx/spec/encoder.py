@@ -131,12 +131,14 @@ class BertEncoder(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.layer = nn.ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
+        self.gradient_checkpointing = False
 
     def forward(self, hidden_states, bias=None, output_attentions=False, output_hidden_states=False):
         """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → BaseModelOutput."""
         all_states, all_probabilities = [hidden_states], []
         for layer in self.layer:
-            hidden_states, probabilities = layer(hidden_states, bias=bias, output_attentions=output_attentions)
+            run = nn.checkpointed(layer) if self.gradient_checkpointing else layer
+            hidden_states, probabilities = run(hidden_states, bias=bias, output_attentions=output_attentions)
             all_states.append(hidden_states)
             all_probabilities.append(probabilities)
         return BaseModelOutput(
@@ -202,6 +204,7 @@ class BertModel(nn.Model):
         inputs_embeds=None,
         output_attentions=False,
         output_hidden_states=False,
+        return_dict=None,
     ):
         """Ids and masks [B, T], or inputs_embeds [B, T, H] for input_ids → BaseModelOutputWithPooling."""
         hidden_states = self.embeddings(
@@ -221,4 +224,4 @@ class BertModel(nn.Model):
             pooler_output=None if self.pooler is None else self.pooler(encoded.last_hidden_state),
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        )
+        ).returned(return_dict)

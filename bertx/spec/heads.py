@@ -101,6 +101,7 @@ class BertWithLogits(nn.Model):
         labels=None,
         output_attentions=False,
         output_hidden_states=False,
+        return_dict=None,
         mask_positions=None,
     ):
         """Inputs as for BertModel, labels as `loss_function` has them → `output_class`.
@@ -125,7 +126,7 @@ class BertWithLogits(nn.Model):
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        )
+        ).returned(return_dict)
 
 
 class BertForMaskedLM(BertWithLogits):
@@ -255,6 +256,7 @@ class BertForPreTraining(nn.Model):
         next_sentence_label=None,
         output_attentions=False,
         output_hidden_states=False,
+        return_dict=None,
     ):
         """labels [B, T] (−100: not counted) and next_sentence_label [B]: the loss is the sum of both, given both."""
         encoded = self.bert(
@@ -277,7 +279,7 @@ class BertForPreTraining(nn.Model):
             seq_relationship_logits=relationship_logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        )
+        ).returned(return_dict)
 
 
 class BertForMultipleChoice(nn.Model):
@@ -300,6 +302,7 @@ class BertForMultipleChoice(nn.Model):
         labels=None,
         output_attentions=False,
         output_hidden_states=False,
+        return_dict=None,
     ):
         """Ids and masks [B, C, T], inputs_embeds [B, C, T, H], labels [B]; hidden states are [B·C, T, H]."""
         encoded = self.bert(
@@ -318,7 +321,7 @@ class BertForMultipleChoice(nn.Model):
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        )
+        ).returned(return_dict)
 
 
 def merge_choices(tensor):
@@ -346,6 +349,7 @@ class BertForQuestionAnswering(nn.Model):
         end_positions=None,
         output_attentions=False,
         output_hidden_states=False,
+        return_dict=None,
     ):
         """start_positions, end_positions [B]: a place past the end is not counted, one below 0 counts as 0."""
         encoded = self.bert(
@@ -368,7 +372,7 @@ class BertForQuestionAnswering(nn.Model):
             end_logits=end_logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        )
+        ).returned(return_dict)
 
 
 def place_loss(logits, positions):

@@ -110,6 +110,11 @@ class Model(PreTrainedModel, Module):
             if parameter.value is None:
                 parameter.value = value_of(name, parameter.shape)
 
+    def replace_parameter(self, name, value):
+        """Gives a parameter a value of another length."""
+        parameter = dict(parameters(self))[name]
+        parameter.value, parameter.shape = value, value.shape
+
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):
     """softmax(Q Kᵀ · scale + bias) V (Vaswani et al. 2017, equation 1).
@@ -127,6 +132,11 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
 
 
 # --- parameters -----------------------------------------------------------------------------------
+
+
+def checkpointed(layer):
+    """The layer, its activations computed again in the backward pass rather than kept; NumPy has none."""
+    return layer
 
 
 def parameters(module):

@@ -35,6 +35,10 @@ class ModelOutput(dict):
         """The fields that are there, in order."""
         return tuple(self.values())
 
+    def returned(self, return_dict):
+        """This, or where `return_dict` is False the tuple of its fields."""
+        return self.to_tuple() if return_dict is False else self
+
 
 class BaseModelOutput(ModelOutput):
     """last_hidden_state [B, T, H]; hidden_states, 1 + layers of [B, T, H]; attentions, layers of [B, N, T, T]."""

@@ -92,7 +92,7 @@ def test_a_failed_job_says_why_without_a_traceback(monkeypatch, capsys, tmp_path
     assert left.value.code == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert f"{tmp_path} has no config.json" in captured.err
+    assert f"{tmp_path} is no checkpoint: expected config.json" in captured.err
     assert "Traceback" not in captured.err
 
 

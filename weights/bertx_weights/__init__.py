@@ -1,6 +1,6 @@
 """Checkpoints: the schema's rows, the formats, and the report of a load. Needs numpy and safetensors only."""
 
-from .checkpoint import Checkpoint, StoredTensor
+from .checkpoint import Checkpoint, StoredTensor, as_dtype
 from .dtypes import BFLOAT16, as_float, dtype_name, dtype_of
 from .errors import CheckpointError, MissingExtraError
 from .files import read_json, write_atomically
@@ -18,6 +18,7 @@ __all__ = [
     "MissingExtraError",
     "Row",
     "StoredTensor",
+    "as_dtype",
     "as_float",
     "dtype_name",
     "dtype_of",

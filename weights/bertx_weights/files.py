@@ -41,7 +41,7 @@ def _umask() -> int:
     return mask
 
 
-_LARGEST_JSON = 64 * 2**20
+_LARGEST_JSON = 8 * 2**20
 
 
 def inside(folder: Path, name: str, named_by: Path | None = None) -> Path:
@@ -54,7 +54,11 @@ def inside(folder: Path, name: str, named_by: Path | None = None) -> Path:
     if Path(name).name != name or name in ("", ".", ".."):
         raise CheckpointError(f"{by} {name!r}: expected a file of the same folder")
     path = folder / name
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise CheckpointError(f"{by} {name!r:.80}: {error.__class__.__name__}") from error
+    if not is_there:
         raise CheckpointError(f"{by} {name}, which is not there")
     root = folder.parent.parent if folder.parent.name == "snapshots" else folder
     if not path.resolve().is_relative_to(root.resolve()):

@@ -14,6 +14,7 @@ from .errors import CheckpointError
 from .schema import Row, schema_name
 
 _BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
+_MOST_HINTS = 50
 # transformers 5 computes with the decoder's own bias where the word embeddings are not tied.
 _PREFERRED_BIAS = ("cls.predictions.bias", "cls.predictions.decoder.bias")
 
@@ -97,7 +98,8 @@ def match(
         elif name not in wanted and (name in known_names or may_leave(name)):
             report.unused.append(stored_name)
         elif name not in wanted:
-            report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names))
+            hinted = len(report.unexpected) < _MOST_HINTS
+            report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names, hinted))
     for row in rows:
         if row.tied_to is None:
             group = [row, *(other for other in rows if other.tied_to == row.name)]
@@ -161,16 +163,17 @@ def _match_row(
 
 
 def _describe_unexpected(
-    stored_name: str, name: str, stored: Mapping[str, StoredTensor], known: Collection[str]
+    stored_name: str, name: str, stored: Mapping[str, StoredTensor], known: Collection[str], hinted: bool
 ) -> str:
     tensor = stored[stored_name]
-    nearest = difflib.get_close_matches(name, known, n=1)
+    nearest = difflib.get_close_matches(name, known, n=1) if hinted and len(name) < 200 else []
     hint = f", nearest schema name {nearest[0]}" if nearest else ""
-    return f"{stored_name} {list(tensor.shape)} {dtype_name(tensor.dtype)}{hint}"
+    return f"{stored_name:.200} {list(tensor.shape)} {dtype_name(tensor.dtype)}{hint}"
 
 
 def _nearest(name: str, spare: Mapping[str, str]) -> str:
-    nearest = difflib.get_close_matches(name, spare, n=1)
+    # The search takes long where there are many strange names: a file may be made of them.
+    nearest = difflib.get_close_matches(name, spare, n=1) if len(spare) <= _MOST_HINTS else []
     return f", nearest in the checkpoint {spare[nearest[0]]}" if nearest else ""
 
 

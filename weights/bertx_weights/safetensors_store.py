@@ -109,7 +109,10 @@ def _map_file(path: Path) -> dict[str, np.ndarray]:
             )
         begin, end = entry["data_offsets"]
         tensor = np.frombuffer(data, np.uint8, end - begin, start + begin) if end > begin else np.empty(0, np.uint8)
-        tensor = tensor.view(SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        try:
+            tensor = tensor.view(SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        except (ValueError, OverflowError) as error:
+            raise CheckpointError(f"{path}: tensor {name} cannot be: {error}") from error
         tensors[name] = tensor if tensor.flags.aligned else tensor.copy()
     return tensors
 

@@ -58,7 +58,7 @@ def format_of(folder: Path) -> str:
             return name
     present = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
     known = ", ".join(f"{form.what} ({name})" for name, form in FORMATS.items())
-    raise CheckpointError(f"{folder}: expected the weights of a checkpoint, {known}; found {present}")
+    raise CheckpointError(f"{folder} is no checkpoint: expected config.json and the weights, {known}; found {present}")
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

@@ -1,9 +1,15 @@
-"""TensorFlow's checkpoint files, a prefix with .index and .data-…: what the formats of TF1 and TF2 have in common."""
+"""TensorFlow's checkpoint files, a prefix with .index and .data-…: what the formats of TF1 and TF2 have in common.
+
+They are read here without TensorFlow, which is killed by a damaged index (an absl CHECK) and takes seconds to import.
+The index is a table of LevelDB's form whose values are BundleEntryProto: tensorflow/core/lib/io/table_format.txt and
+tensorflow/core/protobuf/tensor_bundle.proto.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,83 +23,219 @@ from .libraries import needs
 
 CONFIG = "bert_config.json"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_LARGEST_INDEX = 64 * 2**20
+_FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
+_LONGEST_NAME = 1024
+_TRAILER = 5  # of a block: its compression and its checksum
+# The numbers of tensorflow/core/framework/types.proto.
+_DTYPES = {
+    1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 4: np.dtype("u1"), 5: np.dtype("<i2"),
+    6: np.dtype("i1"), 9: np.dtype("<i8"), 10: np.dtype("?"), 14: BFLOAT16, 17: np.dtype("<u2"),
+    19: np.dtype("<f2"), 22: np.dtype("<u4"), 23: np.dtype("<u8"),
+}  # fmt: skip
+_NO_NUMBERS = (7, 20, 21)  # strings, resources, variants
 
 
-def prefixes(folder: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Variable:
+    """One variable: dtype None for what is no array of numbers, such as the object graph."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype | None
+    read: Callable[[], np.ndarray] = field(repr=False)
+
+
+def prefixes(folder: Path) -> list[str]:
     """The checkpoints of a folder that has a config beside them, the last step at the end."""
     if not any((folder / name).is_file() for name in (CONFIG, hub.CONFIG)):
         return []
-    found = [path.with_suffix("") for path in folder.glob("*.index") if list(folder.glob(f"{path.stem}.data-*"))]
-    return sorted(found, key=lambda path: (_step(path), path.name))
+    names = [path.name for path in folder.iterdir() if path.is_file()]
+    found = [name.removesuffix(".index") for name in names if name.endswith(".index")]
+    found = [prefix for prefix in found if any(name.startswith(f"{prefix}.data-") for name in names)]
+    return sorted(found, key=lambda prefix: (_step(prefix), prefix))
 
 
-def _step(prefix: Path) -> int:
-    return int(prefix.name.rpartition("-")[2]) if prefix.name.rpartition("-")[2].isdigit() else -1
+def _step(prefix: str) -> int:
+    step = prefix.rpartition("-")[2]
+    return int(step) if step.isdecimal() and step.isascii() else -1
 
 
-def is_object_based(prefix: Path) -> bool:
-    """Whether it is of tf.train.Checkpoint (TF2) rather than of a Saver (TF1); read off the index without TensorFlow."""
-    return _OBJECT_GRAPH.encode() in prefix.with_name(f"{prefix.name}.index").read_bytes()
+def is_object_based(folder: Path, prefix: str) -> bool:
+    """Whether it is of tf.train.Checkpoint (TF2) rather than of a Saver (TF1)."""
+    return _OBJECT_GRAPH.encode() in _index(folder, prefix)
 
 
-def files(prefix: Path) -> list[Path]:
+def files(folder: Path, prefix: str) -> list[Path]:
     """The files of a checkpoint.
 
     Raises:
         CheckpointError: one is a link out of the folder.
     """
-    names = [f"{prefix.name}.index", *sorted(path.name for path in prefix.parent.glob(f"{prefix.name}.data-*"))]
-    return [inside(prefix.parent, name) for name in names]
+    data = sorted(path.name for path in folder.iterdir() if path.name.startswith(f"{prefix}.data-"))
+    return [inside(folder, name) for name in (f"{prefix}.index", *data)]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The keys of bert_config.json, which ours writes with all that the hub's has; of config.json where that is there."""
+    """The keys of config.json where that is there, else of bert_config.json, which may have all that the hub's has."""
     if (folder / hub.CONFIG).is_file():
         return hub.read_config(folder)
     return hub.read_json(inside(folder, CONFIG))
 
 
-class Reader:
-    """The variables of a checkpoint: shapes and dtypes by name, values when asked for."""
+def read(folder: Path, prefix: str) -> dict[str, Variable]:
+    """The variables of a checkpoint by name, mapped.
 
-    def __init__(self, prefix: Path):
-        """Raises CheckpointError for a broken file, MissingExtraError without TensorFlow."""
-        self._prefix = prefix
-        held = files(prefix)
-        tf = needs("tensorflow", "tensorflow")
-        try:
-            self._reader = tf.train.load_checkpoint(str(prefix))
-            dtypes = self._reader.get_variable_to_dtype_map()
-            self.variables = {
-                name: (tuple(shape), _numpy_dtype(dtypes[name]))
-                for name, shape in sorted(self._reader.get_variable_to_shape_map().items())
-            }
-        except Exception as error:  # TensorFlow's errors are of several kinds
-            raise CheckpointError(f"{prefix}: not a whole TensorFlow checkpoint: {str(error)[:300]}") from error
-        size = sum(path.stat().st_size for path in held)
-        largest = [
-            name
-            for name, (shape, dtype) in self.variables.items()
-            if dtype is not None and (min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size)
-        ]
-        if largest:
-            raise CheckpointError(f"{prefix}: {', '.join(largest)} would be larger than the files")
-
-    def read(self, name: str) -> np.ndarray:
-        """The values of a variable."""
-        try:
-            array = self._reader.get_tensor(name)
-        except Exception as error:
-            raise CheckpointError(f"{self._prefix}: {name} cannot be read: {str(error)[:300]}") from error
-        return array.view(BFLOAT16) if array.dtype.name == "bfloat16" else array
+    Raises:
+        CheckpointError: a file is missing or broken.
+    """
+    index = _index(folder, prefix)
+    try:
+        entries = dict(_table(index))
+        header = dict(_fields(entries.pop(b"")))
+        shards = header.get(1, 0)
+        if header.get(2, 0) != 0:
+            raise ValueError("big-endian values")
+        if not 1 <= shards <= 10**5:
+            raise ValueError(f"{shards} shards")
+        data = {
+            shard: np.memmap(inside(folder, f"{prefix}.data-{shard:05}-of-{shards:05}"), np.uint8, mode="c")
+            for shard in sorted({dict(_fields(entry)).get(3, 0) for entry in entries.values()})
+            if 0 <= shard < shards
+        }
+        return {name.decode(): _variable(entry, data) for name, entry in sorted(entries.items())}
+    except CheckpointError:
+        raise
+    except (ValueError, IndexError, KeyError, TypeError, OSError, OverflowError) as error:
+        raise CheckpointError(f"{folder / prefix}.index: not a whole TensorFlow checkpoint: {error!r}") from error
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype | None:
-    """None for what is no array of numbers, such as the object graph."""
-    if dtype.name == "bfloat16":
-        return BFLOAT16
-    found = np.dtype(dtype.as_numpy_dtype)
-    return None if found.hasobject else found
+def _index(folder: Path, prefix: str) -> bytes:
+    path = inside(folder, f"{prefix}.index")
+    if path.stat().st_size > _LARGEST_INDEX:
+        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected at most {_LARGEST_INDEX}")
+    return path.read_bytes()
+
+
+def _variable(entry: bytes, data: Mapping[int, np.ndarray]) -> Variable:
+    fields = dict(_fields(entry))
+    if 7 in fields:
+        raise ValueError("a variable in slices")
+    shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
+    begin, size = fields.get(4, 0), fields.get(5, 0)
+    whole = data[fields.get(3, 0)]
+    if fields.get(1) in _NO_NUMBERS and begin + size <= len(whole):
+        return Variable(shape, None, lambda: np.empty(0))
+    dtype = _DTYPES[fields.get(1)]
+    if size != math.prod(shape) * dtype.itemsize or begin + size > len(whole):
+        raise ValueError(f"{size} bytes at {begin} for {dtype} {list(shape)}, the file has {len(whole)}")
+    array = whole[begin : begin + size].view(dtype).reshape(shape) if size else np.empty(shape, dtype)
+    return Variable(shape, dtype, lambda: array if array.flags.aligned else array.copy())
+
+
+# --- a table of LevelDB's form ----------------------------------------------------------------------
+
+
+def _table(index: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Its keys and values."""
+    footer = index[-_FOOTER:]
+    if len(footer) < _FOOTER or int.from_bytes(footer[-8:], "little") != _MAGIC:
+        raise ValueError("the table has no footer")
+    _, place = _handle(footer, 0)
+    (begin, size), _ = _handle(footer, place)
+    end, before = 0, None
+    for _, handle in _block(index, begin, size):
+        (begin, size), _ = _handle(handle, 0)
+        if begin < end:
+            raise ValueError("blocks that are not one after the other")
+        end = begin + size
+        for key, value in _block(index, begin, size):
+            if before is not None and key <= before:
+                raise ValueError("names that are not in order")
+            before = key
+            yield key, value
+
+
+def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
+    begin, place = _varint(data, place)
+    size, place = _varint(data, place)
+    return (begin, size), place
+
+
+def _block(index: bytes, begin: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    block = index[begin : begin + size]
+    if len(block) != size or size < 4 or begin + size + _TRAILER > len(index):
+        raise ValueError(f"a block of {size} bytes at {begin} is not in the table")
+    if index[begin + size] != 0:
+        raise ValueError("a compressed block, which TensorFlow does not write")
+    if _crc(index[begin : begin + size + 1]) != int.from_bytes(index[begin + size + 1 : begin + size + 5], "little"):
+        raise ValueError(f"the block at {begin} has another checksum")
+    restarts = int.from_bytes(block[-4:], "little")
+    end = size - 4 * (restarts + 1)
+    place, key = 0, b""
+    while place < end:
+        shared, place = _varint(block, place)
+        own, place = _varint(block, place)
+        length, place = _varint(block, place)
+        if shared > len(key) or place + own + length > end:
+            raise ValueError("an entry that is longer than its block")
+        if shared + own > _LONGEST_NAME:
+            raise ValueError(f"a name of {shared + own} bytes")
+        key = key[:shared] + block[place : place + own]
+        yield key, block[place + own : place + own + length]
+        place += own + length
+
+
+def _crc(data: bytes) -> int:
+    """CRC-32C, masked as LevelDB has it."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = _CRC[(value ^ byte) & 0xFF] ^ (value >> 8)
+    value ^= 0xFFFFFFFF
+    return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _crc_of_byte(value: int) -> int:
+    for _ in range(8):
+        value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    return value
+
+
+_CRC = tuple(map(_crc_of_byte, range(256)))
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        place += 1
+        if byte < 0x80:
+            return value, place
+    raise ValueError("a number of more than ten bytes")
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a protobuf message: number → an int, or bytes."""
+    place = 0
+    while place < len(message):
+        tag, place = _varint(message, place)
+        kind = tag & 7
+        if kind == 0:
+            value, place = _varint(message, place)
+        elif kind in (1, 5):
+            width = 8 if kind == 1 else 4
+            value, place = message[place : place + width], place + width
+        elif kind == 2:
+            length, place = _varint(message, place)
+            value, place = message[place : place + length], place + length
+        else:
+            raise ValueError(f"a protobuf field of kind {kind}")
+        if place > len(message):
+            raise ValueError("a protobuf field that is longer than its message")
+        yield tag >> 3, value
+
+
+# --- writing ----------------------------------------------------------------------------------------
 
 
 def save(prefix: Path, values: Mapping[str, Callable[[], np.ndarray]]) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import Checkpoint, StoredTensor
-from ..dtypes import BFLOAT16
+from ..dtypes import BFLOAT16, SAFETENSORS_DTYPES, dtype_name
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
 from ..safetensors_store import release
 from . import hub
 from .libraries import needs
-from .names import both_ways, is_base, stored_tensor, to_stored
+from .names import both_ways, is_base, layers_of, stored_tensor, to_stored
 
 FILE = "flax_model.msgpack"
 INDEX = "flax_model.msgpack.index.json"
@@ -63,7 +63,9 @@ NAMES = (
 _ARRAY = 1
 _CHUNKED = "__msgpack_chunked_array__"
 _CHUNK = 2**30
-_MOST_ENTRIES = 10**5
+_MOST_ENTRIES = 10**4
+_DEEPEST = 16
+_DTYPES = {dtype_name(dtype): dtype for dtype in SAFETENSORS_DTYPES.values()}
 
 
 def files(folder: Path) -> list[Path]:
@@ -86,12 +88,12 @@ def read(folder: Path) -> Checkpoint:
         held = {path: _read_file(path) for path in sorted(set(weight_map.values()))}
         check_index(folder, INDEX, weight_map, {name: path for path, of_file in held.items() for name in of_file})
         arrays = {name: held[path][name] for name, path in weight_map.items()}
-    return Checkpoint(folder, "flax", tuple(files(folder)), config, tensors_of(arrays, config))
+    return Checkpoint(folder, "flax", tuple(files(folder)), config, tensors_of(arrays, config, folder))
 
 
-def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, StoredTensor]:
+def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], folder: Path) -> dict[str, StoredTensor]:
     """The tensors of a FlaxBert's parameters, flattened with "/"; a model without a head has no bert/ before them."""
-    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    reading, _ = both_ways(NAMES, layers_of(config, folder))
     return {
         name: stored_tensor(
             name,
@@ -107,7 +109,7 @@ def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> d
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes config.json and flax_model.msgpack, a tensor at a time."""
     tensors = list(tensors)
-    tree = tree_of(tensors, config, "flax")
+    tree = tree_of(tensors, config, "flax", folder)
     msgpack = needs("msgpack", "msgpack")
     with atomic_path(folder / FILE) as temporary, open(temporary, "wb") as file:
         for part in _packed(msgpack.Packer(), tree):
@@ -116,13 +118,13 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     return []
 
 
-def tree_of(tensors: list[StoredTensor], config: Mapping[str, Any], form: str) -> dict[str, Any]:
+def tree_of(tensors: list[StoredTensor], config: Mapping[str, Any], form: str, folder: Path) -> dict[str, Any]:
     """The parameters of a FlaxBert as a nested dict whose leaves, when called, read the array.
 
     Raises:
         CheckpointError: a tensor has no place there.
     """
-    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    _, writing = both_ways(NAMES, layers_of(config, folder))
     base = is_base(tensors)
     tree: dict[str, Any] = {}
     for name, value_of in to_stored(tensors, writing, config, form).items():
@@ -188,11 +190,11 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
                 object_pairs_hook=counted,
                 max_array_len=16,
                 max_map_len=_MOST_ENTRIES,
-                max_str_len=2**12,
+                max_str_len=2**8,
                 max_bin_len=0,
             )
-        return dict(_flat(tree, ""))
-    except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException) as error:
+        return dict(_flat(tree, (), 0))
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise CheckpointError(f"{path}: not a whole Flax msgpack file: {error}") from error
 
 
@@ -202,29 +204,37 @@ def _array(code: int, data: bytes) -> np.ndarray:
     if code != _ARRAY:
         raise ValueError(f"extension {code}, expected arrays ({_ARRAY}) only")
     shape, name, buffer = msgpack.unpackb(data, max_array_len=16)
-    dtype = BFLOAT16 if name == "bfloat16" else np.dtype(name)
-    if dtype.hasobject or not all(isinstance(length, int) and length >= 0 for length in shape):
-        raise ValueError(f"an array of dtype {name!r} and shape {shape!r}")
+    if name not in _DTYPES:
+        raise ValueError(f"an array of dtype {name!r:.40}, expected one of {', '.join(_DTYPES)}")
+    dtype = _DTYPES[name]
+    if not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError(f"an array of shape {shape!r:.80}")
     if math.prod(shape) * dtype.itemsize != len(buffer):
         raise ValueError(f"an array {shape} of {name} with {len(buffer)} bytes")
     return np.frombuffer(buffer, dtype).reshape(shape)
 
 
-def _flat(tree: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+def _flat(tree: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[str, np.ndarray]]:
     if isinstance(tree, np.ndarray):
-        yield prefix, tree
-        return
-    if not isinstance(tree, dict):
-        raise ValueError(f"{prefix or 'the file'} is a {type(tree).__name__}, expected arrays by name")
-    if _CHUNKED in tree:
-        yield prefix, _joined(tree)
-        return
-    for name, child in tree.items():
-        if not isinstance(name, str):
-            raise ValueError(f"{name!r} in {prefix or 'the file'} is no name")
-        yield from _flat(child, f"{prefix}/{name}" if prefix else name)
+        yield "/".join(path), tree
+    elif not isinstance(tree, dict) or depth > _DEEPEST:
+        raise ValueError(f"{'/'.join(path)[:80] or 'the file'} is no array, and no arrays by name")
+    elif _CHUNKED in tree:
+        yield "/".join(path), _joined(tree)
+    else:
+        for name, child in tree.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{name!r:.40} is no name")
+            yield from _flat(child, (*path, name), depth + 1)
 
 
 def _joined(tree: Mapping[str, Any]) -> np.ndarray:
-    shape = [tree["shape"][str(i)] for i in range(len(tree["shape"]))]
-    return np.concatenate([tree["chunks"][str(i)].reshape(-1) for i in range(len(tree["chunks"]))]).reshape(shape)
+    shape, chunks = tree.get("shape"), tree.get("chunks")
+    if not isinstance(shape, dict) or not isinstance(chunks, dict) or not chunks:
+        raise ValueError("an array in chunks without its shape or its chunks")
+    shape = [shape.get(str(i)) for i in range(len(shape))]
+    chunks = [chunks.get(str(i)) for i in range(len(chunks))]
+    whole = all(isinstance(chunk, np.ndarray) and chunk.dtype == chunks[0].dtype for chunk in chunks)
+    if not whole or not all(isinstance(length, int) and length >= 0 for length in shape):
+        raise ValueError("an array in chunks that are no arrays of one dtype, or of a shape that is none")
+    return np.concatenate([chunk.reshape(-1) for chunk in chunks]).reshape(shape)

@@ -73,6 +73,8 @@ def _walk(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str,
 
 
 def _checked(path: str, dataset: Any) -> Any:
+    if dataset.shape is None:
+        raise ValueError(f"{path} has no values")
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{path} takes its values from another file")
     if dataset.dtype.kind not in "fiub":

@@ -19,7 +19,7 @@ from ..safetensors_store import release
 from . import h5, hub
 from .bundle import CONFIG as BERT_CONFIG
 from .libraries import needs
-from .names import both_ways, stored_tensor, to_stored
+from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "model.weights.h5"
 TASK_FILE = "task.weights.h5"
@@ -88,7 +88,7 @@ def read(folder: Path) -> Checkpoint:
     held = files(folder)
     task = read_json(inside(folder, TASK)) if (folder / TASK).is_file() else {}
     config = _read_config(folder, task)
-    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    reading, _ = both_ways(NAMES, layers_of(config, folder))
     classifies = task.get("class_name") == "BertTextClassifier"
     tensors, skipped = {}, {}
     for path in held:
@@ -115,8 +115,11 @@ def _read_config(folder: Path, task: Mapping[str, Any]) -> dict[str, Any]:
     if "architectures" not in written:
         classifies = task.get("class_name") == "BertTextClassifier"
         config["architectures"] = ["BertForSequenceClassification" if classifies else "BertModel"]
+        of_task = task.get("config")
         if classifies:
-            config["num_labels"] = task["config"]["num_classes"]
+            if not isinstance(of_task, dict) or "num_classes" not in of_task:
+                raise CheckpointError(f"{folder / TASK}: expected a config with num_classes")
+            config["num_labels"] = of_task["num_classes"]
     return config
 
 
@@ -143,7 +146,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         problems.append("an .h5 file cannot hold bfloat16: cast it with dtype float32 or float16")
     if problems:
         raise CheckpointError("\n  ".join(["this is no model of KerasHub:", *problems]))
-    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "keras-hub")
     of_task = {name.removeprefix("task/"): value for name, value in values.items() if name.startswith("task/")}
     _write_h5(folder / FILE, {name: value for name, value in values.items() if not name.startswith("task/")})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ Names = Sequence[tuple[str, str, str]]
 """(stored name, schema name, layout); {i} is the layer, and see `both_ways`."""
 
 Shape = tuple[int, ...]
+
+_MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,20 @@ def both_ways(names: Names, layers: int) -> tuple[dict[str, tuple[str, str]], di
     writing = {name: (stored, layout) for stored, name, layout in rows}
     assert len(reading) == len(writing) == len(rows), "two rows of a table have the same name"
     return reading, writing
+
+
+def layers_of(config: Mapping[str, Any], where: Path) -> int:
+    """How many layers a config says, before a table is made for them; the hub's default where it says nothing.
+
+    Raises:
+        CheckpointError: a number that no model has, or none.
+    """
+    layers = config.get("num_hidden_layers", 12)
+    if not isinstance(layers, int) or isinstance(layers, bool) or not 0 <= layers <= _MOST_LAYERS:
+        raise CheckpointError(
+            f"the config of {where}: num_hidden_layers is {layers!r:.40}, expected at most {_MOST_LAYERS}"
+        )
+    return layers
 
 
 def stored_tensor(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..errors import CheckpointError
 from . import hub
 from .flax import NAMES, tree_of
 from .libraries import needs
-from .names import both_ways, stored_tensor
+from .names import both_ways, layers_of, stored_tensor
 
 _METADATA = "_METADATA"
 _WRITTEN = "params"
@@ -27,7 +28,7 @@ _FOLDED = 1024
 
 def files(folder: Path) -> list[Path]:
     """The files that hold the weights; none where the folder has none of this format."""
-    return sorted(path for root in _roots(folder)[-1:] for path in root.rglob("*") if path.is_file())
+    return sorted(path for root in _roots(folder)[-1:] for path in _plain_files(root))
 
 
 def read(folder: Path) -> Checkpoint:
@@ -39,19 +40,25 @@ def read(folder: Path) -> Checkpoint:
     """
     config = hub.read_config(folder)
     roots = _roots(folder)
-    if len({root.parent.parent if root.parent.name.isdigit() else root for root in roots}) > 1:
+    if len({root.parent.parent if _is_step(root) else root for root in roots}) > 1:
         raise CheckpointError(f"{folder} holds several Orbax checkpoints: {', '.join(map(str, roots))}")
     root = roots[-1]
     checkpointer = needs("orbax.checkpoint", "orbax").PyTreeCheckpointer()
     held = files(folder)
     try:
-        leaves = dict(_leaves(checkpointer.metadata(root).item_metadata.tree))
+        metadata = checkpointer.metadata(root).item_metadata
+        if metadata is None:
+            raise ValueError("its metadata cannot be read")
+        leaves = dict(_leaves(metadata.tree))
         shapes = {path: (tuple(leaf.shape), np.dtype(leaf.dtype)) for path, leaf in leaves.items() if _is_array(leaf)}
     except Exception as error:  # Orbax and TensorStore raise errors of every kind
         raise CheckpointError(f"{root}: not a whole Orbax checkpoint: {str(error)[:300]}") from error
-    if sum(math.prod(shape) for shape, _ in shapes.values()) > _FOLDED * sum(path.stat().st_size for path in held):
+    # TensorStore makes room for a whole chunk, and ends the process where there is none.
+    chunks = [getattr(leaf.storage, "chunk_shape", None) or () for leaf in leaves.values() if _is_array(leaf)]
+    room = _FOLDED * sum(path.stat().st_size for path in held)
+    if sum(math.prod(shape) for shape, _ in shapes.values()) > room or max(map(math.prod, chunks), default=0) > room:
         raise CheckpointError(f"{root}: its arrays are larger than its files can hold")
-    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    reading, _ = both_ways(NAMES, layers_of(config, folder))
     values = functools.cache(lambda: _restore(checkpointer, root))
     with_params = any(path[0] == "params" for path in leaves)
     tensors, skipped = {}, {}
@@ -80,7 +87,7 @@ def read(folder: Path) -> Checkpoint:
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes config.json and the parameters of a FlaxBert under params/; Orbax needs all tensors at once."""
     ocp = needs("orbax.checkpoint", "orbax")
-    tree = _called(tree_of(list(tensors), config, "orbax"))
+    tree = _called(tree_of(list(tensors), config, "orbax", folder))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save((folder / _WRITTEN).absolute(), tree)
     hub.write_config(folder, config)
@@ -88,10 +95,31 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
 
 
 def _roots(folder: Path) -> list[Path]:
-    """The folders that hold a checkpoint, the last step at the end."""
-    patterns = ["/".join(["*"] * depth + [_METADATA]) for depth in range(_DEEPEST + 1)]
-    roots = {path.parent for pattern in patterns for path in folder.glob(pattern) if not path.is_symlink()}
-    return sorted(roots, key=lambda root: (int(root.parent.name) if root.parent.name.isdigit() else -1, root.name))
+    """The folders that hold a checkpoint, the last step at the end; links are not followed."""
+    found, level = [], [folder]
+    for _ in range(_DEEPEST + 1):
+        found += [root for root in level if (root / _METADATA).is_file() and not (root / _METADATA).is_symlink()]
+        level = [Path(entry) for root in level for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    return sorted(found, key=lambda root: (int(root.parent.name) if _is_step(root) else -1, root.name))
+
+
+def _plain_files(root: Path) -> Iterator[Path]:
+    """All files below a folder.
+
+    Raises:
+        CheckpointError: there is a link, or what is no file, which TensorStore would follow or wait for.
+    """
+    for entry in os.scandir(root):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _plain_files(Path(entry))
+        elif entry.is_file(follow_symlinks=False):
+            yield Path(entry)
+        else:
+            raise CheckpointError(f"{entry.path} is a link or no file: an Orbax checkpoint has plain files only")
+
+
+def _is_step(root: Path) -> bool:
+    return root.parent.name.isdecimal() and root.parent.name.isascii()
 
 
 def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

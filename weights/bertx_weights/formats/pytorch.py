@@ -14,7 +14,7 @@ from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
 from ..schema import schema_name
-from . import hub
+from . import hub, pickles
 from .libraries import needs
 from .names import hub_name, is_base
 
@@ -60,7 +60,8 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
     torch = needs("torch", "torch")
     try:
         mapped = _is_plain_zip(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        _check_pickles(path, mapped)
+        return _tensors(torch, torch.load(path, map_location="cpu", weights_only=True, mmap=mapped), path)
     except CheckpointError:
         raise
     except Exception as error:  # the unpickler's errors are of every kind
@@ -70,13 +71,16 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
             "file, load it with torch.load(…, weights_only=False) where it was made and save its tensors alone, "
             "with torch.save(model.state_dict(), …) or safetensors"
         ) from error
+
+
+def _tensors(torch: Any, state: Any, path: Path) -> dict[str, StoredTensor]:
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping):
         raise CheckpointError(f"{path}: expected a state dict, found {type(state).__name__}")
     foreign = sorted(str(name)[:80] for name, value in state.items() if not _is_dense(torch, name, value))
     if foreign:
-        raise CheckpointError(f"{path}: expected dense tensors by name, these are not: {', '.join(foreign)}")
+        raise CheckpointError(f"{path}: expected dense tensors by name, these are not: {', '.join(foreign[:20])}")
     return {name: _stored(torch, name, tensor) for name, tensor in state.items()}
 
 
@@ -91,8 +95,22 @@ def _is_plain_zip(path: Path) -> bool:
     return True
 
 
+def _check_pickles(path: Path, is_zip: bool) -> None:
+    if not is_zip:
+        with open(path, "rb") as file:
+            pickles.check(file, 5)  # magic number, version, system, state dict, storage keys
+        return
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.filename.endswith(".pkl"):
+                with archive.open(entry) as file:
+                    pickles.check(file)
+
+
 def _is_dense(torch: Any, name: Any, value: Any) -> bool:
-    if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+    if not isinstance(name, str) or type(value) not in (torch.Tensor, torch.nn.Parameter):
+        return False
+    if value.layout != torch.strided or value.is_neg() or value.is_conj():
         return False
     # With a stride of 0 a few bytes would be a tensor of any size.
     fits = value.numel() * value.element_size() <= value.untyped_storage().nbytes()

@@ -15,7 +15,7 @@ from ..files import atomic_path
 from ..safetensors_store import release
 from . import h5, hub
 from .libraries import needs
-from .names import both_ways, stored_tensor, to_stored
+from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "tf_model.h5"
 INDEX = "tf_model.h5.index.json"
@@ -75,7 +75,7 @@ def read(folder: Path) -> Checkpoint:
         MissingExtraError: h5py is not installed.
     """
     config = hub.read_config(folder)
-    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    reading, _ = both_ways(NAMES, layers_of(config, folder))
     held = files(folder)
     tensors = {}
     for path in held:
@@ -99,7 +99,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     tensors = list(tensors)
     if any(tensor.dtype == BFLOAT16 for tensor in tensors):
         raise CheckpointError("tf_model.h5 cannot hold bfloat16: cast it with dtype float32 or float16")
-    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tensorflow")
     h5py = needs("h5py", "h5")
     model = _model_name(config)

@@ -6,13 +6,14 @@ Its bert_config.json says "gelu"; as on the hub that means the exact one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
 from . import bundle, hub
-from .names import both_ways, stored_tensor, to_stored
+from .names import both_ways, layers_of, stored_tensor, to_stored
 
 PREFIX = "bert_model.ckpt"
 
@@ -59,8 +60,13 @@ _COUNTERS = ("global_step", "beta1_power", "beta2_power", "loss_scale", "good_st
 
 def files(folder: Path) -> list[Path]:
     """The files that hold the weights; none where the folder has none of this format."""
-    found = [prefix for prefix in bundle.prefixes(folder) if not bundle.is_object_based(prefix)]
-    return bundle.files(found[-1]) if found else []
+    prefix = _prefix(folder)
+    return bundle.files(folder, prefix) if prefix else []
+
+
+def _prefix(folder: Path) -> str | None:
+    found = [prefix for prefix in bundle.prefixes(folder) if not bundle.is_object_based(folder, prefix)]
+    return found[-1] if found else None
 
 
 def read(folder: Path) -> Checkpoint:
@@ -68,27 +74,26 @@ def read(folder: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: a file is missing or broken.
-        MissingExtraError: tensorflow is not installed.
     """
     held = files(folder)
     config = bundle.read_config(folder)
-    reader = bundle.Reader(held[0].with_suffix(""))
-    skipped = bundle.skip_training(reader.variables, lambda name: name.endswith(_SLOTS), _COUNTERS)
-    reading, _ = both_ways(NAMES, config["num_hidden_layers"])
+    variables = bundle.read(folder, _prefix(folder))
+    skipped = bundle.skip_training(variables, lambda name: name.endswith(_SLOTS), _COUNTERS)
+    reading, _ = both_ways(NAMES, layers_of(config, folder))
     tensors = {}
-    for name, (shape, dtype) in reader.variables.items():
-        if dtype is None:
+    for name, variable in variables.items():
+        if variable.dtype is None:
             skipped[name] = "no array"
         elif name not in skipped:
-            tensors[name] = stored_tensor(name, reading.get(name), shape, dtype, lambda name=name: reader.read(name))
+            tensors[name] = stored_tensor(name, reading.get(name), variable.shape, variable.dtype, variable.read)
     if "output_weights" in tensors and "id2label" not in config:
-        config = {**config, "num_labels": tensors["output_weights"].shape[0]}
+        config = {**config, "num_labels": math.prod(tensors["output_weights"].shape[:1])}
     return Checkpoint(folder, "tf1", tuple(held), config, tensors, skipped)
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes bert_config.json, with all that the hub's config has, and bert_model.ckpt."""
-    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    _, writing = both_ways(NAMES, layers_of(config, folder))
     bundle.save(folder / PREFIX, to_stored(tensors, writing, config, "tf1"))
     hub.write_config(folder, config, bundle.CONFIG)
     return []

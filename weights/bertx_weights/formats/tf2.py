@@ -6,6 +6,7 @@ under the key `encoder`, the encoders of 2020 and of BertEncoderV2, and the head
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from ..checkpoint import Checkpoint, StoredTensor
 from . import bundle, hub
 from .libraries import needs
-from .names import both_ways, stored_tensor, to_stored
+from .names import both_ways, layers_of, stored_tensor, to_stored
 
 PREFIX = "bert_model.ckpt"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -80,8 +81,13 @@ _HEADS_POOLER = "next_sentence..pooler_dense/"
 
 def files(folder: Path) -> list[Path]:
     """The files that hold the weights; none where the folder has none of this format."""
-    found = [prefix for prefix in bundle.prefixes(folder) if bundle.is_object_based(prefix)]
-    return bundle.files(found[-1]) if found else []
+    prefix = _prefix(folder)
+    return bundle.files(folder, prefix) if prefix else []
+
+
+def _prefix(folder: Path) -> str | None:
+    found = [prefix for prefix in bundle.prefixes(folder) if bundle.is_object_based(folder, prefix)]
+    return found[-1] if found else None
 
 
 def read(folder: Path) -> Checkpoint:
@@ -89,29 +95,28 @@ def read(folder: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: a file is missing or broken.
-        MissingExtraError: tensorflow is not installed.
     """
     held = files(folder)
     config = bundle.read_config(folder)
-    reader = bundle.Reader(held[0].with_suffix(""))
-    meanings = _meanings(config["num_hidden_layers"])
-    skipped = bundle.skip_training(reader.variables, lambda name: "/.OPTIMIZER_SLOT/" in name, ())
-    head_pools = any(name.startswith(_HEADS_POOLER) for name in reader.variables)
+    variables = bundle.read(folder, _prefix(folder))
+    meanings = _meanings(layers_of(config, folder))
+    skipped = bundle.skip_training(variables, lambda name: "/.OPTIMIZER_SLOT/" in name, ())
+    head_pools = any(name.startswith(_HEADS_POOLER) for name in variables)
     tensors = {}
-    for name, (shape, dtype) in reader.variables.items():
+    for name, variable in variables.items():
         own = name.removesuffix(_VALUE)
         meaning = meanings.get(own)
         if name in skipped:
             continue
-        if dtype is None:
+        if variable.dtype is None:
             skipped[name] = "no array"
-        elif meaning is None and (not shape or own.startswith(("optimizer/", "save_counter", "global_step"))):
+        elif meaning is None and (not variable.shape or own.startswith(("optimizer/", "save_counter", "global_step"))):
             skipped[name] = "a counter of the training"
         elif head_pools and meaning and meaning[0].startswith("bert.pooler.") and not own.startswith(_HEADS_POOLER):
             skipped[name] = "the head has trained a pooler of its own"
         else:
-            tensors[name] = stored_tensor(name, meaning, shape, dtype, lambda name=name: reader.read(name))
-    labels = [tensor.shape[0] for tensor in tensors.values() if tensor.schema_name == "classifier.bias"]
+            tensors[name] = stored_tensor(name, meaning, variable.shape, variable.dtype, variable.read)
+    labels = [math.prod(tensor.shape[:1]) for tensor in tensors.values() if tensor.schema_name == "classifier.bias"]
     if labels and "id2label" not in config:
         config = {**config, "num_labels": labels[0]}
     return Checkpoint(folder, "tf2", tuple(held), config, tensors, skipped)
@@ -132,7 +137,7 @@ def _meanings(layers: int) -> dict[str, tuple[str, str]]:
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes bert_config.json, with all that the hub's config has, and the encoder; TensorFlow needs it at once."""
     tf = needs("tensorflow", "tensorflow")
-    _, writing = both_ways(NAMES, config["num_hidden_layers"])
+    _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tf2")
     model = tf.Module()
     with tf.device("cpu"):

@@ -1,0 +1,103 @@
+"""A model as a function of its parameters, and on several devices: what users of FlaxBert and of jax.jit write."""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+
+from bertx.backend import named_parameters
+
+# Tensor parallelism as in Megatron-LM: heads, the feed-forward and the vocabulary are split, all else is whole.
+TENSOR_PARALLEL = {"heads": "model", "mlp": "model", "vocab": "model"}
+
+
+class Functional:
+    """Mixed into `nn.Model`."""
+
+    def __call__(self, *args, params=None, train=None, dropout_rng=None, **inputs):
+        """See `forward`.
+
+        Args:
+            params: parameters to use for the model's own, as `params` has them; the model is left as it is.
+            train: True drops out, as drawn with `dropout_rng`; None is as `train()` or `eval()` left it.
+            dropout_rng: a JAX key.
+
+        Raises:
+            ValueError: `train` is True without `dropout_rng`, or `params` are not those of this model.
+        """
+        if params is None and train is None and dropout_rng is None:
+            return self.forward(*args, **inputs)
+        model = nnx.clone(self)
+        if params is not None:
+            model.set_params(params)
+        if train and dropout_rng is None:
+            raise ValueError("train=True needs dropout_rng, a JAX key: model(…, train=True, dropout_rng=key)")
+        if dropout_rng is not None:
+            model.seed(dropout_rng)
+        if train is not None:
+            model.train() if train else model.eval()
+        return model.forward(*args, **inputs)
+
+    def apply(self, params, batch, train=False, dropout_rng=None):
+        """The outputs of a batch, a mapping of inputs, with these parameters: a pure function, for jax.jit and grad."""
+        return self(**batch, params=params, train=train, dropout_rng=dropout_rng)
+
+    @property
+    def params(self):
+        """The parameters as a nested dict by schema name, each [in, out] kernel, scale and embedding as Flax has it."""
+        tree = {}
+        for *parents, leaf, parameter, _ in self._rows():
+            node = tree
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[leaf] = parameter.get_value()
+        return tree
+
+    def set_params(self, params):
+        """Takes parameters as `params` has them, in place.
+
+        Raises:
+            ValueError: they are not those of this model.
+        """
+        found = {tuple(str(key.key) for key in path): value for path, value in jax.tree.leaves_with_path(params)}
+        rows = {tuple(path): parameter for *path, parameter, _ in self._rows()}
+        if rows.keys() != found.keys():
+            wrong = sorted("/".join(path) for path in rows.keys() ^ found.keys())
+            raise ValueError(f"params and the model do not have the same parameters: {', '.join(wrong)}")
+        for path, parameter in rows.items():
+            parameter.set_value(found[path])
+
+    def seed(self, key):
+        """Lets all dropouts draw from a JAX key."""
+        stream = nnx.Rngs(dropout=key).dropout
+        for _, block in nnx.iter_modules(self):
+            if isinstance(block, nnx.Dropout):
+                block.rngs = stream
+
+    def shard(self, mesh, rules=TENSOR_PARALLEL):
+        """Spreads the parameters over a mesh, in place; gives the model.
+
+        `rules`: axis name of the spec (`bertx.spec.axes`) → axis of the mesh. An axis that is not named, or that the
+        mesh does not divide, stays whole on each device.
+        """
+        from .axes import axes_of
+
+        for *_, parameter, (name, kind) in self._rows():
+            names = axes_of(name)[:: -1 if kind == "kernel" else 1]
+            spec = [
+                rules.get(axis) if rules.get(axis) and size % mesh.shape[rules[axis]] == 0 else None
+                for axis, size in zip(names, parameter.shape, strict=True)
+            ]
+            sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+            parameter.set_value(jax.device_put(parameter.get_value(), sharding))
+        return self
+
+    def _rows(self):
+        """Yields (the names of the blocks and of the attribute, the nnx.Param, (schema name, layout)), each once."""
+        seen = set()
+        for name, block, attribute, kind in named_parameters(self, nnx.Module, nnx.Param):
+            parameter = getattr(block, attribute)
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                parents = name.split(".")[:-1]
+                yield *parents, attribute, parameter, (name, kind)

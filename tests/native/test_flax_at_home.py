@@ -1,0 +1,197 @@
+"""What JAX and Flax people do with a module, done with a FlaxBert of bertx_jax."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import bertx_jax
+
+IDS = jnp.array([[2, 5, 6, 7, 3], [2, 5, 6, 3, 0]])
+BATCH = {"input_ids": IDS, "attention_mask": (IDS != 0).astype(jnp.int32)}
+LABELS = jnp.array([1, 3])
+
+
+@pytest.fixture(scope="module")
+def folder(peers):
+    return peers("BertForSequenceClassification")[1]
+
+
+@pytest.fixture
+def model(folder):
+    return bertx_jax.FlaxBertForSequenceClassification.from_pretrained(folder)
+
+
+def differ(a, b) -> float:
+    return float(jnp.abs(a - b).max())
+
+
+def test_nnx_jit_grad_split_and_merge(model):
+    expected = model(**BATCH).logits
+    assert differ(nnx.jit(lambda model, batch: model(**batch).logits)(model, BATCH), expected) <= 1e-6
+    gradients = nnx.grad(lambda model: model(**BATCH, labels=LABELS).loss)(model)
+    assert len(jax.tree.leaves(gradients)) == len(jax.tree.leaves(model.params))
+    graph, state = nnx.split(model)
+    assert differ(nnx.merge(graph, state)(**BATCH).logits, expected) == 0
+
+
+def test_params_are_a_nested_dict_by_schema_name(model, folder):
+    params = model.params
+    query = params["bert"]["encoder"]["layer"]["0"]["attention"]["self"]["query"]
+    assert set(query) == {"kernel", "bias"} and query["kernel"].shape == (48, 48)
+    assert params["bert"]["embeddings"]["word_embeddings"]["embedding"].shape == (131, 48)
+    assert set(params["bert"]["embeddings"]["LayerNorm"]) == {"scale", "bias"}
+
+
+def test_a_pure_function_of_the_parameters(model):
+    step = jax.jit(lambda params, batch: model.apply(params, batch).logits)
+    expected = model(**BATCH).logits
+    assert differ(step(model.params, BATCH), expected) <= 1e-6
+    halved = jax.tree.map(lambda value: value / 2, model.params)
+    assert differ(step(halved, BATCH), expected) > 1e-3
+    assert differ(model(**BATCH).logits, expected) == 0  # the model is left as it was
+    model.set_params(halved)
+    assert differ(model(**BATCH).logits, step(halved, BATCH)) <= 1e-6
+
+
+def test_calls_as_flax_bert_had_them(model):
+    key = jax.random.key(0)
+    quiet = model(**BATCH, params=model.params, train=False).logits
+    loud = model(**BATCH, params=model.params, train=True, dropout_rng=key).logits
+    assert differ(loud, model(**BATCH, train=True, dropout_rng=key).logits) == 0
+    assert differ(loud, quiet) > 0
+    assert differ(loud, model(**BATCH, train=True, dropout_rng=jax.random.key(1)).logits) > 0
+    with pytest.raises(ValueError, match="train=True needs dropout_rng"):
+        model(**BATCH, params=model.params, train=True)
+    assert isinstance(model(**BATCH, params=model.params, return_dict=False), tuple)
+
+
+def test_params_of_another_model_are_refused(model):
+    params = model.params
+    del params["classifier"]["bias"]
+    with pytest.raises(ValueError, match="do not have the same parameters: classifier/bias"):
+        model(**BATCH, params=params)
+
+
+def test_an_optax_step_in_one_jitted_function(model):
+    optimizer = optax.adam(1e-2)
+
+    @jax.jit
+    def step(params, state):
+        def loss_of(params):
+            return model.apply(params, {**BATCH, "labels": LABELS}).loss
+
+        loss, gradients = jax.value_and_grad(loss_of)(params)
+        updates, state = optimizer.update(gradients, state)
+        return optax.apply_updates(params, updates), state, loss
+
+    params, state = model.params, optimizer.init(model.params)
+    losses = []
+    for _ in range(5):
+        params, state, loss = step(params, state)
+        losses.append(float(loss))
+    assert losses[0] == pytest.approx(float(model(**BATCH, labels=LABELS).loss), abs=1e-6)
+    assert losses[-1] < losses[0]
+
+
+def test_vmap_checkpoint_and_export(model):
+    expected = model(IDS).logits
+    one_by_one = jax.vmap(lambda row: model.apply(model.params, {"input_ids": row[None]}).logits[0])(IDS)
+    assert differ(one_by_one, expected) <= 1e-6
+
+    def loss(params):
+        return model.apply(params, {**BATCH, "labels": LABELS}).loss
+
+    plain, checkpointed = (jax.grad(f)(model.params) for f in (loss, jax.checkpoint(loss)))
+    assert max(jax.tree.leaves(jax.tree.map(differ, plain, checkpointed))) <= 1e-6
+    batch_size, length = jax.export.symbolic_shape("b, t")
+    exported = jax.export.export(jax.jit(lambda ids: model(ids).logits))(
+        jax.ShapeDtypeStruct((batch_size, length), jnp.int32)
+    )
+    again = jax.export.deserialize(exported.serialize())
+    assert differ(again.call(IDS.astype(jnp.int32)), expected) <= 1e-6
+
+
+def test_gradient_checkpointing_changes_no_gradient(model):
+    def gradients():
+        return nnx.grad(lambda model: model(**BATCH, labels=LABELS).loss)(model)
+
+    expected = gradients()
+    model.gradient_checkpointing_enable()
+    assert max(jax.tree.leaves(jax.tree.map(differ, gradients(), expected))) <= 1e-6
+
+
+def test_train_and_eval(model):
+    quiet = model(**BATCH).logits
+    model.train()
+    assert differ(model(**BATCH).logits, quiet) > 0
+    model.eval()
+    assert differ(model(**BATCH).logits, quiet) == 0
+
+
+@pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM"])
+@pytest.mark.parametrize("size", [150, 120])
+def test_resized_token_embeddings(peers, head, size):
+    model = getattr(bertx_jax, f"Flax{head}").from_pretrained(peers(head)[1])
+    before = np.asarray(model.get_input_embeddings().embedding.get_value())
+    model.resize_token_embeddings(size)
+    kept = min(size, len(before))
+    after = np.asarray(model.get_input_embeddings().embedding.get_value())
+    assert after.shape == (size, 48) and np.array_equal(after[:kept], before[:kept])
+    assert model(jnp.array([[2, size - 1]])).to_tuple()[0].shape[-1] == (48 if head == "BertModel" else size)
+
+
+SHARDED = """
+import json, sys, jax, numpy as np, bertx_jax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+model = bertx_jax.FlaxBertForMaskedLM.from_pretrained(sys.argv[1])
+ids = np.arange(4 * 6).reshape(4, 6)
+expected = model(ids).logits
+mesh = Mesh(np.array(jax.devices()).reshape(2, 4), ("data", "model"))
+model.shard(mesh)
+spread = jax.device_put(ids, NamedSharding(mesh, PartitionSpec("data")))
+found = nnx.jit(lambda model, ids: model(ids).logits)(model, spread)
+layer = model.bert.encoder.layer[0]
+parameters = (layer.intermediate.dense.kernel, layer.output.dense.kernel, layer.output.LayerNorm.scale)
+arrays = [parameter.get_value() for parameter in parameters]
+print(json.dumps([
+    float(abs(found - expected).max()),
+    [array.addressable_shards[0].data.shape for array in arrays],
+    len(arrays[0].sharding.device_set),
+]))
+"""
+
+
+def test_data_and_tensor_parallel_on_eight_devices(peers):
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED, str(peers("BertForMaskedLM")[1])],
+        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    difference, on_each, devices = json.loads(done.stdout.splitlines()[-1])
+    assert difference <= 5e-6 and devices == 8
+    assert on_each == [[48, 25], [25, 48], [48]]  # a quarter of the feed-forward, the LayerNorm whole
+
+
+def test_every_parameter_has_axes_of_its_shape():
+    from bertx.architectures import ARCHITECTURES, schema
+    from bertx.config import BertConfig
+    from bertx.spec.axes import axes_of
+
+    config = BertConfig(num_hidden_layers=2, position_embedding_type="relative_key", tie_word_embeddings=False)
+    for head in ARCHITECTURES:
+        for row in schema(head, config):
+            assert len(axes_of(row.name)) == len(row.shape), row.name

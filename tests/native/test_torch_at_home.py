@@ -1,0 +1,194 @@
+"""What PyTorch people do with a module, done with a BERT of bertx_torch."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.utils.parametrize
+import transformers
+
+import bertx_torch
+from bertx import BertConfig
+from support import HEADS, batch
+
+IDS = torch.tensor([[2, 5, 6, 7, 3], [2, 5, 6, 3, 0]])
+MASK = (IDS != 0).long()
+
+
+@pytest.fixture(scope="module")
+def folder(peers):
+    return peers("BertForSequenceClassification")[1]
+
+
+@pytest.fixture
+def model(folder):
+    return bertx_torch.BertForSequenceClassification.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_state_dict_goes_to_transformers_and_back(peers, head):
+    peer, folder = peers(head)
+    ours = getattr(bertx_torch, head).from_pretrained(folder)
+    theirs = getattr(transformers, head)(peer.config).eval()
+    assert str(theirs.load_state_dict(ours.state_dict())) == "<All keys matched successfully>"
+    assert str(ours.load_state_dict(theirs.state_dict())) == "<All keys matched successfully>"
+    inputs = {name: torch.from_numpy(value) for name, value in batch(head, "right").items()}
+    torch.testing.assert_close(ours(**inputs).to_tuple()[0], theirs(**inputs)[0], rtol=0, atol=5e-6)
+
+
+def test_outputs_by_attribute_key_index_and_as_a_tuple(model):
+    output = model(IDS, MASK, output_hidden_states=True)
+    assert isinstance(output, bertx_torch.SequenceClassifierOutput)
+    assert output.logits is output["logits"] is output[0]
+    assert output.attentions is None and len(output.hidden_states) == 4
+    as_tuple = model(IDS, MASK, return_dict=False)
+    assert isinstance(as_tuple, tuple) and torch.equal(as_tuple[0], output.logits)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_compile_without_a_break(model):
+    compiled = torch.compile(model, fullgraph=True, dynamic=True)
+    torch.testing.assert_close(compiled(IDS, MASK).logits, model(IDS, MASK).logits, rtol=0, atol=1e-6)
+
+
+def test_export_with_any_batch_and_length(model):
+    dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=37)}
+    inputs = {"input_ids": IDS, "attention_mask": MASK}
+    program = torch.export.export(model, (), inputs, dynamic_shapes=dict.fromkeys(inputs, dims))
+    longer = torch.arange(3 * 9).reshape(3, 9)
+    found = program.module()(input_ids=longer, attention_mask=torch.ones_like(longer)).logits
+    torch.testing.assert_close(found, model(longer).logits, rtol=0, atol=1e-6)
+
+
+def test_autocast_to_bfloat16(model):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(IDS, MASK).logits
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), model(IDS, MASK).logits, rtol=0.05, atol=0.05)
+
+
+def test_deepcopy_and_pickle(model):
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(IDS, MASK).logits, model(IDS, MASK).logits)
+
+
+def test_dropout_in_train_mode_alone_and_by_the_seed(model):
+    quiet = model(IDS, MASK).logits
+    model.train()
+    torch.manual_seed(0)
+    first = model(IDS, MASK).logits
+    torch.manual_seed(0)
+    assert torch.equal(model(IDS, MASK).logits, first) and not torch.equal(first, quiet)
+    model.eval()
+    assert torch.equal(model(IDS, MASK).logits, quiet)
+
+
+def test_gradient_checkpointing_changes_no_gradient(model):
+    def gradients():
+        model.zero_grad()
+        model(IDS, MASK, labels=torch.tensor([1, 2])).loss.backward()
+        return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+    expected = gradients()
+    calls = []
+    handle = model.bert.encoder.layer[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    model.gradient_checkpointing_enable()
+    found = gradients()
+    assert len(calls) == 2  # once more in the backward pass
+    model.gradient_checkpointing_disable()
+    handle.remove()
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+
+
+def test_parametrize(model):
+    class Halved(torch.nn.Module):
+        def forward(self, weight):
+            return weight / 2
+
+    expected = copy.deepcopy(model)
+    expected.classifier.weight.data /= 2
+    torch.nn.utils.parametrize.register_parametrization(model.classifier, "weight", Halved())
+    assert torch.equal(model(IDS, MASK).logits, expected(IDS, MASK).logits)
+
+
+def test_distributed_data_parallel(model, tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = torch.nn.parallel.DistributedDataParallel(model)
+        parallel(IDS, MASK, labels=torch.tensor([1, 2])).loss.backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM", "BertForPreTraining"])
+@pytest.mark.parametrize("size", [150, 120])
+def test_resized_token_embeddings(peers, head, size):
+    model = getattr(bertx_torch, head).from_pretrained(peers(head)[1])
+    before = model.get_input_embeddings().weight.detach().clone()
+    assert model.resize_token_embeddings(size) is model.get_input_embeddings()
+    kept = min(size, len(before))
+    assert model.config.vocab_size == size == model.get_input_embeddings().num_embeddings
+    assert torch.equal(model.get_input_embeddings().weight[:kept], before[:kept])
+    scores = model(torch.tensor([[2, size - 1]])).to_tuple()[0]
+    assert scores.shape[-1] == (48 if head == "BertModel" else size)
+    if head != "BertModel":
+        assert model.cls.predictions.decoder.weight is model.get_input_embeddings().weight
+
+
+def test_a_class_of_ones_own_and_an_untied_config(folder, tmp_path):
+    class WithTemperature(bertx_torch.BertForSequenceClassification):
+        def __init__(self, config):
+            super().__init__(config)
+            self.divisor = 2.0
+
+        def forward(self, *args, **kwargs):
+            output = super().forward(*args, **kwargs)
+            output["logits"] = output.logits / self.divisor
+            return output
+
+    model = WithTemperature.from_pretrained(folder)
+    expected = bertx_torch.BertForSequenceClassification.from_pretrained(folder)
+    assert type(model) is WithTemperature
+    assert torch.equal(model(IDS).logits, expected(IDS).logits / 2)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(WithTemperature.from_pretrained(tmp_path)(IDS).logits, model(IDS).logits)
+
+
+def test_a_dtype_may_be_torchs_own(folder):
+    model = bertx_torch.BertForSequenceClassification.from_pretrained(folder, dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def test_from_config_draws_what_every_backend_draws():
+    config = BertConfig(vocab_size=50, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    first = bertx_torch.BertForMaskedLM.from_config(config)
+    again = bertx_torch.BertForMaskedLM.from_config(config.to_dict())
+    values = first.get_input_embeddings().weight.detach().numpy()
+    assert np.array_equal(values, again.get_input_embeddings().weight.detach().numpy())
+    assert 0.015 < values.std() < 0.025
+
+
+def test_a_head_of_another_size_is_initialised_with_a_warning(peers):
+    with pytest.warns(UserWarning, match=r"has no classifier\.weight, classifier\.bias: initialised"):
+        model = bertx_torch.BertForSequenceClassification.from_pretrained(peers("BertModel")[1], num_labels=7)
+    assert model(IDS).logits.shape == (2, 7)
+
+
+def test_lora_of_peft():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import peft
+
+        config = BertConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=2)
+        model = bertx_torch.BertForSequenceClassification(config).eval()
+        before = model(IDS).logits
+        tuned = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["query", "value"]))
+    assert torch.equal(tuned(IDS).logits, before)  # LoRA begins at zero
+    trained = {name for name, parameter in tuned.named_parameters() if parameter.requires_grad}
+    assert trained and all("lora_" in name for name in trained)
