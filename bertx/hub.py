@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from bertx_weights import CheckpointError
+from bertx_weights import CheckpointError, write_atomically
 
 from .backend import MissingExtraError
 
@@ -44,6 +46,8 @@ _WEIGHTS = (
     ("*ckpt*.index", "*ckpt*.data-*"),
 )
 
+_Declared = tuple[int | None, str | None]  # size, and SHA-256 of a file in LFS, else git's hash
+
 
 def fetch(hub_id: str, revision: str | None, weights: bool) -> Path:
     """The folder of a model in the hub's cache, fetched where it is not there yet.
@@ -56,16 +60,27 @@ def fetch(hub_id: str, revision: str | None, weights: bool) -> Path:
         MissingExtraError: huggingface-hub is not installed.
     """
     try:
-        from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
-        from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+        from huggingface_hub import HfApi, constants, hf_hub_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HFValidationError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
     except ImportError as error:
         raise MissingExtraError(
             f"there is no folder {hub_id}; to fetch it from the hub, install huggingface-hub: pip install 'bertx[hub]'"
         ) from error
+    at = f" at revision {revision}" if revision else ""
     try:
-        model = HfApi().model_info(hub_id, revision=revision, files_metadata=True)
+        timeout = constants.HF_HUB_ETAG_TIMEOUT  # the library itself would wait for ever
+        model = HfApi().model_info(hub_id, revision=revision, files_metadata=True, timeout=timeout)
+        declared = {str(file.rfilename): _declared(file) for file in model.siblings or ()}
+        if not re.fullmatch("[0-9a-f]{40}", model.sha or ""):
+            raise ValueError(f"the hub says that its commit is {model.sha!r}")
+    except GatedRepoError as error:
+        raise CheckpointError(f"{hub_id}{at} is gated: accept its terms on the hub and log in: {error}") from error
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        at = f" at revision {revision}" if revision else ""
         raise CheckpointError(f"there is no folder {hub_id}, and no such model on the hub{at}: {error}") from error
     except Exception as unreachable:  # the library lets through what its HTTP client raises
         if cached := _cached(hub_id, revision, weights):
@@ -73,35 +88,83 @@ def fetch(hub_id: str, revision: str | None, weights: bool) -> Path:
         raise CheckpointError(
             f"there is no folder {hub_id}, and the hub could not be reached: {unreachable}"
         ) from unreachable
-    declared = {file.rfilename: file for file in model.siblings or ()}
     names = _needed(declared, weights)
     if weights and not any(fnmatch(name, pattern) for name in names for form in _WEIGHTS for pattern in form):
         raise CheckpointError(
             f"{hub_id} on the hub has no weights that bertx reads; it has {', '.join(sorted(declared)) or 'no files'}"
         )
-    fresh = [name for name in names if not isinstance(try_to_load_from_cache(hub_id, name, revision=model.sha), str)]
+    storage = Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}"
+    folder = storage / "snapshots" / model.sha
     try:
-        # By the name that was asked for, which the cache then knows when the hub cannot be reached.
-        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=names))
+        _fetch_files(hf_hub_download, hub_id, {name: declared[name] for name in names}, storage, folder)
+    except CheckpointError:
+        raise
+    except GatedRepoError as error:
+        raise CheckpointError(f"{hub_id}{at} is gated: accept its terms on the hub and log in: {error}") from error
     except Exception as error:
         raise CheckpointError(f"{hub_id} could not be fetched from the hub, try again: {error}") from error
-    if folder.name != model.sha:
-        raise CheckpointError(f"{hub_id} changed on the hub while it was fetched: try again")
-    for name in fresh:
-        _check(folder / name, declared[name], hub_id)
+    state = _state(folder)
+    _write_state(folder, **state | {"small": True, "weights": weights or state["weights"]})
+    # What was asked for by name is then found by it where the hub cannot be reached.
+    if revision != model.sha:
+        ref = storage / "refs" / (revision or "main")
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(ref, model.sha.encode())
     return folder
 
 
+def _fetch_files(download: Any, hub_id: str, declared: dict[str, _Declared], storage: Path, folder: Path) -> None:
+    """Fetches files and checks each once, whoever has put it into the cache; all that are wrong are removed."""
+    state = _state(folder)
+    wrong = []
+    for name, said in declared.items():
+        download(hub_id, name, revision=folder.name)
+        if state["checked"].get(name) == said:
+            continue
+        if problem := _problem(folder / name, *said):
+            # A hub could name a blob anywhere: nothing outside its own folder is removed.
+            if (blob := (folder / name).resolve()).is_relative_to(storage.resolve()):
+                blob.unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
+            wrong.append(f"{name} of {hub_id} has {problem}: it was removed, fetch it again")
+        else:
+            state["checked"][name] = said
+        _write_state(folder, **state)
+    if wrong:
+        raise CheckpointError("\n  ".join(wrong))
+
+
+# Beside the files of a snapshot: which were checked, and whether all came that a tokenizer, or a model, needs.
+_STATE = ".bertx.json"
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError, AttributeError, KeyError, TypeError):
+        state = json.loads((folder / _STATE).read_bytes())
+        checked = {name: tuple(said) for name, said in state["checked"].items()}
+        return {"checked": checked, "small": bool(state["small"]), "weights": bool(state["weights"])}
+    return {"checked": {}, "small": False, "weights": False}
+
+
+def _write_state(folder: Path, **state: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / _STATE, json.dumps(state).encode())
+
+
 def _cached(hub_id: str, revision: str | None, weights: bool) -> Path | None:
-    """The folder of an earlier download that has all its files; None where there is none."""
+    """The folder of an earlier download that has all its files; None where there is none.
+
+    One without a state was filled by another library: it is as whole as that says.
+    """
     from huggingface_hub import snapshot_download
 
-    for form in _WEIGHTS if weights else ((),):
-        with contextlib.suppress(Exception):  # the library's own and those of its HTTP client
-            needed = [*_SMALL, *form]
-            folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=needed, local_files_only=True))
-            if not form or any(folder.glob(form[0])):
-                return folder
+    with contextlib.suppress(Exception):
+        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True, allow_patterns=list(_SMALL)))
+        if not (folder / _STATE).is_file():
+            return folder
+        state = _state(folder)
+        if state["weights" if weights else "small"] and all((folder / name).is_file() for name in state["checked"]):
+            return folder
     return None
 
 
@@ -109,26 +172,27 @@ def _needed(names: Iterable[str], weights: bool) -> list[str]:
     names = list(names)
     needed = [name for name in names if name in _SMALL]
     for form in _WEIGHTS if weights else ():
-        if any(fnmatch(name, form[0]) for name in names):
-            return sorted({*needed, *(name for name in names for pattern in form if fnmatch(name, pattern))})
+        top = [name for name in names if "/" not in name and "\\" not in name]
+        if any(fnmatch(name, form[0]) for name in top):
+            return sorted({*needed, *(name for name in top for pattern in form if fnmatch(name, pattern))})
     return sorted(needed)
 
 
-def _check(path: Path, declared: Any, hub_id: str) -> None:
-    """Compares a file that has just come with what the hub says of it; removes it where it is another."""
-    lfs = getattr(declared, "lfs", None)
+def _declared(file: Any) -> _Declared:
+    return file.size, file.lfs.sha256 if file.lfs else file.blob_id
+
+
+def _problem(path: Path, declared_size: int | None, declared_hash: str | None) -> str | None:
+    """Compares a file that has just come with what the hub says of it."""
     size = path.stat().st_size if path.is_file() else -1
-    if declared.size is not None and size != declared.size:
-        wrong = f"{size} bytes, the hub declares {declared.size}"
-    elif lfs is not None and (found := _hash(path, hashlib.sha256())) != lfs.sha256:
-        wrong = f"SHA-256 {found}, the hub declares {lfs.sha256}"
-    elif lfs is None and declared.blob_id and (found := _git_hash(path, size)) != declared.blob_id:
-        wrong = f"git hash {found}, the hub declares {declared.blob_id}"
-    else:
-        return
-    path.resolve().unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-    raise CheckpointError(f"{path.name} of {hub_id} has {wrong}: it was removed, fetch it again")
+    if declared_size is not None and size != declared_size:
+        return f"{size} bytes, the hub declares {declared_size}"
+    if declared_hash is not None:
+        is_git = len(str(declared_hash)) == 40
+        found = _git_hash(path, size) if is_git else _hash(path, hashlib.sha256())
+        if found != declared_hash:
+            return f"{'git hash' if is_git else 'SHA-256'} {found}, the hub declares {declared_hash}"
+    return None
 
 
 def _git_hash(path: Path, size: int) -> str:

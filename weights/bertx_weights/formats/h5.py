@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,11 @@ def _checked(path: str, dataset: Any) -> Any:
         raise ValueError(f"{path} has no values")
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{path} takes its values from another file")
-    if dataset.dtype.kind not in "fiub":
+    if dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8:
         raise ValueError(f"{path} has dtype {dataset.dtype}, expected numbers")
-    if dataset.nbytes > _FOLDED * dataset.id.get_storage_size():
-        raise ValueError(f"{path} has {dataset.nbytes} bytes of which {dataset.id.get_storage_size()} are stored")
+    # What is stored may itself say more than the file has.
+    stored = min(dataset.id.get_storage_size(), dataset.file.id.get_filesize())
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if max(dataset.nbytes, chunk) > _FOLDED * stored:
+        raise ValueError(f"{path} has {dataset.nbytes} bytes in chunks of {chunk}, of which {stored} are stored")
     return dataset

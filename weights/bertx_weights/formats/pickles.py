@@ -21,23 +21,26 @@ _GETS = ("GET", "BINGET", "LONG_BINGET")
 _CODE = ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
 
 
-def check(stream: BinaryIO, pickles: int = 1) -> None:
-    """Reads so many pickles of a stream.
+def check(stream: BinaryIO, largest: int) -> None:
+    """Reads one pickle of a stream.
+
+    `largest`: a number above it is of no tensor in the file, such as a storage that would be larger than that.
 
     Raises:
-        ValueError: one holds what no state dict does; the message names it.
+        ValueError: it holds what no state dict does; the message names it.
     """
-    for _ in range(pickles):
-        tuples: set[int] = set()
-        before, memo = "", 0
-        for opcode, argument, _ in pickletools.genops(stream):
-            name = opcode.name
-            if name in _CODE or (name == "GLOBAL" and argument not in _GLOBALS):
-                raise ValueError(f"it asks for {argument or name}, which no state dict needs")
-            if name in _PUTS:
-                if before.startswith("TUPLE"):
-                    tuples.add(memo if name == "MEMOIZE" else int(argument))
-                memo += 1
-            elif name in _GETS and int(argument) in tuples:
-                raise ValueError("a tuple that is used twice, which no state dict has")
-            before = name
+    tuples: set[int] = set()
+    before, memo = "", 0
+    for opcode, argument, _ in pickletools.genops(stream):
+        name = opcode.name
+        if name in _CODE or (name == "GLOBAL" and argument not in _GLOBALS) or (name == "PROTO" and before):
+            raise ValueError(f"it asks for {argument or name}, which no state dict needs")
+        if isinstance(argument, int) and argument > largest:
+            raise ValueError(f"it has the number {argument}, the file {largest} bytes")
+        if name in _PUTS:
+            if before.startswith("TUPLE"):
+                tuples.add(memo if name == "MEMOIZE" else int(argument))
+            memo += 1
+        elif name in _GETS and int(argument) in tuples:
+            raise ValueError("a tuple that is used twice, which no state dict has")
+        before = name

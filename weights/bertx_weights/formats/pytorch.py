@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import struct
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +23,8 @@ from .names import hub_name, is_base
 
 FILE = "pytorch_model.bin"
 INDEX = "pytorch_model.bin.index.json"
+_END = 22  # bytes of a zip's last record
+_IN_ZIP64 = 2**32 - 1  # it says that a larger number is in another record
 
 
 def files(folder: Path) -> list[Path]:
@@ -59,8 +64,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
 def _read_file(path: Path) -> dict[str, StoredTensor]:
     torch = needs("torch", "torch")
     try:
-        mapped = _is_plain_zip(path)
-        _check_pickles(path, mapped)
+        mapped = _check_pickles(torch, path)
         return _tensors(torch, torch.load(path, map_location="cpu", weights_only=True, mmap=mapped), path)
     except CheckpointError:
         raise
@@ -84,27 +88,34 @@ def _tensors(torch: Any, state: Any, path: Path) -> dict[str, StoredTensor]:
     return {name: _stored(torch, name, tensor) for name, tensor in state.items()}
 
 
-def _is_plain_zip(path: Path) -> bool:
-    """Whether the file can be mapped; a compressed entry could unfold to any size."""
-    if not zipfile.is_zipfile(path):
-        return False
+def _check_pickles(torch: Any, path: Path) -> bool:
+    """Looks through what torch.load would unpickle; says whether the file is a zip, which can be mapped."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        is_zip = file.read(4) == b"PK\3\4"  # as torch tells them apart
+        if not is_zip:
+            file.seek(0)
+            for largest in (2**128, 2**128, 2**128, size, size):  # magic number, version, system, state dict, keys
+                pickles.check(file, largest)
+            return False
+        file.seek(-_END, os.SEEK_END)
+        end = file.read(_END)
+    # zipfile and torch's own reader must see the same directory: the one at the end, with nothing after it.
+    directory_size, directory = struct.unpack("<II", end[12:20])
     with zipfile.ZipFile(path) as archive:
-        folded = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
-    if folded:
-        raise CheckpointError(f"{path}: {folded[0]!r} is compressed, which torch.save never does")
+        entries = archive.infolist()
+        begins_there = directory in (archive.start_dir, _IN_ZIP64)
+    ends_there = _IN_ZIP64 in (directory, directory_size) or directory + directory_size in (
+        size - _END,
+        size - _END - 76,
+    )
+    if end[:4] != b"PK\5\6" or end[20:] != b"\0\0" or not begins_there or not ends_there:
+        raise ValueError("a zip with more than its entries and one directory")
+    strange = [e.filename for e in entries if e.compress_type != zipfile.ZIP_STORED or e.compress_size != e.file_size]
+    if strange or len({entry.filename for entry in entries}) < len(entries):
+        raise ValueError(f"{strange[:1] or 'a name'} is compressed or there twice, as torch.save never does")
+    pickles.check(io.BytesIO(torch._C.PyTorchFileReader(str(path)).get_record("data.pkl")), size)
     return True
-
-
-def _check_pickles(path: Path, is_zip: bool) -> None:
-    if not is_zip:
-        with open(path, "rb") as file:
-            pickles.check(file, 5)  # magic number, version, system, state dict, storage keys
-        return
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.filename.endswith(".pkl"):
-                with archive.open(entry) as file:
-                    pickles.check(file)
 
 
 def _is_dense(torch: Any, name: Any, value: Any) -> bool:
