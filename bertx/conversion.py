@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def convert(
         architectures=(report.architecture,), dtype=written.pop() if len(written) == 1 else config.dtype
     )
     hashes: dict[str, str] = {}
-    hashed = [_hashed(name, tensor, hashes) for name, tensor in tensors.items()]
+    hashed = [_hashed(name, tensor, hashes, report.notes) for name, tensor in tensors.items()]
     if progress is not None:
         hashed = _counted(hashed, progress)
     with _folder_beside(target) as temporary:
@@ -175,14 +175,14 @@ def convert(
         if verify:
             _verify(report, config, tensors, temporary)
             report.verified = True
-        _put(temporary, target)
+        _put(temporary, target, overwrite)
     report.seconds = time.perf_counter() - start
     return report
 
 
 def _check_target(folder: Path, target: Path, overwrite: bool) -> None:
-    if target.exists() and target.resolve() == folder.resolve():
-        raise FileExistsError(f"{target} is the source: give another target")
+    if target.exists() and folder.resolve().is_relative_to(target.resolve()):
+        raise FileExistsError(f"{target} is the source, or holds it: give another target")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not overwrite:
@@ -216,11 +216,13 @@ def _chosen(
     return report, tensors
 
 
-def _hashed(name: str, tensor: StoredTensor, hashes: dict[str, str]) -> StoredTensor:
-    """The same tensor under its schema name; reading it notes the hash of its values."""
+def _hashed(name: str, tensor: StoredTensor, hashes: dict[str, str], notes: list[str]) -> StoredTensor:
+    """The same tensor under its schema name; reading it notes the hash of its values, and what became infinite."""
 
     def read() -> np.ndarray:
         array = tensor.read()
+        if name not in hashes and array.dtype == np.float16 and np.isinf(array).any():
+            notes.append(f"{name} has values that are infinite in float16")
         hashes[name] = _sha256(array)
         return array
 
@@ -264,9 +266,13 @@ def _verify(report: ConversionReport, config: BertConfig, tensors: Mapping[str, 
         # One model after the other: both together would need the memory of both.
         before = _outputs(report.architecture, config, tensors)
         after = _outputs(report.architecture, config_of(written), found)
-        problems = [f"the output {name} differs" for name in before if not np.array_equal(before[name], after[name])]
+        problems = [f"the output {name} differs" for name in before if not _same(before[name], after[name])]
     if problems:
         raise CheckpointError("\n  ".join(["the target read back is not the source; it was removed:", *problems]))
+
+
+def _same(before: np.ndarray, after: np.ndarray) -> bool:
+    return np.array_equal(before, after, equal_nan=True)
 
 
 def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, StoredTensor]) -> dict[str, np.ndarray]:
@@ -295,9 +301,11 @@ def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, Stored
 
 @contextmanager
 def _folder_beside(target: Path) -> Iterator[Path]:
-    """A folder that becomes the target if the block puts it there, and is removed if not."""
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.absolute().parent))
+    """A folder that becomes the target if the block puts it there; else it goes, with the parents made for it."""
+    parent = target.absolute().parent
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=parent))
     mask = os.umask(0)
     os.umask(mask)
     temporary.chmod(0o777 & ~mask)
@@ -305,19 +313,25 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # it holds the target, or what another has put there
+                folder.rmdir()
 
 
-def _put(temporary: Path, target: Path) -> None:
-    if not target.exists():
-        temporary.rename(target)
+def _put(temporary: Path, target: Path, overwrite: bool) -> None:
+    is_there = target.is_dir() and any(target.iterdir())
+    if is_there and not overwrite:
+        raise FileExistsError(f"{target} has appeared meanwhile: it is not replaced")
+    if not is_there:
+        temporary.rename(target)  # an empty folder is replaced
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.absolute().parent))
-    target.rename(old / target.name)
     try:
+        target.rename(old / target.name)
         temporary.rename(target)
-    except OSError:
-        (old / target.name).rename(target)
+    except BaseException:
+        if (old / target.name).exists():
+            (old / target.name).replace(target)
         raise
     finally:
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -25,6 +25,11 @@ def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
     settings = tokenizer.settings
     if keras:
         normalizer = tokenizer.backend_tokenizer.normalizer
+        if not hasattr(normalizer, "lowercase"):
+            found = type(normalizer).__name__
+            raise ValueError(
+                f"{source} has the normalizer {found}, KerasHub's tokenizer only BERT's: take another format"
+            )
         lower, strip = normalizer.lowercase, normalizer.strip_accents
         tokenizer.save_vocabulary(target)
         keras_hub.write_tokenizer(target, (target / VOCAB).read_bytes(), lower, lower if strip is None else strip)
@@ -32,14 +37,19 @@ def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
     elif keras_hub.read_tokenizer(source):
         tokenizer.save_pretrained(target)
         return []
+    notes = []
+    if keras and (added := sorted(tokenizer.get_vocab().keys() - tokenizer.backend_tokenizer.get_vocab(False).keys())):
+        notes.append(f"a KerasHub preset has no added tokens, these were lost: {', '.join(added)}")
     for name in (*_FILES, *(() if keras else (TOKENIZER_JSON, VOCAB))):
         if (source / name).is_file():
             write_atomically(target / name, (source / name).read_bytes())
     if not keras and not (target / VOCAB).is_file():
         tokenizer.save_vocabulary(target)
     if not (source / TOKENIZER_CONFIG).is_file() and "do_lower_case" not in settings and _has_capitals(tokenizer):
-        return ["the vocabulary has capital letters and nothing says do_lower_case: if the model is cased, say false"]
-    return []
+        notes.append(
+            "the vocabulary has capital letters and nothing says do_lower_case: if the model is cased, say false"
+        )
+    return notes
 
 
 def _has_capitals(tokenizer: BertTokenizer) -> bool:

@@ -31,7 +31,7 @@ class TFBertTokenizer(keras.layers.Layer):
             from tensorflow_text import WordpieceTokenizer, combine_segments
         except ImportError as error:
             raise MissingExtraError("tensorflow-text is missing: pip install 'bertx[tensorflow-text]'") from error
-        self._allow_non_tensor_positional_args, self._convert_input_args, self.supports_jit = True, False, False
+        self._allow_non_tensor_positional_args, self.supports_jit = True, False  # lists are fine, XLA has no strings
         self.options, self.combine = {key: settings.pop(key, _OPTIONS[key]) for key in _OPTIONS}, combine_segments
         with TemporaryDirectory() as folder:
             if is_json := isinstance(vocab, str) and vocab.startswith("{"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
 import torch.utils.checkpoint
 from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
@@ -56,7 +57,8 @@ class Model(PreTrainedModel, Module):
 
 
 def from_numpy(array):
-    """The array's memory as a tensor."""
+    """The array's memory as a tensor; a copy where it is transposed or read-only."""
+    array = np.require(array, requirements=("C", "W"))
     if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
     return torch.from_numpy(array)

@@ -38,7 +38,8 @@ def as_float(array: np.ndarray, dtype: str) -> np.ndarray:
     """A tensor in a NumPy floating dtype; the same memory where it has that dtype already."""
     if array.dtype == BFLOAT16:
         array = (array.view("<u2").astype(np.uint32) << 16).view(np.float32)
-    return array.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # what is too large for half precision becomes infinite, as in every framework
+        return array.astype(dtype, copy=False)
 
 
 def dtype_of(name: str) -> np.dtype:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint import StoredTensor
 from ..errors import CheckpointError
 from ..files import inside, read_json, shards, write_atomically
+from .names import hub_name, is_base
 
 CONFIG = "config.json"
 
@@ -20,6 +22,19 @@ def files(folder: Path, whole: str, index: str) -> list[Path]:
     if (folder / index).is_file():
         return sorted(set(shards(folder, index).values()))
     return []
+
+
+def under_hub_names(tensors: Iterable[StoredTensor]) -> dict[str, StoredTensor]:
+    """Tensors by the names that the hub stores them under.
+
+    A model without a head has no `bert.` before them; a decoder of its own has the bias that it shares beside it,
+    where transformers looks for it.
+    """
+    tensors = {tensor.schema_name: tensor for tensor in tensors}
+    if "cls.predictions.decoder.weight" in tensors and "cls.predictions.bias" in tensors:
+        tensors.setdefault("cls.predictions.decoder.bias", tensors["cls.predictions.bias"])
+    base = is_base(tensors.values())
+    return {hub_name(name, base): tensor for name, tensor in tensors.items()}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -135,6 +135,8 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         for key, default in _FIXED.items()
         if config.get(key, default) != default and not (key == "hidden_act" and config.get(key) in _TANH)
     ]
+    if config.get("is_decoder"):
+        problems.append("is_decoder is true, and KerasHub's BERT sees every position")
     if "hidden_act" not in config:
         problems.append("hidden_act is the hub's default 'gelu', KerasHub's BERT has 'gelu_new'")
     names = {tensor.schema_name for tensor in tensors}
@@ -186,14 +188,14 @@ def read_tokenizer(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     return folder / VOCABULARY, {"do_lower_case": own.get("lowercase"), "strip_accents": own.get("strip_accents")}
 
 
-def _keras(module: str, name: str, dtype: str = "float32", **config: Any) -> dict[str, Any]:
+def _keras(module: str, class_name: str, dtype: str = "float32", **config: Any) -> dict[str, Any]:
     """An object as Keras writes it."""
     policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": dtype}, "registered_name": None}
     return {
         "module": f"keras_hub.src.{module}",
-        "class_name": name,
+        "class_name": class_name,
         "config": {**config, "dtype": policy},
-        "registered_name": f"keras_hub>{name}",
+        "registered_name": f"keras_hub>{class_name}",
     }
 
 

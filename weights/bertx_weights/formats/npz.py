@@ -18,7 +18,6 @@ from ..files import atomic_path, inside
 from ..safetensors_store import release
 from ..schema import schema_name
 from . import hub
-from .names import hub_name, is_base
 
 FILE = "model.npz"
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -63,12 +62,10 @@ def read(folder: Path) -> Checkpoint:
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes config.json and model.npz, uncompressed, a tensor at a time."""
-    tensors = list(tensors)
-    base = is_base(tensors)
     with atomic_path(folder / FILE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for tensor in sorted(tensors, key=lambda tensor: tensor.schema_name):
+        for name, tensor in sorted(hub.under_hub_names(tensors).items()):
             array = tensor.read()
-            with archive.open(f"{hub_name(tensor.schema_name, base)}.npy", "w", force_zip64=True) as stream:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
             release(array)
     hub.write_config(folder, config)

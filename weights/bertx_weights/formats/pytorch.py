@@ -19,7 +19,6 @@ from ..files import atomic_path, check_index, inside, shards
 from ..schema import schema_name
 from . import hub, pickles
 from .libraries import needs
-from .names import hub_name, is_base
 
 FILE = "pytorch_model.bin"
 INDEX = "pytorch_model.bin.index.json"
@@ -52,9 +51,8 @@ def read(folder: Path) -> Checkpoint:
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes config.json and pytorch_model.bin, a zip; the library needs all tensors at once."""
     torch = needs("torch", "torch")
-    tensors = list(tensors)
-    base = is_base(tensors)
-    state = {hub_name(tensor.schema_name, base): _to_torch(torch, tensor.read()) for tensor in tensors}
+    named = hub.under_hub_names(tensors)
+    state = {name: _to_torch(torch, tensor.read()) for name, tensor in named.items()}
     with atomic_path(folder / FILE) as temporary:
         torch.save(state, temporary)
     hub.write_config(folder, config)

@@ -9,7 +9,6 @@ from typing import Any
 from ..checkpoint import Checkpoint, StoredTensor
 from ..safetensors_store import FILE, INDEX, open_safetensors, write_safetensors
 from . import hub
-from .names import hub_name, is_base
 
 
 def files(folder: Path) -> list[Path]:
@@ -29,8 +28,6 @@ def read(folder: Path) -> Checkpoint:
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes config.json and model.safetensors, a tensor at a time."""
-    tensors = list(tensors)
-    base = is_base(tensors)
-    write_safetensors(folder, {hub_name(tensor.schema_name, base): tensor for tensor in tensors})
+    write_safetensors(folder, hub.under_hub_names(tensors))
     hub.write_config(folder, config)
     return []

@@ -110,6 +110,8 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         file.create_group("top_level_model_weights").attrs["weight_names"] = np.empty(0, "S1")
         for layer in groups:
             names = [name for name in values if name.startswith(f"{layer}/")]
+            if layer == "mlm___cls":  # which has the embeddings of its decoder with it, all of them
+                names += [name for name in values if name.startswith("bert/embeddings/")]
             group = file.create_group(layer)
             group.attrs["weight_names"] = [f"{model}/{name}:0".encode() for name in names]
             for name in names:
