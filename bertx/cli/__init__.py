@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -27,11 +28,17 @@ def main() -> None:
     """Runs the command line; a job that fails says why on stderr, without a traceback."""
     # TensorFlow's start-up messages would stand between the rows of a table.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.showwarning = lambda message, *_, **__: _tell(str(message), "yellow")
     try:
         app()
     except (ValueError, OSError, ImportError) as error:
-        Console(stderr=True, highlight=False).print(f"bertx: {error}", style="red", markup=False, soft_wrap=True)
+        _tell(str(error), "red")
         sys.exit(2 if isinstance(error, WrongUsage) else 1)
+
+
+def _tell(message: str, style: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"bertx: {message}", style=style, markup=False, emoji=False)
 
 
 def _version(asked: bool) -> None:

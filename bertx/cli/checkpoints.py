@@ -40,12 +40,15 @@ def parity(
     """Compare backends with the float64 oracle, layer by layer; exit with 1 if one is outside its tolerance."""
     from ..parity_report import parity as measure
 
-    lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()] if texts else None
+    try:
+        lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()] if texts else None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{texts}: {error}") from error
     with working(f"comparing backends on {source}"):
         report = measure(source, backends=backend, task=task, texts=lines)
+    _print_parity(report)
     if json is not None:
         report.to_json(json)
-    _print_parity(report)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -170,6 +173,10 @@ def _print_parity(report) -> None:
         ]
         table.add_row(output, f"{next(iter(rows.values())).tolerance:.1e}", *cells)
     out = console()
-    out.print(f"{report.source} as {report.architecture}: max |Δ| to the float64 oracle, by backend")
+    out.print(
+        f"{report.source} as {report.architecture}: max |Δ| to the float64 oracle, by backend",
+        markup=False,
+        emoji=False,
+    )
     out.print(table)
     out.print("parity holds" if report.passed else "[red]parity does not hold[/red]")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -42,7 +44,8 @@ def run(
     Raises:
         WrongUsage: the output was begun on another input.
     """
-    digest = records.digest if isinstance(records, Source) else lambda: ""
+    fixed = "" if isinstance(records, Source) else hashlib.sha256(ascii(list(records)).encode()).hexdigest()
+    digest = records.digest if isinstance(records, Source) else lambda: fixed
     stream = iter(records)
     with _Progress(name, records) as progress:
         for _ in range(0, output.records, WINDOW):
@@ -74,7 +77,8 @@ def _chunk(stream: Iterator[Record]) -> list[Record]:
 
 
 def _rows(records: Sequence[Record], task: Callable[[list[Any]], Iterable[Any]], columns: Columns) -> list[Row]:
-    problems = {i: record.problem for i, record in enumerate(records) if record.problem}
+    # What a problem quotes may be what cannot be written.
+    problems = {i: ascii_only(record.problem) for i, record in enumerate(records) if record.problem}
     answers: dict[int, Any] = {}
     while len(answers) + len(problems) < len(records):
         places = [i for i in range(len(records)) if i not in problems]
@@ -86,10 +90,25 @@ def _rows(records: Sequence[Record], task: Callable[[list[Any]], Iterable[Any]],
     for i, record in enumerate(records):
         row = {"line": record.line, **record.values}
         result = {} if i in problems else _as_row(answers[i], columns)
-        if any(isinstance(part, np.ndarray) and not np.isfinite(part).all() for part in result.values()):
-            problems[i] = "gives a vector that is not finite: is the checkpoint whole?"
+        if not _is_finite(result):
+            problems[i] = "gives a number that is not finite: is the checkpoint whole?"
         rows.append(row | ({"error": problems[i]} if i in problems else result))
     return rows
+
+
+def ascii_only(problem: str) -> str:
+    """The problem without surrogates, which no file or terminal takes."""
+    return problem.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, value))
+    if isinstance(value, np.ndarray):
+        return bool(np.isfinite(value).all())
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _input(record: Record) -> Any:
@@ -144,4 +163,4 @@ class _Progress:
 
     def tell(self, message: str) -> None:
         """A line on stderr that leaves the bar whole."""
-        self._console.print(f"bertx: {message}", style="red", markup=False)
+        self._console.print(f"bertx: {message}", style="red", markup=False, emoji=False)

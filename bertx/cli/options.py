@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 SOURCE_HELP = 'A folder, a hub id, a short name such as bert-base, or "python:PACKAGE/FOLDER".'
 
@@ -58,4 +59,4 @@ def console() -> Console:
 
 def working(what: str) -> Status:
     """A sign of life on stderr, where that is a terminal."""
-    return Console(stderr=True).status(what)
+    return Console(stderr=True).status(Text(what))

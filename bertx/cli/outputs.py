@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from .formats import FORMATS, Columns, Format, JsonLines, Row
 from .records import WrongUsage
 
 # What a person does not read in a table.
-_TECHNICAL = ("start", "end", "index", "token", "sequence")
+_TECHNICAL = ("start", "end", "index", "token", "tokens", "sequence")
 
 
 class Output(Protocol):
@@ -39,6 +40,9 @@ class Output(Protocol):
 
     def finish(self) -> None:
         """After the last chunk."""
+
+    def discard(self) -> None:
+        """Takes back what was begun, where there is no chunk yet."""
 
 
 class FileOutput:
@@ -95,6 +99,13 @@ class FileOutput:
         self._bytes = self._file.tell()
         self._save()
 
+    def discard(self) -> None:
+        """See Output."""
+        if self.records == 0:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+            self._state_file.unlink(missing_ok=True)
+
     def _save(self) -> None:
         state = {"job": self._job, "records": self.records, "failed": self.failed, "bytes": self._bytes}
         write_atomically(self._state_file, json.dumps(state | {"digest": self.digest}).encode())
@@ -126,6 +137,9 @@ class StreamOutput:
     def finish(self) -> None:
         """See Output."""
 
+    def discard(self) -> None:
+        """See Output."""
+
 
 class TableOutput:
     """A table for people on stdout, one for each chunk; failed lines are told on stderr instead."""
@@ -149,6 +163,9 @@ class TableOutput:
             Console(highlight=False).print(table)
 
     def finish(self) -> None:
+        """See Output."""
+
+    def discard(self) -> None:
         """See Output."""
 
 
@@ -194,4 +211,5 @@ def _shown(value: Any, kind: str) -> str:
         # The parts of a list that has parts of its own are told apart by a line between them.
         nested = any(isinstance(part, list) for part in value)
         return ("\n\n" if nested else "\n").join(_shown(part, "") for part in value)
-    return str(value)
+    # A text must not command the terminal.
+    return "".join("\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in str(value))

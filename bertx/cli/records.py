@@ -153,7 +153,13 @@ class Source:
         csv.field_size_limit(2**31 - 1)  # the library's own limit is less than a long document
         # What is not UTF-8 becomes lone surrogates, and its row a problem of its own.
         reader = csv.reader((line.decode("utf-8", "surrogateescape") for line in self._lines(stream)), strict=True)
-        header = next(reader, [])
+        try:
+            header = next(reader, [])
+        except csv.Error as error:
+            raise WrongUsage(f"{self._path}: its header is not CSV: {error}") from error
+        read = {column for one in self._fields for column in one.sources}
+        if twice := sorted(column for column in read if header.count(column) > 1):
+            raise WrongUsage(f"{self._path}: two columns are called {', '.join(twice)}")
         lost = [column for one in self._fields if one.required for column in one.sources if column not in header]
         if lost:
             raise WrongUsage(

@@ -134,10 +134,14 @@ def _run(
         raise WrongUsage(f"both texts and --input {input}: give one of them")
     fields = with_columns(fields, column or [])
     if texts:
+        if column:
+            raise WrongUsage("--column is of a file with columns: texts from arguments have none")
         records: list[Record] | Source = list(from_arguments(texts, fields))
     else:
         if input is None and sys.stdin.isatty():
             raise WrongUsage("nothing to work on: give texts, --input FILE, or a pipe to stdin")
+        if column and input is not None and input.suffix.lower() == ".txt":
+            raise WrongUsage(f"--column is of a file with columns: {input} has none")
         several = sum(one.required for one in fields) > 1
         records = Source(input, fields, as_jsonl=bool(column) or several)
     folder = resolve(source, revision=revision)
@@ -150,17 +154,24 @@ def _run(
         **asked.results,
         "error": "text",
     }
+    try:
+        none = model([], **options)  # the task looks at its options
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
     width = None
     if "vector" in asked.results.values():
         # Of no text the vectors still have their length; without pooling there is one of each token instead.
-        none = model([], **options)
         width = none.shape[1] if hasattr(none, "shape") else None
         if width is None:
             asked = Asked(asked.options, dict.fromkeys(asked.results, "vectors"))
             columns |= asked.results
-    output = open_output(out, columns, width, _job(model, folder, name, fields, options), resume)
+    job = _job(model, folder, name, fields, options, out)
+    output = open_output(out, columns, width, job | {"dtype": dtype, "device": device}, resume)
     try:
         failed = run(name, records, lambda inputs: model(inputs, **options), asked.results, output)
+    except WrongUsage:
+        output.discard()
+        raise
     except KeyboardInterrupt:
         kept = f"; {output.records} records are in {out}.part: go on with --resume" if out else ""
         raise ValueError(f"stopped{kept}") from None
@@ -168,12 +179,16 @@ def _run(
         raise typer.Exit(1)
 
 
-def _job(model: Any, folder: Path, name: str, fields: Sequence[Field], options: Mapping[str, Any]) -> dict[str, Any]:
+def _job(
+    model: Any, folder: Path, name: str, fields: Sequence[Field], options: Mapping[str, Any], out: Path | None
+) -> dict[str, Any]:
     """What the rows of a job depend on, its input aside."""
     from .. import __version__
     from ..backend import backend_versions
 
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    if out is not None:  # which may lie among them
+        files = [path for path in files if not path.name.startswith(out.name)]
     return {
         "verb": name,
         "bertx": __version__,

@@ -77,7 +77,7 @@ class QuestionAnswering:
                     if known is not answer:
                         known["score"] += answer["score"]
             ranked = list(answers.values())
-            if handle_impossible_answer:
+            if handle_impossible_answer or not ranked:  # a context of what the tokenizer drops has no span
                 ranked.append({"score": nothing, "start": 0, "end": 0, "answer": ""})
             ranked.sort(key=lambda answer: -answer["score"])
             kept = ranked if overlapping else _apart(ranked)

@@ -116,7 +116,7 @@ class TextGeneration:
 
     def _text(self, prompt: str, new: list[int]) -> str:
         words = self._tokenizer.decode(new, skip_special_tokens=True)
-        first = self._tokenizer.convert_ids_to_tokens(new[0])
+        first = self._tokenizer.convert_ids_to_tokens(new[0]) or ""
         return prompt + ("" if first.startswith("##") or not words or not prompt else " ") + words.removeprefix("##")
 
 

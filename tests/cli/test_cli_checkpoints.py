@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from cli_support import BACKEND, VERBS, known_bug, run, run_process, write_checkpoint
+from cli_support import BACKEND, VERBS, run, run_process, write_checkpoint
 
 pytest_plugins = "cli_support"
 
@@ -156,22 +156,16 @@ def test_parity_of_an_own_checkpoint(checkpoint, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["passed"] is True
 
 
-# --- known bugs -----------------------------------------------------------------------------------
-
-
-@known_bug("rich reads markup in the name of a source: MarkupError, a traceback")
 def test_a_folder_with_brackets_in_its_name(checkpoint, tmp_path):
     folder = shutil.copytree(checkpoint("embed"), tmp_path / "x[/b]")
     assert run("embed", folder, "the dog", *BACKEND).code == 0
 
 
-@known_bug("rich reads markup in the name of a source: it is printed without [old]")
 def test_parity_prints_the_name_of_its_source_as_it_is(tmp_path):
     folder = write_checkpoint("BertModel", tmp_path / "model[old]")
     assert str(folder) in run("parity", folder, "-b", "numpy").out
 
 
-@known_bug("the message names no file")
 def test_parity_says_which_file_is_not_utf8(checkpoint, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_bytes(b"the dog\nthe \xff\n")
@@ -180,7 +174,6 @@ def test_parity_says_which_file_is_not_utf8(checkpoint, tmp_path):
     assert "texts.txt" in done.told
 
 
-@known_bug("parity measures for minutes, and then fails to write its report, and shows none")
 def test_a_report_that_cannot_be_written_is_shown_all_the_same(checkpoint, tmp_path):
     done = run("parity", checkpoint("embed"), "-b", "numpy", "--json", tmp_path / "no" / "report.json")
     assert done.code in (0, 1, 2)

@@ -255,7 +255,6 @@ def test_a_failed_row_keeps_its_fields(checkpoint, tmp_path):
 # --- known bugs -----------------------------------------------------------------------------------
 
 
-@known_bug("the row of the error holds the surrogate of the key, cannot be encoded, and the job is lost")
 def test_a_lone_surrogate_in_a_key(checkpoint, tmp_path):
     lines = [b'{"text": "a"}', b'{"\\ud800": "b"}', b'{"text": "c"}']
     clean = write_jsonl(tmp_path / "clean.jsonl", [lines[0], lines[2]])
@@ -269,14 +268,16 @@ def test_an_escaped_low_surrogate_is_called_what_it_is(checkpoint):
     assert "lone surrogate" in done.rows[0]["error"]
 
 
-@known_bug("IndexError in bertx/tasks/question_answering.py: such a context has no token and so no answer")
 @pytest.mark.parametrize("context", ["\u200b", "\x00", "\ufffd", "\u0301"])
-def test_a_context_of_characters_that_the_tokenizer_drops(checkpoint, tmp_path, context):
+def test_a_context_of_characters_that_the_tokenizer_drops_has_the_empty_answer(checkpoint, tmp_path, context):
     good = {"question": "who?", "context": "the dog"}
     file = write_jsonl(tmp_path / "a.jsonl", [good, {"question": "who?", "context": context}, good])
     done = run("answer", checkpoint("answer"), "-i", file, *BACKEND)
-    assert done.code == 1
-    assert ["error" in row for row in done.rows] == [False, True, False]
+    assert (done.code, done.err) == (0, "")
+    first, empty, last = done.rows
+    assert first["answer"] == last["answer"] != ""
+    assert (empty["answer"], empty["start"], empty["end"]) == ("", 0, 0)
+    assert 0 < empty["score"] <= 1
 
 
 @known_bug("a quote that is never ended takes the lines after it with it, and its error names only the first")
@@ -291,14 +292,13 @@ def test_an_open_quote_in_the_middle_of_a_table_loses_no_line_unsaid(checkpoint,
     assert lines >= {2, 4, 5} or "5" in error
 
 
-@known_bug("csv.Error of the header is not caught: a traceback")
 @pytest.mark.parametrize("content", [b'"text,label\na,b\n', b"text\ra\r"], ids=["open quote", "old Mac"])
 def test_a_header_that_is_no_csv(checkpoint, tmp_path, content):
     file = tmp_path / "a.csv"
     file.write_bytes(content)
     done = run("embed", checkpoint("embed"), "-i", file, *BACKEND)
-    assert done.code in (1, 2)
-    assert "a.csv" in done.told
+    assert done.code == 2
+    assert "a.csv: its header is not CSV" in done.told
 
 
 @known_bug("the job is lost, and no line named, for one text with a token that the model has no embedding of")
@@ -311,7 +311,6 @@ def test_a_token_beyond_the_models_vocabulary(tmp_path):
     assert ["error" in row for row in done.rows] == [False, True, False]
 
 
-@known_bug("AttributeError in bertx/tasks/text_generation.py: an id that the tokenizer has no token for")
 def test_a_vocabulary_smaller_than_the_models(tmp_path):
     folder = write_checkpoint("BertLMHeadModel", tmp_path / "padded")
     tokens = (folder / "vocab.txt").read_text().split()
@@ -321,6 +320,5 @@ def test_a_vocabulary_smaller_than_the_models(tmp_path):
     assert all(row["generated_text"].startswith(row["text"]) for row in done.rows)
 
 
-@known_bug("rich puts an emoji in the place of :name: in what is told")
 def test_what_is_told_is_not_changed(checkpoint):
     assert "'a :dog: here'" in run("fill-mask", checkpoint("fill-mask"), "a :dog: here", *BACKEND).told

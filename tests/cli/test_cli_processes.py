@@ -255,14 +255,12 @@ def test_the_bar_and_the_table_do_not_mix_on_one_terminal(checkpoint, tmp_path):
     assert any(line.split()[:2] == ["text", "embedding"] or line.split() == ["text", "embedding"] for line in lines)
 
 
-@known_bug("a table shows the ids of generated tokens, a line each")
 def test_a_table_of_generated_text_is_readable(checkpoint):
     _, written, _ = on_terminals(["generate", checkpoint("generate"), "the dog", *BACKEND], stderr=False)
     assert "tokens" not in plain(written)[0].split()
     assert len(plain(written)) <= 4
 
 
-@known_bug("escape codes in a text reach the terminal, which obeys them")
 def test_a_text_does_not_command_the_terminal(checkpoint, tmp_path):
     file = write_texts(tmp_path / "in.txt", [f"the dog{ESCAPE}]0;owned\x07 {ESCAPE}[2J"])
     _, written, _ = on_terminals(["embed", checkpoint("embed"), "-i", file, *BACKEND], stderr=False)
@@ -270,7 +268,6 @@ def test_a_text_does_not_command_the_terminal(checkpoint, tmp_path):
     assert f"{ESCAPE}[2J" not in written
 
 
-@known_bug("a warning of Python's, with a path into bertx and a line of its source")
 @pytest.mark.parametrize(
     "arguments", [("fill-mask", "a [MASK]", "--target", "qwertz"), ("classify", "the dog")], ids=["target", "head"]
 )
@@ -280,3 +277,9 @@ def test_a_warning_is_told_as_the_rest_is(checkpoint, arguments):
     assert done.code == 0
     assert done.err.startswith("bertx: ")
     assert ".py" not in done.err
+
+
+def test_a_table_shows_texts_as_they_are(checkpoint, tmp_path):
+    file = write_texts(tmp_path / "in.txt", ["犬\u3000猫", "le chien\u00a0!", "a\tb", "👩\u200d💻"])
+    _, written, _ = on_terminals(["classify", checkpoint("classify"), "-i", file, *BACKEND], stderr=False)
+    assert "\ufffd" not in written

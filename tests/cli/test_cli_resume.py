@@ -165,7 +165,8 @@ def test_an_unfinished_job_is_gone_on_with_only_when_asked_and_only_as_it_was(
         (("--no-normalize",), "options"),
         (("--batch-tokens", "64"), "options"),
         (("--backend", "torch"), "backend"),
-        (("--column", "body"), "columns"),
+        (("--dtype", "float16"), "dtype"),
+        (("--device", "cpu"), "device"),
     ):
         refused(*again, *options, says=(f"{out.name}.part is of another job ({name} was", "or begin with --overwrite"))
     other = write_checkpoint("BertModel", tmp_path / "other", seed=1)
@@ -178,6 +179,14 @@ def test_an_unfinished_job_is_gone_on_with_only_when_asked_and_only_as_it_was(
     assert run(*again).code == 0
     assert run(*arguments, "-o", tmp_path / f"whole{suffix}").code == 0
     assert out.read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
+
+
+def test_another_column_does_not_go_on(checkpoint, small_window, killed, tmp_path):
+    file = write_csv(tmp_path / "a.csv", ["text", "body"], [[text, text] for text in some_texts(40)])
+    given = ("embed", checkpoint("embed"), "-i", file, *BACKEND, "-o", tmp_path / "out.csv")
+    killed(2, *given)
+    says = ("out.csv.part is of another job (columns was", "or begin with --overwrite")
+    assert_refused(tmp_path, *given, "--resume", "-c", "body", says=says)
 
 
 def test_another_verb_does_not_go_on(job, killed, checkpoint, tmp_path):
@@ -515,10 +524,9 @@ def test_a_full_disk_is_told_and_the_job_gone_on_with(long_job, tmp_path, suffix
     assert out.read_bytes() == whole.read_bytes()
 
 
-# --- known bugs -----------------------------------------------------------------------------------
+# --- what was lost once ---------------------------------------------------------------------------
 
 
-@known_bug("the job does not hold the dtype: half of the vectors are of one, half of the other")
 def test_another_dtype_does_not_go_on(job, killed, tmp_path):
     arguments, _ = job
     killed(2, *arguments, "-o", tmp_path / "out.jsonl", "--dtype", "float16")
@@ -526,7 +534,6 @@ def test_another_dtype_does_not_go_on(job, killed, tmp_path):
     assert_refused(tmp_path, *given, says="dtype")
 
 
-@known_bug("texts from arguments have no digest: half of the rows are of others")
 def test_other_arguments_do_not_go_on(job, killed, tmp_path):
     verb, folder, *_ = job[0]
     out = ("-o", tmp_path / "out.jsonl", *BACKEND)
@@ -535,7 +542,6 @@ def test_other_arguments_do_not_go_on(job, killed, tmp_path):
     assert_refused(tmp_path, verb, folder, *others, *out, "--resume", says="are not those")
 
 
-@known_bug("the job lists every file of the checkpoint's folder, its own unfinished output too")
 def test_an_out_in_the_folder_of_the_checkpoint_is_gone_on_with(job, killed, tmp_path):
     arguments, _ = job
     folder = write_checkpoint("BertModel", tmp_path / "model")
@@ -544,23 +550,21 @@ def test_an_out_in_the_folder_of_the_checkpoint_is_gone_on_with(job, killed, tmp
     assert run(*arguments, "-o", folder / "out.jsonl", "--resume").code == 0
 
 
-@known_bug("the part of a job that was refused stays, and is in the way of the right one")
 def test_a_refused_job_leaves_no_part(checkpoint, small_window, tmp_path):
     file = write_csv(tmp_path / "a.csv", ["body"], [["the dog"]])
     out = tmp_path / "out.jsonl"
     assert_refused(tmp_path, "embed", checkpoint("embed"), "-i", file, "-o", out, *BACKEND, says="no column 'text'")
 
 
-@known_bug("what the task refuses of its options is exit code 1, and a part stays")
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
         ("embed", ("--pooling", "sum")),
-        ("embed", ("--dtype", "float128")),
-        ("embed", ("--device", "cuda:99")),
+        pytest.param("embed", ("--dtype", "float128"), marks=known_bug("what load refuses is exit code 1")),
+        pytest.param("embed", ("--device", "cuda:99"), marks=known_bug("what load refuses is exit code 1")),
         ("classify", ("--function", "tanh")),
         ("tag", ("--aggregation", "all")),
-        ("tag", ("--stride", "100")),
+        pytest.param("tag", ("--stride", "100"), marks=known_bug("found out too late: exit code 1, and a part stays")),
         ("generate", ("--temperature", "0")),
         ("generate", ("--top-p", "2")),
     ],
@@ -571,9 +575,8 @@ def test_an_option_outside_its_range_is_wrong_usage(checkpoint, tmp_path, verb, 
     assert_refused(tmp_path, verb, checkpoint(verb), "the dog", *options, "-o", out, *BACKEND, says=says)
 
 
-@known_bug("a model that is not causal is found out after the part is there, which stays")
 def test_a_model_that_cannot_do_it_leaves_no_part(checkpoint, tmp_path):
     done = run("generate", checkpoint("fill-mask"), "the dog", "-o", tmp_path / "out.jsonl", *BACKEND)
-    assert done.code in (1, 2)
+    assert done.code == 2
     assert "needs a causal model" in done.err
     assert list(tmp_path.iterdir()) == []
