@@ -212,4 +212,8 @@ def _shown(value: Any, kind: str) -> str:
         nested = any(isinstance(part, list) for part in value)
         return ("\n\n" if nested else "\n").join(_shown(part, "") for part in value)
     # A text must not command the terminal.
-    return "".join("\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in str(value))
+    return "".join("\ufffd" if _commands(letter) else letter for letter in str(value))
+
+
+def _commands(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cc" and letter not in "\t\n"
