@@ -23,23 +23,4 @@ from .outputs import QuestionAnsweringModelOutput as FlaxQuestionAnsweringModelO
 from .outputs import SequenceClassifierOutput as FlaxSequenceClassifierOutput  # noqa: E402
 from .outputs import TokenClassifierOutput as FlaxTokenClassifierOutput  # noqa: E402
 
-__all__ = [
-    "FlaxBaseModelOutputWithPooling",
-    "FlaxBertForCausalLM",
-    "FlaxBertForMaskedLM",
-    "FlaxBertForMultipleChoice",
-    "FlaxBertForNextSentencePrediction",
-    "FlaxBertForPreTraining",
-    "FlaxBertForPreTrainingOutput",
-    "FlaxBertForQuestionAnswering",
-    "FlaxBertForSequenceClassification",
-    "FlaxBertForTokenClassification",
-    "FlaxBertModel",
-    "FlaxCausalLMOutput",
-    "FlaxMaskedLMOutput",
-    "FlaxMultipleChoiceModelOutput",
-    "FlaxNextSentencePredictorOutput",
-    "FlaxQuestionAnsweringModelOutput",
-    "FlaxSequenceClassifierOutput",
-    "FlaxTokenClassifierOutput",
-]
+__all__ = [name for name in dir() if name.startswith("Flax")]

@@ -24,24 +24,4 @@ from .outputs import SequenceClassifierOutput as TFSequenceClassifierOutput  # n
 from .outputs import TokenClassifierOutput as TFTokenClassifierOutput  # noqa: E402
 from .tokenizer import TFBertTokenizer  # noqa: E402
 
-__all__ = [
-    "TFBaseModelOutputWithPooling",
-    "TFBertForMaskedLM",
-    "TFBertForMultipleChoice",
-    "TFBertForNextSentencePrediction",
-    "TFBertForPreTraining",
-    "TFBertForPreTrainingOutput",
-    "TFBertForQuestionAnswering",
-    "TFBertForSequenceClassification",
-    "TFBertForTokenClassification",
-    "TFBertLMHeadModel",
-    "TFBertModel",
-    "TFBertTokenizer",
-    "TFCausalLMOutput",
-    "TFMaskedLMOutput",
-    "TFMultipleChoiceModelOutput",
-    "TFNextSentencePredictorOutput",
-    "TFQuestionAnsweringModelOutput",
-    "TFSequenceClassifierOutput",
-    "TFTokenClassifierOutput",
-]
+__all__ = [name for name in dir() if name.startswith("TF")]
