@@ -100,7 +100,7 @@ def test_float64_on_torch_equals_transformers(tmp_path, head, padding):
     ("backend", "dtype", "runs"),
     [
         ("jax", "float64", "float32, bfloat16, float16"),
-        ("tensorflow", "float64", "float32, bfloat16, float16"),
+        ("tensorflow", "float64", "float32, bfloat16, float16, mixed_bfloat16, mixed_float16"),
         ("numpy", "bfloat16", "float32, float64, float16"),
         ("torch", "int8", "float32, bfloat16, float16, float64"),
     ],

@@ -16,16 +16,25 @@ _OPTIONS |= {"return_token_type_ids": True, "return_attention_mask": True}
 
 @keras.saving.register_keras_serializable("bertx")
 class TFBertTokenizer(keras.layers.Layer):
-    """A Keras layer from strings [B] to the ids of `bertx.BertTokenizer`, special tokens in a text included.
+    """A Keras layer from strings to the ids of `bertx.BertTokenizer`, special tokens within a text included.
 
-    It looks up what that one makes of each character. Where they differ: marks that stay when accents are stripped
-    (spacing, or newer than Unicode 8) keep their order, which BertTokenizer sorts; bytes that are not UTF-8 are U+FFFD;
-    numbers are read as text, since Keras exports with them; no texts give no rows; ValueError refuses added tokens that
-    match normalised text or whole words (`add_tokens`, `never_split`), steps not BERT's, "only_first", "only_second".
+    It looks up what that one makes of each character, so that TensorFlow's Unicode tables have no say. They differ in
+      * marks that stay where accents are stripped (spacing ones, and those newer than Unicode 8): two or more in a row
+        keep the order of the text, and BertTokenizer sorts them;
+      * bytes that are not UTF-8, which BertTokenizer does not take: they are U+FFFD, as with Python's "replace";
+      * numbers, which are read as text, for Keras traces with floats what it exports;
+      * a batch of no texts, which gives no rows;
+      * what a ValueError refuses: added tokens that match normalised text or only whole words (`add_tokens`,
+        `never_split`), other steps than BERT's in a tokenizer.json, truncation "only_first" and "only_second".
     """
 
     def __init__(self, vocab, name=None, **settings):
-        """As BertTokenizer, or from the text of a tokenizer.json; `settings` may hold what `call` takes."""
+        """As BertTokenizer, or from the text of a tokenizer.json; `settings` may hold what `call` takes, for all calls.
+
+        Raises:
+            MissingExtraError: tensorflow-text is not installed.
+            ValueError: a tokenizer that is refused.
+        """
         super().__init__(name=name)
         try:
             from tensorflow_text import WordpieceTokenizer, combine_segments
@@ -44,8 +53,9 @@ class TFBertTokenizer(keras.layers.Layer):
         found += [token.content for token in added.values() if token.normalized or token.single_word]
         if found != ["BertNormalizer", "BertPreTokenizer", "WordPiece", *own.build_inputs_with_special_tokens([], [])]:
             raise ValueError(f"the tokenizer has {found}: expected BERT's steps, [CLS] [SEP] [SEP], plain added tokens")
-        # Looked up: added tokens, as the word "!103" that no text has ("!" is one), and characters (planes 4-13: none).
+        # Looked up are added tokens and characters. A token becomes a word that no text has: "!103", for "!" is one.
         self.unit = "|".join([*sorted((re.escape(t.content) for t in added.values()), key=len)[::-1], "(?s:.)"])
+        # Planes 4 to 13 are empty; a zero, which nothing else becomes, parts the others.
         text = "0".join(map(chr, [*range(48), *range(49, 0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0x110000)]))
         words = " ".join(word for word, _ in rules.pre_tokenizer.pre_tokenize_str(rules.normalizer.normalize_str(text)))
         spelled = {c: s for c, s in zip(text.split("0"), words.split("0"), strict=True) if c != s}
@@ -69,7 +79,17 @@ class TFBertTokenizer(keras.layers.Layer):
         return {"name": self.name, "vocab": self.rules.to_str(), **self.tokenizer.settings, **self.options}
 
     def call(self, text, text_pair=None, **options):
-        """Strings [B] → what BertTokenizer gives for these options, int64 [B, T]; ragged without padding."""
+        """As BertTokenizer: strings [B] → int64 [B, T], ragged without padding.
+
+        Args:
+            text, text_pair: strings [B].
+            options: padding ("longest", "max_length" or False), truncation (True or False), max_length,
+                pad_to_multiple_of, return_token_type_ids, return_attention_mask.
+
+        Raises:
+            ValueError: an option that BertTokenizer refuses, or another one than these.
+            InvalidArgumentError: a text longer than the max_length to pad to.
+        """
         own, options = self.tokenizer, self.options | options
         if odd := {k: v for k, v in options.items() if k not in _OPTIONS or v in ("only_first", "only_second")}:
             raise ValueError(f"options {odd}, expected among {', '.join(_OPTIONS)}, with truncation True or False")
