@@ -15,7 +15,7 @@ from .config import BertConfig
 
 
 class PreTrainedModel:
-    """Mixed into each backend's `nn.Model`."""
+    """The methods of every model class, whatever its framework."""
 
     backend_name: str
     config: BertConfig

@@ -12,10 +12,10 @@ TENSOR_PARALLEL = {"heads": "model", "mlp": "model", "vocab": "model"}
 
 
 class Functional:
-    """Mixed into `nn.Model`."""
+    """What every model class of JAX has further: its parameters as a tree, and calls that take such a tree."""
 
     def __call__(self, *args, params=None, train=None, dropout_rng=None, **inputs):
-        """See `forward`.
+        """The outputs of a batch; the inputs are those of `forward`, by name or in their order.
 
         Args:
             params: parameters to use for the model's own, as `params` has them; the model is left as it is.

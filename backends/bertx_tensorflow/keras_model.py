@@ -13,7 +13,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class KerasModel:
-    """Mixed into `nn.Model`."""
+    """What every model class of TensorFlow does in its own way, of what a keras.Model does."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

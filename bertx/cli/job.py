@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import math
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ..tasks.streaming import WINDOW, InputError
 from .formats import Columns, Row
-from .outputs import Output
+from .outputs import Output, TableOutput
 from .records import Record, Source, WrongUsage
 
 _TOLD = 20  # failed lines that are told one by one
@@ -64,7 +65,8 @@ def run(
                     progress.tell(f"line {row['line']} {row['error']}")
                 elif place == _TOLD:
                     progress.tell("more lines failed: they are counted at the end")
-            output.write(rows, len(failed), digest())
+            with progress.aside() if isinstance(output, TableOutput) else contextlib.nullcontext():
+                output.write(rows, len(failed), digest())
             progress.advance(len(chunk))
         output.finish()
     if output.failed:
@@ -160,6 +162,14 @@ class _Progress:
         rate = f"{(self.records - self._before) / elapsed:,.0f} a second" if elapsed and counts else ""
         position = self._source.position if self._source else 0
         self._bar.update(self._task, completed=position, done=self.records, rate=rate)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside, the bar is off the terminal: something else writes there."""
+        self._bar.live.transient = True
+        self._bar.stop()
+        yield
+        self._bar.start()
 
     def tell(self, message: str) -> None:
         """A line on stderr that leaves the bar whole."""

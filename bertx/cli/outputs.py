@@ -42,7 +42,7 @@ class Output(Protocol):
         """After the last chunk."""
 
     def discard(self) -> None:
-        """Takes back what was begun, where there is no chunk yet."""
+        """After a job that failed: takes back what was begun, where there is no chunk yet."""
 
 
 class FileOutput:
@@ -76,12 +76,7 @@ class FileOutput:
             raise WrongUsage(
                 f"{self._state_file}: cannot be read ({error!r}): give --overwrite to begin anew"
             ) from error
-        changed = [
-            f"{name} was {job.get(name)!r}, is {self._job.get(name)!r}"
-            for name in sorted(job.keys() | self._job.keys())
-            if job.get(name) != self._job.get(name)
-        ]
-        if changed:
+        if changed := _changes(job, self._job):
             raise WrongUsage(
                 f"{self._part} is of another job ({'; '.join(changed)}): ask for the same, or begin with --overwrite"
             )
@@ -101,8 +96,8 @@ class FileOutput:
 
     def discard(self) -> None:
         """See Output."""
+        self._file.close()
         if self.records == 0:
-            self._file.close()
             self._part.unlink(missing_ok=True)
             self._state_file.unlink(missing_ok=True)
 
@@ -190,6 +185,16 @@ def open_output(path: Path | None, columns: Columns, width: int | None, job: Map
     if path is not None:
         return FileOutput(path, FORMATS[path.suffix.lower()](columns, width), job, resume)
     return (TableOutput if sys.stdout.isatty() else StreamOutput)(columns)
+
+
+def _changes(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two jobs, innermost."""
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = sorted(before.keys() | now.keys())
+        return [change for key in names for change in _changes(before.get(key), now.get(key), f"{name} {key}".strip())]
+    return [f"{name} was {before!r}, is {now!r}"]
 
 
 def _unfinished(path: Path) -> tuple[Path, Path]:

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 SUFFIXES = (".txt", ".jsonl", ".csv")
 _BOM = b"\xef\xbb\xbf"
+_SURROGATE = "a lone surrogate, which is no text,"
+_NOT_UTF8 = "bytes that are not UTF-8"
 
 
 class WrongUsage(ValueError):  # noqa: N818
@@ -46,8 +48,7 @@ class Record:
 def with_columns(fields: Sequence[Field], given: Iterable[str]) -> tuple[Field, ...]:
     """The fields with the columns of `--column NAME` (the first field's) and `--column FIELD=NAME[,NAME…]`.
 
-    Raises:
-        WrongUsage: several columns for a field that takes one.
+    Only a field of several strings is read from several columns; for another the comma is of the name.
     """
     known = {one.name: one for one in fields}
     for text in given:
@@ -173,12 +174,14 @@ class Source:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Record(number, problem=f"is not CSV: {error}")
+                lines = "" if reader.line_num == number else f" (lines {number} to {reader.line_num})"
+                yield Record(number, problem=f"is not CSV: {error}{lines}")
                 continue
             if row and len(row) != len(header):
                 yield Record(number, problem=f"has {len(row)} columns, the header {len(header)}")
             elif row:
-                yield _record(number, _cells(dict(zip(header, row, strict=True)), self._fields), self._fields)
+                cells = _cells(dict(zip(header, row, strict=True)), self._fields)
+                yield _record(number, cells, self._fields, _NOT_UTF8)
 
 
 def _cells(row: dict[str, str], fields: Sequence[Field]) -> dict[str, Any]:
@@ -193,7 +196,8 @@ def _cells(row: dict[str, str], fields: Sequence[Field]) -> dict[str, Any]:
     return values
 
 
-def _record(number: int, found: Any, fields: Sequence[Field]) -> Record:
+def _record(number: int, found: Any, fields: Sequence[Field], surrogate: str = _SURROGATE) -> Record:
+    """`surrogate` says what a lone one in a text is."""
     if not isinstance(found, dict):
         return Record(number, problem=f"is a {type(found).__name__}, expected a JSON object")
     values = {}
@@ -208,10 +212,10 @@ def _record(number: int, found: Any, fields: Sequence[Field]) -> Record:
             values[one.name] = [found[column] for column in one.sources if found[column] not in (None, "")]
         elif one.required or found[one.sources[0]] is not None:
             values[one.name] = found[one.sources[0]]
-    return _checked(number, values, fields)
+    return _checked(number, values, fields, surrogate)
 
 
-def _checked(number: int, values: dict[str, Any], fields: Sequence[Field]) -> Record:
+def _checked(number: int, values: dict[str, Any], fields: Sequence[Field], surrogate: str = _SURROGATE) -> Record:
     for one in fields:
         if one.name not in values:
             continue
@@ -222,10 +226,8 @@ def _checked(number: int, values: dict[str, Any], fields: Sequence[Field]) -> Re
             return Record(number, problem=f"has {value!r:.40} in {one.name!r}, expected {expected}")
         try:
             "".join(texts).encode()
-        except UnicodeEncodeError as error:
-            raw = 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF
-            found = "bytes that are not UTF-8" if raw else "a lone surrogate, which is no text,"
-            return Record(number, problem=f"has {found} in {one.name!r}")
+        except UnicodeEncodeError:
+            return Record(number, problem=f"has {surrogate} in {one.name!r}")
     return Record(number, values)
 
 

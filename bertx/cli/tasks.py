@@ -119,6 +119,7 @@ def _run(
     revision: str | None,
     batch_tokens: int | None,
 ) -> None:
+    from ..backend import check_device, check_dtype, get_backend
     from ..loading import load
     from ..sources import resolve
     from .job import run
@@ -144,6 +145,12 @@ def _run(
             raise WrongUsage(f"--column is of a file with columns: {input} has none")
         several = sum(one.required for one in fields) > 1
         records = Source(input, fields, as_jsonl=bool(column) or several)
+    chosen = get_backend(backend)
+    try:
+        check_dtype(chosen, dtype)
+        check_device(chosen, device)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
     folder = resolve(source, revision=revision)
     with working(f"loading {source}"):
         model = load(folder, task=task, backend=backend, dtype=dtype, device=device)
@@ -169,12 +176,13 @@ def _run(
     output = open_output(out, columns, width, job | {"dtype": dtype, "device": device}, resume)
     try:
         failed = run(name, records, lambda inputs: model(inputs, **options), asked.results, output)
-    except WrongUsage:
+    except KeyboardInterrupt:
+        output.discard()
+        kept = f"; {output.records} records are in {out}.part: go on with --resume" if out and output.records else ""
+        raise ValueError(f"stopped{kept}") from None
+    except Exception:
         output.discard()
         raise
-    except KeyboardInterrupt:
-        kept = f"; {output.records} records are in {out}.part: go on with --resume" if out else ""
-        raise ValueError(f"stopped{kept}") from None
     if failed:
         raise typer.Exit(1)
 

@@ -206,7 +206,19 @@ class BertModel(nn.Model):
         output_hidden_states=False,
         return_dict=None,
     ):
-        """Ids and masks [B, T], or inputs_embeds [B, T, H] for input_ids → BaseModelOutputWithPooling."""
+        """Ids and masks → BaseModelOutputWithPooling.
+
+        Args:
+            input_ids: [B, T], the ids of the tokens.
+            attention_mask: [B, T], 0 hides a position from all others; [B, T, T] gives each query its own; None hides
+                nothing.
+            token_type_ids: [B, T], 0 for a first text, 1 for its pair; None is 0.
+            position_ids: [B, T]; None counts from 0 in every row.
+            inputs_embeds: [B, T, H], in the place of input_ids: what would be the word embeddings.
+            output_attentions: whether the probabilities of each layer's attention are given too.
+            output_hidden_states: whether the embeddings and what each layer gives are given too.
+            return_dict: False gives a tuple of the outputs.
+        """
         hidden_states = self.embeddings(
             input_ids=input_ids,
             token_type_ids=token_type_ids,

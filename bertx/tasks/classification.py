@@ -70,7 +70,13 @@ class TextClassification:
             scores = FUNCTIONS[function](self._model.forward(**batch)["logits"])
             return [self._ranked(row, top_k) for row in scores]
 
-        return run_whole(texts, lambda window: encode_pairs(self._model, window), compute, batch_tokens)
+        return run_whole(
+            texts,
+            lambda window: encode_pairs(self._model, window),
+            compute,
+            self._model.config.vocab_size,
+            batch_tokens,
+        )
 
     def _ranked(self, scores: np.ndarray, top_k: int | None) -> Any:
         order = np.argsort(-scores, kind="stable")[:top_k]
@@ -103,7 +109,13 @@ class NextSentencePrediction:
             follows = softmax(self._model.forward(**batch)["logits"])[:, 0]
             return [{"is_next": bool(score >= 0.5), "score": float(score)} for score in follows]
 
-        return run_whole(pairs, lambda window: encode_pairs(self._model, window, second=True), compute, batch_tokens)
+        return run_whole(
+            pairs,
+            lambda window: encode_pairs(self._model, window, second=True),
+            compute,
+            self._model.config.vocab_size,
+            batch_tokens,
+        )
 
 
 def encode_pairs(model: Any, texts: Sequence[Any], second: bool = False) -> list[Row]:

@@ -56,7 +56,7 @@ class FeatureExtraction:
             vectors = self._model.forward(**batch)["last_hidden_state"]
             return _pool(vectors, batch["attention_mask"], modes, normalize)
 
-        results = run_whole(texts, self._encode, compute, batch_tokens)
+        results = run_whole(texts, self._encode, compute, self._model.config.vocab_size, batch_tokens)
         if not isinstance(texts, list) or not modes:
             return results
         return np.stack(results) if results else np.empty((0, self._model.config.hidden_size * len(modes)), np.float32)

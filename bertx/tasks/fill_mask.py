@@ -60,7 +60,7 @@ class FillMask:
                 for row, scores, place in zip(rows, logits, places, strict=True)
             ]
 
-        return run_whole(texts, self._encode, compute, batch_tokens)
+        return run_whole(texts, self._encode, compute, self._model.config.vocab_size, batch_tokens)
 
     def _encode(self, texts: Sequence[str]) -> list[Row]:
         longest = max_tokens(self._model)

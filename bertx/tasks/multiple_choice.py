@@ -34,7 +34,7 @@ class MultipleChoice:
         def compute(rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
             return [self._choose(row) for row in rows]
 
-        return run_whole(questions, self._encode, compute, batch_tokens)
+        return run_whole(questions, self._encode, compute, self._model.config.vocab_size, batch_tokens)
 
     def _encode(self, questions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         problems = {}

@@ -83,7 +83,7 @@ class QuestionAnswering:
             kept = ranked if overlapping else _apart(ranked)
             return kept[0] if top_k == 1 else kept[:top_k]
 
-        return run(questions, encode, self._compute, combine, batch_tokens)
+        return run(questions, encode, self._compute, combine, self._model.config.vocab_size, batch_tokens)
 
     def _problem(self, question: Any, longest: int, stride: int) -> str | None:
         parts = _parts(question)

@@ -42,6 +42,7 @@ def run(
     encode: Callable[[list[Any]], list[list[Row]]],
     compute: Callable[[list[Row]], Sequence[Any]],
     combine: Callable[[list[Row], list[Any]], Any],
+    vocab_size: int,
     batch_tokens: int | None = None,
 ) -> Any:
     """Encodes inputs, computes their rows in batches and gives the results as the inputs came.
@@ -51,16 +52,17 @@ def run(
         encode: several inputs → the rows of each: one, or the windows of a long text; raises InputError.
         compute: the rows of a batch → what the model says of each.
         combine: the rows of an input and what the model says of them → its result.
+        vocab_size: how many tokens the model has embeddings of; a tokenizer may know more.
         batch_tokens: the most tokens of a batch, padding included; a longer row is a batch of its own.
 
     Returns:
         The result, a list of results, or for another iterable an iterator that reads it as it is read.
 
     Raises:
-        InputError: `encode` found inputs that the task cannot take: all those among `WINDOW` of them.
+        InputError: inputs that the task or the model cannot take: all those among `WINDOW` of them.
     """
     alone = isinstance(inputs, (str, Mapping, tuple))
-    stream = _stream([inputs] if alone else inputs, encode, compute, combine, batch_tokens or BATCH_TOKENS)
+    stream = _stream([inputs] if alone else inputs, encode, compute, combine, vocab_size, batch_tokens or BATCH_TOKENS)
     if alone:
         return next(stream)
     return list(stream) if isinstance(inputs, list) else stream
@@ -71,6 +73,7 @@ def _stream(
     encode: Callable[[list[Any]], list[list[Row]]],
     compute: Callable[[list[Row]], Sequence[Any]],
     combine: Callable[[list[Row], list[Any]], Any],
+    vocab_size: int,
     batch_tokens: int,
 ) -> Iterator[Any]:
     source = iter(inputs)
@@ -78,6 +81,7 @@ def _stream(
     while window := list(itertools.islice(source, WINDOW)):
         try:
             encoded = encode(window)
+            InputError.raise_for(_unknown_tokens(encoded, vocab_size))
         except InputError as error:
             raise InputError({first + place: problem for place, problem in error.problems.items()}) from None
         first += len(window)
@@ -96,6 +100,7 @@ def run_whole(
     inputs: Any,
     encode: Callable[[list[Any]], list[Row]],
     compute: Callable[[list[Row]], Sequence[Any]],
+    vocab_size: int,
     batch_tokens: int | None = None,
 ) -> Any:
     """`run` for a task that has one row for each input, whose result is what `compute` gives."""
@@ -104,8 +109,18 @@ def run_whole(
         lambda window: [[row] for row in encode(window)],
         compute,
         lambda rows, said: said[0],
+        vocab_size,
         batch_tokens,
     )
+
+
+def _unknown_tokens(encoded: Sequence[Sequence[Row]], vocab_size: int) -> dict[int, str]:
+    largest = [max((max(row["input_ids"], default=0) for row in rows), default=0) for rows in encoded]
+    return {
+        place: f"has a token of id {token}, and the model has embeddings of {vocab_size}: give it its own tokenizer"
+        for place, token in enumerate(largest)
+        if token >= vocab_size
+    }
 
 
 def rows_of(encoded: Mapping[str, Sequence[Any]]) -> list[Row]:

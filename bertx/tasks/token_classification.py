@@ -12,6 +12,7 @@ from .streaming import Row, padded, rows_of, run
 
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
 _CONTINUES = "##"
+_SPECIAL_TOKENS = 2  # [CLS] and [SEP] of a window
 
 
 class TokenClassification:
@@ -48,12 +49,14 @@ class TokenClassification:
             windows overlap the longer of two entities that meet is kept, or the surer of two as long.
 
         Raises:
-            ValueError: an unknown aggregation.
+            ValueError: an unknown aggregation, or a stride that leaves no token of a window.
         """
         if aggregation not in AGGREGATIONS:
             raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
         longest = max_tokens(self._model)
         shared = longest // 4 if stride is None else stride
+        if not 0 <= shared < longest - _SPECIAL_TOKENS:
+            raise ValueError(f"stride is {stride}, expected 0 to {longest - _SPECIAL_TOKENS - 1}: less than a window")
 
         def encode(window: list[str]) -> list[list[Row]]:
             return [self._windows(text, longest, shared) for text in window]
@@ -70,7 +73,7 @@ class TokenClassification:
                 found += [entity for entity in entities if entity[key] not in ignore_labels]
             return found if len(rows) == 1 else _without_overlaps(found)
 
-        return run(texts, encode, self._compute, combine, batch_tokens)
+        return run(texts, encode, self._compute, combine, self._model.config.vocab_size, batch_tokens)
 
     def _windows(self, text: str, longest: int, stride: int) -> list[Row]:
         encoded = self._tokenizer(

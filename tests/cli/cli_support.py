@@ -356,8 +356,3 @@ def assert_same(found: Any, expected: Any) -> None:
             raise AssertionError(f"{found!r} instead of {expected!r}")
     elif found != expected or type(found) is not type(expected):
         raise AssertionError(f"{found!r} instead of {expected!r}")
-
-
-def known_bug(what: str) -> pytest.MarkDecorator:
-    """A check of what should be and is not yet; strict, so that the mark goes when the bug does."""
-    return pytest.mark.xfail(strict=True, reason=what)

@@ -10,7 +10,6 @@ from cli_support import (
     LONGEST,
     TEXTS,
     assert_same,
-    known_bug,
     run,
     some_texts,
     write_checkpoint,
@@ -262,7 +261,6 @@ def test_a_lone_surrogate_in_a_key(checkpoint, tmp_path):
     assert_only_these_fail("embed", checkpoint("embed"), file, {2: "has no 'text'; it has"}, clean)
 
 
-@known_bug("bytes that are not UTF-8 is said of an escaped surrogate, U+DC80 to U+DCFF, too")
 def test_an_escaped_low_surrogate_is_called_what_it_is(checkpoint):
     done = run("embed", checkpoint("embed"), "-c", "text", *BACKEND, stdin=b'{"text": "a \\udc80"}')
     assert "lone surrogate" in done.rows[0]["error"]
@@ -280,7 +278,6 @@ def test_a_context_of_characters_that_the_tokenizer_drops_has_the_empty_answer(c
     assert 0 < empty["score"] <= 1
 
 
-@known_bug("a quote that is never ended takes the lines after it with it, and its error names only the first")
 @pytest.mark.parametrize("last", ['"d",4', "d,4"])
 def test_an_open_quote_in_the_middle_of_a_table_loses_no_line_unsaid(checkpoint, tmp_path, last):
     file = tmp_path / "a.csv"
@@ -301,7 +298,6 @@ def test_a_header_that_is_no_csv(checkpoint, tmp_path, content):
     assert "a.csv: its header is not CSV" in done.told
 
 
-@known_bug("the job is lost, and no line named, for one text with a token that the model has no embedding of")
 def test_a_token_beyond_the_models_vocabulary(tmp_path):
     folder = write_checkpoint("BertModel", tmp_path / "extended")
     with open(folder / "vocab.txt", "a") as stream:

@@ -19,7 +19,6 @@ from cli_support import (
     VERBS,
     command,
     environment,
-    known_bug,
     run_process,
     some_texts,
     write_checkpoint,
@@ -246,7 +245,6 @@ def test_memory_stays_flat_over_100_000_texts(tmp_path, suffix, limit):
 # --- known bugs -----------------------------------------------------------------------------------
 
 
-@known_bug("the table begins on the line of the bar, and the bar stays between the tables of chunks")
 def test_the_bar_and_the_table_do_not_mix_on_one_terminal(checkpoint, tmp_path):
     file = write_texts(tmp_path / "in.txt", ["the dog", "a cat"])
     code, written, _ = on_terminals(["embed", checkpoint("embed"), "-i", file, *BACKEND], shared=True)

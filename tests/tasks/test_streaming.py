@@ -10,6 +10,8 @@ from bertx.tasks import streaming
 from bertx.tasks.streaming import batches, run_whole
 from conftest import MINILM
 
+VOCABULARY = 100
+
 
 def _encode(window):
     return [{"input_ids": [0] * length, "item": length} for length in window]
@@ -28,9 +30,9 @@ def test_a_list_gives_a_list_and_a_stream_is_read_as_it_is_read(monkeypatch):
             read.append(i)
             yield i
 
-    assert run_whole([3, 1, 2], _encode, _compute) == [30, 10, 20]
-    assert run_whole([], _encode, _compute) == []
-    results = run_whole(source(), _encode, _compute)
+    assert run_whole([3, 1, 2], _encode, _compute, VOCABULARY) == [30, 10, 20]
+    assert run_whole([], _encode, _compute, VOCABULARY) == []
+    results = run_whole(source(), _encode, _compute, VOCABULARY)
     assert read == []
     assert next(results) == 10
     assert len(read) == 4
