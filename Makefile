@@ -11,7 +11,7 @@ space := $(empty) $(empty)
 comma := ,
 extras = $(if $(strip $(1)),[$(subst $(space),$(comma),$(strip $(1)))],)
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint docs clean
 
 ## demo: search a few passages; BACKENDS="torch jax tensorflow" installs and compares those as well
 demo: $(VENV)/bin/python
@@ -35,6 +35,11 @@ test-slow:
 lint:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+## docs: the site, in build/docs; a warning is an error
+docs: $(VENV)/bin/python
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	$(VENV)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) $(PEER) build dist
