@@ -33,12 +33,18 @@ _KINDS = {
     "use_cache": (bool,),
     "add_cross_attention": (bool,),
     "tie_word_embeddings": (bool,),
+    "output_attentions": (bool,),
+    "output_hidden_states": (bool,),
+    "return_dict": (bool,),
     "bos_token_id": (int, _NONE),
     "eos_token_id": (int, list, _NONE),
     "dtype": (str, _NONE),
 }
 # Written only when they say something: the hub's files leave them out too.
 _OPTIONAL = ("architectures", "problem_type", "id2label", "label2id", "bos_token_id", "eos_token_id", "dtype")
+
+# What a call gives unless it says otherwise; written only where it is not the usual.
+_CALLS = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,9 @@ class BertConfig:
     id2label: Mapping[int, str] | None = field(default=None, hash=False)
     label2id: Mapping[str, int] | None = field(default=None, hash=False)
     dtype: str | None = None
+    output_attentions: bool = False
+    output_hidden_states: bool = False
+    return_dict: bool = True
     model_type: str = "bert"
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -222,6 +231,9 @@ class BertConfig:
             values["id2label"] = {str(i): label for i, label in self.id2label.items()}
         for name in _OPTIONAL:
             if values.get(name, 0) is None:
+                del values[name]
+        for name, usual in _CALLS.items():
+            if values[name] == usual:
                 del values[name]
         if "torch_dtype" in extra and self.dtype is not None:
             extra = {**extra, "torch_dtype": self.dtype}

@@ -60,16 +60,20 @@ def load_model(
     device: str | None = None,
     revision: str | None = None,
     changes: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
     model_class: type | None = None,
 ) -> Model:
-    """`load` by the name of a class, with fields of the config changed; `model_class` a class that is made of it."""
+    """`load` by the name of a class, with fields of the config changed.
+
+    `model_class` is a class that is made of it, and `options` further arguments of that.
+    """
     chosen = get_backend(backend)
     check_dtype(chosen, dtype)
     check_device(chosen, device)
     folder = resolve(source, revision=revision)
     checkpoint = open_checkpoint(folder)
     config = config_of(checkpoint).replace(**(changes or {}))
-    report, options = plan(checkpoint, architecture, config)
+    report, options = plan(checkpoint, architecture, config, options)
     report.raise_for_problems()
     if report.initialised:
         warnings.warn(
@@ -100,7 +104,9 @@ def config_of(checkpoint: Checkpoint) -> BertConfig:
     return config
 
 
-def plan(checkpoint: Checkpoint, architecture: str | None, config: BertConfig) -> tuple[LoadReport, dict[str, Any]]:
+def plan(
+    checkpoint: Checkpoint, architecture: str | None, config: BertConfig, options: dict[str, Any] | None = None
+) -> tuple[LoadReport, dict[str, Any]]:
     """Decides the head and finds its tensors: the report, and the further arguments of the class."""
     asked_for = architecture is not None
     stored = checkpoint.tensors
@@ -110,11 +116,11 @@ def plan(checkpoint: Checkpoint, architecture: str | None, config: BertConfig) -
         activation(config.hidden_act)
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
-    options = {}
+    options = dict(options or {})
     if architecture == TASKS["feature-extraction"]:
-        options["add_pooling_layer"] = any(name.startswith("bert.pooler.") for name in names)
+        options.setdefault("add_pooling_layer", any(name.startswith("bert.pooler.") for name in names))
     report = match(
-        schema(architecture, config, **options),
+        schema(architecture, config, options.get("add_pooling_layer", True)),
         stored,
         source=str(checkpoint.folder),
         target=architecture,

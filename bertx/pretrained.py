@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any, Self
@@ -45,12 +47,23 @@ class PreTrainedModel:
         """A native model of this class from a checkpoint, in inference mode; `source` as in `bertx.load`.
 
         `dtype` is a name or the framework's own object; `changes` are fields of the config to override, such as
-        `num_labels=3`. A head that the checkpoint lacks is initialised, with a warning.
+        `num_labels=3`, and arguments of the class, such as `add_pooling_layer=False`. A head that the checkpoint lacks
+        is initialised, with a warning.
 
         Raises:
             CheckpointError: the checkpoint does not fit; all its problems are listed.
+            TypeError: `changes` that are neither.
         """
         from .loading import load_model
+
+        arguments = inspect.signature(cls.__init__).parameters.keys() - {"self", "config"}
+        fields = {field.name for field in dataclasses.fields(BertConfig)} - {"extra"}
+        if unknown := sorted(changes.keys() - arguments - fields):
+            raise TypeError(
+                f"{cls.__name__}.from_pretrained takes no {', '.join(unknown)}: it takes dtype, device, revision, "
+                f"{''.join(f'{name}, ' for name in sorted(arguments))}and the fields of BertConfig"
+            )
+        options = {name: changes.pop(name) for name in arguments & changes.keys()}
 
         return load_model(
             source,
@@ -60,6 +73,7 @@ class PreTrainedModel:
             device=device,
             revision=revision,
             changes=changes,
+            options=options,
             model_class=cls,
         ).module
 

@@ -70,7 +70,9 @@ class JaxBackend:
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _run(graph, output_hidden_states, output_attentions, state, inputs):
     module = nnx.merge(graph, state)
-    return module(**inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions)
+    return module(
+        **inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions, return_dict=True
+    )
 
 
 @functools.cache

@@ -53,6 +53,13 @@ class Functional:
             node[leaf] = parameter.get_value()
         return tree
 
+    def __setattr__(self, name, value):
+        """`model.params = params` is `set_params`."""
+        if name == "params":
+            self.set_params(value)
+        else:
+            super().__setattr__(name, value)
+
     def set_params(self, params):
         """Takes parameters as `params` has them, in place.
 
@@ -79,7 +86,13 @@ class Functional:
 
         `rules`: axis name of the spec (`bertx.spec.axes`) → axis of the mesh. An axis that is not named, or that the
         mesh does not divide, stays whole on each device.
+
+        Raises:
+            ValueError: an axis of the mesh is not of the type Auto.
         """
+        if any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
+            auto = "axis_types=(jax.sharding.AxisType.Auto,) * n"
+            raise ValueError(f"the axes of the mesh are {mesh.axis_types}, expected Auto: jax.make_mesh(…, {auto})")
         from .axes import axes_of
 
         for *_, parameter, (name, kind) in self._rows():

@@ -60,6 +60,7 @@ class Embedding(nnx.Embed):
 
     def __init__(self, num_embeddings, embedding_dim):
         super().__init__(num_embeddings, embedding_dim, embedding_init=_valueless, rngs=_NoRngs)
+        self.dtype = None  # that of the table, which is not there yet
 
 
 class LayerNorm(nnx.LayerNorm):

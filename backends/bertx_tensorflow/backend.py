@@ -80,7 +80,12 @@ def _graph(module, tensors, output_hidden_states, output_attentions):
         @tf.function(input_signature=[signature])
         def run(inputs):
             return dict(
-                module(**inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions)
+                module(
+                    **inputs,
+                    output_hidden_states=output_hidden_states,
+                    output_attentions=output_attentions,
+                    return_dict=True,
+                )
             )
 
         graphs[key] = run

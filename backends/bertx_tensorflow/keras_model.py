@@ -20,19 +20,24 @@ class KerasModel:
         keras.saving.register_keras_serializable("bertx")(cls)
 
     def __call__(self, *args, **kwargs):
-        """Inputs one by one, or a dict of them first, as `fit` and tf.data give them."""
+        """Inputs one by one, or first a dict of them, as `fit` and tf.data give them, or a list."""
         if args and isinstance(args[0], Mapping):
             return super().__call__(*args[1:], **args[0], **kwargs)
+        if args and isinstance(args[0], (list, tuple)) and all(map(tf.is_tensor, args[0])):
+            return super().__call__(*args[0], *args[1:], **kwargs)
         return super().__call__(*args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss given to `compile`, on the logits; without one the model's own, of labels among the inputs."""
+        """The loss given to `compile`, on the logits; without one the model's own, of `y` or of labels in `x`."""
         if y is None and isinstance(y_pred, Mapping) and "loss" in y_pred:
             return y_pred["loss"]
+        if y is not None and self._compile_loss is None and hasattr(self, "loss_function"):
+            return self.loss_function(_scored(y, y_pred), y)
         return super().compute_loss(x, y, _scored(y, y_pred), sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """The metrics given to `compile`, on the logits."""
+        """The metrics given to `compile`, on the logits, of `y` or labels among the inputs."""
+        y = x.get("labels") if y is None and isinstance(x, Mapping) else y
         return super().compute_metrics(x, y, _scored(y, y_pred), sample_weight)
 
     def get_config(self):

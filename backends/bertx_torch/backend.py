@@ -39,7 +39,12 @@ class TorchBackend:
             tensor = torch.from_numpy(np.ascontiguousarray(value)).to(like.device)
             tensors[name] = tensor.to(like.dtype) if tensor.is_floating_point() else tensor
         with torch.inference_mode():
-            outputs = module(**tensors, output_hidden_states=output_hidden_states, output_attentions=output_attentions)
+            outputs = module(
+                **tensors,
+                output_hidden_states=output_hidden_states,
+                output_attentions=output_attentions,
+                return_dict=True,
+            )
         return {
             name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
             for name, value in outputs.items()

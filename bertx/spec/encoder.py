@@ -201,9 +201,10 @@ class BertModel(nn.Model):
         attention_mask=None,
         token_type_ids=None,
         position_ids=None,
+        *,
         inputs_embeds=None,
-        output_attentions=False,
-        output_hidden_states=False,
+        output_attentions=None,
+        output_hidden_states=None,
         return_dict=None,
     ):
         """Ids and masks → BaseModelOutputWithPooling.
@@ -215,10 +216,15 @@ class BertModel(nn.Model):
             token_type_ids: [B, T], 0 for a first text, 1 for its pair; None is 0.
             position_ids: [B, T]; None counts from 0 in every row.
             inputs_embeds: [B, T, H], in the place of input_ids: what would be the word embeddings.
-            output_attentions: whether the probabilities of each layer's attention are given too.
+            output_attentions: whether the probabilities of each layer's attention are given too; None, here and
+                below, is as the config says: False, but for return_dict.
             output_hidden_states: whether the embeddings and what each layer gives are given too.
             return_dict: False gives a tuple of the outputs.
         """
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         hidden_states = self.embeddings(
             input_ids=input_ids,
             token_type_ids=token_type_ids,
@@ -236,4 +242,4 @@ class BertModel(nn.Model):
             pooler_output=None if self.pooler is None else self.pooler(encoded.last_hidden_state),
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        ).returned(return_dict)
+        ).returned(return_dict, self.config)

@@ -97,10 +97,11 @@ class BertWithLogits(nn.Model):
         attention_mask=None,
         token_type_ids=None,
         position_ids=None,
+        *,
         inputs_embeds=None,
         labels=None,
-        output_attentions=False,
-        output_hidden_states=False,
+        output_attentions=None,
+        output_hidden_states=None,
         return_dict=None,
         mask_positions=None,
     ):
@@ -116,6 +117,7 @@ class BertWithLogits(nn.Model):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            return_dict=True,
         )
         hidden_states = encoded.last_hidden_state
         if mask_positions is not None:
@@ -126,7 +128,7 @@ class BertWithLogits(nn.Model):
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        ).returned(return_dict)
+        ).returned(return_dict, self.config)
 
 
 class BertForMaskedLM(BertWithLogits):
@@ -169,6 +171,33 @@ class BertForNextSentencePrediction(BertWithLogits):
         self.bert = BertModel(config)
         self.cls = BertOnlyNSPHead(config)
         self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        *,
+        inputs_embeds=None,
+        labels=None,
+        next_sentence_label=None,
+        output_attentions=None,
+        output_hidden_states=None,
+        return_dict=None,
+    ):
+        """Inputs as for BertModel, labels [B]; next_sentence_label is the name that they had in TFBert."""
+        return super().forward(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            inputs_embeds=inputs_embeds,
+            labels=next_sentence_label if labels is None else labels,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=return_dict,
+        )
 
     def logits(self, hidden_states, pooled):
         """→ [B, 2]; 0: the second sentence follows the first, 1: it is random."""
@@ -251,11 +280,12 @@ class BertForPreTraining(nn.Model):
         attention_mask=None,
         token_type_ids=None,
         position_ids=None,
+        *,
         inputs_embeds=None,
         labels=None,
         next_sentence_label=None,
-        output_attentions=False,
-        output_hidden_states=False,
+        output_attentions=None,
+        output_hidden_states=None,
         return_dict=None,
     ):
         """labels [B, T] (−100: not counted) and next_sentence_label [B]: the loss is the sum of both, given both."""
@@ -267,6 +297,7 @@ class BertForPreTraining(nn.Model):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            return_dict=True,
         )
         prediction_logits, relationship_logits = self.cls(encoded.last_hidden_state, encoded.pooler_output)
         loss = None
@@ -279,7 +310,7 @@ class BertForPreTraining(nn.Model):
             seq_relationship_logits=relationship_logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        ).returned(return_dict)
+        ).returned(return_dict, self.config)
 
 
 class BertForMultipleChoice(nn.Model):
@@ -298,10 +329,11 @@ class BertForMultipleChoice(nn.Model):
         attention_mask=None,
         token_type_ids=None,
         position_ids=None,
+        *,
         inputs_embeds=None,
         labels=None,
-        output_attentions=False,
-        output_hidden_states=False,
+        output_attentions=None,
+        output_hidden_states=None,
         return_dict=None,
     ):
         """Ids and masks [B, C, T], inputs_embeds [B, C, T, H], labels [B]; hidden states are [B·C, T, H]."""
@@ -313,6 +345,7 @@ class BertForMultipleChoice(nn.Model):
             inputs_embeds=merge_choices(inputs_embeds),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            return_dict=True,
         )
         choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
         logits = nn.reshape(self.classifier(self.dropout(encoded.pooler_output)), (-1, choices))
@@ -321,7 +354,7 @@ class BertForMultipleChoice(nn.Model):
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        ).returned(return_dict)
+        ).returned(return_dict, self.config)
 
 
 def merge_choices(tensor):
@@ -344,11 +377,12 @@ class BertForQuestionAnswering(nn.Model):
         attention_mask=None,
         token_type_ids=None,
         position_ids=None,
+        *,
         inputs_embeds=None,
         start_positions=None,
         end_positions=None,
-        output_attentions=False,
-        output_hidden_states=False,
+        output_attentions=None,
+        output_hidden_states=None,
         return_dict=None,
     ):
         """start_positions, end_positions [B]: a place past the end is not counted, one below 0 counts as 0."""
@@ -360,6 +394,7 @@ class BertForQuestionAnswering(nn.Model):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            return_dict=True,
         )
         logits = self.qa_outputs(encoded.last_hidden_state)
         start_logits, end_logits = logits[..., 0], logits[..., 1]
@@ -372,7 +407,7 @@ class BertForQuestionAnswering(nn.Model):
             end_logits=end_logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
-        ).returned(return_dict)
+        ).returned(return_dict, self.config)
 
 
 def place_loss(logits, positions):

@@ -35,9 +35,9 @@ class ModelOutput(dict):
         """The fields that are there, in order."""
         return tuple(self.values())
 
-    def returned(self, return_dict):
-        """This, or where `return_dict` is False the tuple of its fields."""
-        return self.to_tuple() if return_dict is False else self
+    def returned(self, return_dict, config):
+        """This, or where `return_dict`, or for None the config's, is False the tuple of its fields."""
+        return self if (config.return_dict if return_dict is None else return_dict) else self.to_tuple()
 
 
 class BaseModelOutput(ModelOutput):
