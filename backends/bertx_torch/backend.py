@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from bertx.backend import without_parameters
 from bertx_weights import BFLOAT16
 
 from . import heads, nn
+
+
+class _Undrawn(TorchFunctionMode):
+    """Within, blocks draw no initial values: on the meta device the first takes 1.5 s, to import SymPy."""
+
+    _draws = (init.kaiming_uniform_, init.uniform_, init.normal_, torch.Tensor.fill_, torch.Tensor.zero_)
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in self._draws:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 class TorchBackend:
@@ -23,7 +37,7 @@ class TorchBackend:
 
     def build(self, model_class, config, value_of, dtype, device, options):
         """Parameters of that dtype in the checkpoint stay mapped: on the CPU there is no copy."""
-        with without_parameters(), torch.device("meta"):
+        with without_parameters(), torch.device("meta"), _Undrawn():
             module = model_class(config, **options)
         for name, parameter in module.named_parameters():
             tensor = nn.from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, dtype))

@@ -169,7 +169,17 @@ def test_an_unfinished_job_is_gone_on_with_only_when_asked_and_only_as_it_was(
     ):
         refused(*again, *options, says=(f"{out.name}.part is of another job ({changed}", "or begin with --overwrite"))
     other = write_checkpoint("BertModel", tmp_path / "other", seed=1)
-    refused(verb, other, "-i", file, *backend, "-o", out, "--resume", says=("is of another job (model ", "config.json was ["))
+    refused(
+        verb,
+        other,
+        "-i",
+        file,
+        *backend,
+        "-o",
+        out,
+        "--resume",
+        says=("is of another job (model ", "config.json was ["),
+    )
     another = "the first 16 records are not those that this job began with"
     for changed in (["other", *texts[1:]], texts[1:], texts[:10], [*texts[:15], f"{texts[15]} "], []):
         write_texts(tmp_path / "changed.txt", changed)

@@ -18,14 +18,16 @@ import numpy as np
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import inside
+from ..safetensors_store import release
 from . import hub
 from .libraries import needs
 
 CONFIG = "bert_config.json"
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LARGEST_INDEX = 64 * 2**20
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
 _LONGEST_NAME = 1024
+_PART = 2**27
 _TRAILER = 5  # of a block: its compression and its checksum
 # The numbers of tensorflow/core/framework/types.proto.
 _DTYPES = {
@@ -62,7 +64,7 @@ def _step(prefix: str) -> int:
 
 def is_object_based(folder: Path, prefix: str) -> bool:
     """Whether it is of tf.train.Checkpoint (TF2) rather than of a Saver (TF1)."""
-    return _OBJECT_GRAPH.encode() in _index(folder, prefix)
+    return OBJECT_GRAPH.encode() in _index(folder, prefix)
 
 
 def files(folder: Path, prefix: str) -> list[Path]:
@@ -238,17 +240,41 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
 # --- writing ----------------------------------------------------------------------------------------
 
 
-def save(prefix: Path, values: Mapping[str, Callable[[], np.ndarray]]) -> None:
-    """Writes variables under their names, as a Saver does; TensorFlow needs all of them at once."""
+def save(prefix: Path, values: Mapping[str, Callable[[], np.ndarray]], graph: bytes | None = None) -> None:
+    """Writes variables under their names, as a Saver does; those of a large model as several data files.
+
+    `graph` is what tf.train.Checkpoint writes beside them.
+    """
     tf = needs("tensorflow", "tensorflow")
+    parts = []
     with tf.device("cpu"):
-        names = sorted(values)
-        tf.raw_ops.SaveV2(
-            prefix=str(prefix),
-            tensor_names=names,
-            shape_and_slices=[""] * len(names),
-            tensors=[to_tensorflow(values[name]()) for name in names],
-        )
+        for held in _in_parts(values):
+            if graph is not None and not parts:
+                held[OBJECT_GRAPH] = tf.constant(graph)
+            parts.append(f"{prefix}.parts/{len(parts)}")
+            tf.raw_ops.SaveV2(
+                prefix=parts[-1],
+                tensor_names=[*held],
+                shape_and_slices=[""] * len(held),
+                tensors=[*held.values()],
+            )
+        # TensorFlow keeps all that one of its calls writes in memory, so that it writes a part at a time.
+        tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=str(prefix))
+
+
+def _in_parts(values: Mapping[str, Callable[[], np.ndarray]]) -> Iterator[dict[str, Any]]:
+    """The variables as tensors of TensorFlow, in parts of some `_PART` bytes; one part at least."""
+    held: dict[str, Any] = {}
+    size = 0
+    for name in sorted(values):
+        array = values[name]()
+        if size and size + array.nbytes > _PART:
+            yield held
+            held, size = {}, 0
+        held[name] = to_tensorflow(array)
+        size += array.nbytes
+        release(array)
+    yield held
 
 
 def to_tensorflow(array: np.ndarray) -> Any:

@@ -63,6 +63,7 @@ NAMES = (
 _ARRAY = 1
 _CHUNKED = "__msgpack_chunked_array__"
 _CHUNK = 2**30
+_READ = 2**20
 _MOST_ENTRIES = 10**4
 _DEEPEST = 16
 _DTYPES = {dtype_name(dtype): dtype for dtype in SAFETENSORS_DTYPES.values()}
@@ -183,9 +184,12 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
         return dict(pairs)
 
     try:
+        size = path.stat().st_size
         with open(path, "rb") as file:
-            tree = msgpack.unpackb(
-                file.read(),
+            unpacker = msgpack.Unpacker(
+                file,
+                read_size=min(size, _READ) or 1,
+                max_buffer_size=size or 1,
                 ext_hook=_array,
                 object_pairs_hook=counted,
                 max_array_len=16,
@@ -193,6 +197,9 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
                 max_str_len=2**8,
                 max_bin_len=0,
             )
+            tree = unpacker.unpack()
+            if unpacker.tell() != size:
+                raise ValueError(f"{size - unpacker.tell()} bytes after its end")
         return dict(_flat(tree, (), 0))
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise CheckpointError(f"{path}: not a whole Flax msgpack file: {error}") from error

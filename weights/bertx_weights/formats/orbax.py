@@ -14,6 +14,7 @@ import numpy as np
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
+from ..safetensors_store import release
 from . import hub
 from .flax import NAMES, tree_of
 from .libraries import needs
@@ -154,5 +155,8 @@ def _plain(array: np.ndarray) -> np.ndarray:
 def _called(node: Any) -> Any:
     if isinstance(node, dict):
         return {name: _called(child) for name, child in node.items()}
-    array = np.ascontiguousarray(node())
+    stored = node()
+    array = stored if stored.flags.c_contiguous else np.ascontiguousarray(stored)
+    if array is not stored:
+        release(stored)
     return array.view(needs("ml_dtypes", "orbax").bfloat16) if array.dtype == BFLOAT16 else array

@@ -7,6 +7,7 @@ under the key `encoder`, the encoders of 2020 and of BertEncoderV2, and the head
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -135,20 +136,27 @@ def _meanings(layers: int) -> dict[str, tuple[str, str]]:
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
-    """Writes bert_config.json, with all that the hub's config has, and the encoder; TensorFlow needs it at once."""
-    tf = needs("tensorflow", "tensorflow")
+    """Writes bert_config.json, with all that the hub's config has, and the encoder."""
     _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tf2")
+    stored = {f"model/{name}{_VALUE}": value_of for name, value_of in values.items()}
+    bundle.save(folder / PREFIX, stored, _object_graph(values))
+    hub.write_config(folder, config, bundle.CONFIG)
+    return []
+
+
+def _object_graph(names: Iterable[str]) -> bytes:
+    """What tf.train.Checkpoint notes of objects with variables of these names; it does not depend on their values."""
+    tf = needs("tensorflow", "tensorflow")
     model = tf.Module()
-    with tf.device("cpu"):
-        for name, value_of in values.items():
+    with tf.device("cpu"), tempfile.TemporaryDirectory() as folder:
+        for name in names:
             *parents, leaf = name.split("/")
             node = model
             for parent in parents:
                 if not hasattr(node, parent):
                     setattr(node, parent, tf.Module())
                 node = getattr(node, parent)
-            setattr(node, leaf, tf.Variable(bundle.to_tensorflow(value_of())))
-    tf.train.Checkpoint(model=model).write(str(folder / PREFIX))
-    hub.write_config(folder, config, bundle.CONFIG)
-    return []
+            setattr(node, leaf, tf.Variable(0.0))
+        prefix = tf.train.Checkpoint(model=model).write(f"{folder}/graph")
+        return tf.train.load_checkpoint(prefix).get_tensor(bundle.OBJECT_GRAPH)

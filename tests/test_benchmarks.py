@@ -1,0 +1,141 @@
+"""The benchmarks: that they run, compare what is computed, and reckon rightly. Their figures are not judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Their folder, on the path as it is when one of them is run."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def _run(script: str, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, BENCHMARKS / script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def test_a_quick_run_of_bertx(tmp_path):
+    contenders = ["--contenders", "bertx numpy", "bertx torch"]
+    done = _run("run.py", "classify", "--quick", "--rounds", "2", "--out", str(tmp_path), *contenders)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["machine"]["cores"] == os.cpu_count()
+    found = results["cases"]["classify"]["contenders"]
+    assert list(found) == ["bertx torch", "bertx numpy"]
+    for contender in found.values():
+        assert len(contender["seconds"]) == 2
+        assert min(contender["seconds"]) > 0
+        assert contender["peak"] > 20
+        assert contender["difference"] <= 1e-3
+        assert "numpy" in contender["versions"]
+    assert "bertx numpy" in done.stdout
+
+
+def test_a_contender_that_computes_something_else_is_not_timed(tmp_path, benchmarks, monkeypatch, capsys):
+    import run
+
+    loads = []
+
+    def load(path):
+        loads.append(path)
+        return np.full((1, 384), len(loads), np.float64)
+
+    monkeypatch.setattr(run.np, "load", load)
+    contenders = ["--contenders", "bertx numpy", "bertx torch"]
+    assert run.main(["short", "--quick", "--rounds", "1", "--out", str(tmp_path), *contenders]) == 1
+    first, second = json.loads((tmp_path / "results.json").read_text())["cases"]["short"]["contenders"].values()
+    assert "seconds" in first
+    assert "seconds" not in second
+    assert "something else: max |Δ| 1.0e+00" in second["error"]
+
+
+def test_a_contender_that_does_not_start_is_told(tmp_path, benchmarks, monkeypatch):
+    import run
+
+    monkeypatch.setattr(run, "PEER_PYTHON", tmp_path / "python")
+    monkeypatch.setattr(run, "prepare", lambda case, names, tiny: tmp_path)
+    found = run.measure(run.CASES["short"], ["TFBert", "bertx numpy"], 1, quick=True)
+    assert "make bench" in found["TFBert"]["error"]
+    assert "safetensors" in found["bertx numpy"]["error"]
+
+
+def test_spread_and_ratio(benchmarks):
+    from report import ratio, spread
+
+    assert spread([3.0, 1.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert spread([5.0, 1.0, 2.0, 3.0, 4.0]) == {"median": 3.0, "low": 2.0, "high": 4.0}
+    # Twice as fast in each round, though the machine becomes ten times slower.
+    assert ratio([1.0, 10.0, 2.0], [2.0, 20.0, 4.0]) == {"median": 2.0, "low": 2.0, "high": 2.0}
+
+
+def test_summary_of_the_peak(benchmarks):
+    from cases import BERT_BASE, PRODUCTS, flops
+    from report import summary
+
+    work, product = flops(BERT_BASE, 8, 128), 2 * 2048**3
+    seconds = {"bertx torch": work / 8e10, "transformers torch": work / 4e10}
+    seconds |= {PRODUCTS[0]: product / 5e10, PRODUCTS[1]: product / 1e11}
+    measured = {name: {"seconds": [value] * 3, "peak": 100.0} for name, value in seconds.items()}
+    case = summary("dense", measured | {"FlaxBert jit": {"error": "no"}}, quick=False)
+    assert case["contenders"]["bertx torch"]["of_peak"]["median"] == pytest.approx(0.8)
+    assert case["contenders"]["bertx torch"]["gflops"] == pytest.approx(80)
+    assert case["contenders"][PRODUCTS[0]]["of_peak"]["median"] == pytest.approx(0.5)
+    (row,) = case["ratios"]
+    assert (row["of"], row["to"], row["goal"]) == ("bertx torch", "transformers torch", 1.0)
+    assert row["median"] == pytest.approx(2)
+
+
+def test_flops_of_bert_base(benchmarks):
+    from cases import BERT_BASE, flops
+
+    # 12 layers × 12 H² weights, two operations a token, and the two products of attention.
+    assert flops(BERT_BASE, 1, 128) == 12 * 128 * (2 * 12 * 768**2 + 4 * 128 * 768)
+
+
+def test_texts_have_the_tokens_that_were_asked_for(benchmarks):
+    import cases
+
+    from bertx import BertTokenizer
+    from bertx.sources import resolve
+
+    folder = resolve(cases.MINILM)
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    lengths = [len(ids) for ids in tokenizer(cases.texts(50, 0, folder / "vocab.txt"))["input_ids"]]
+    assert sum(length >= 100 for length in lengths) == 10
+    assert max(lengths) <= 256
+    masked = tokenizer(cases.texts(3, 32, folder / "vocab.txt", mask=True))["input_ids"]
+    assert [len(ids) for ids in masked] == [32] * 3
+    assert [ids.count(tokenizer.mask_token_id) for ids in masked] == [1] * 3
+
+
+def test_every_name_in_a_case_is_a_contender(benchmarks):
+    import checkpoints
+    import worker
+    from cases import CASES, CONTENDERS
+
+    assert all(callable(getattr(worker, contender.library)) for contender in CONTENDERS.values())
+    for case in CASES.values():
+        names = {name for group in case.groups for name in group}
+        assert names <= set(CONTENDERS)
+        assert {name for of, to, _ in case.ratios for name in (of, to)} <= names
+        assert case.checkpoint in {*checkpoints.ARCHITECTURES, "minilm"}
+
+
+def test_gpu_says_that_there_is_none():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    done = _run("gpu.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("There is no GPU")
