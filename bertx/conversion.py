@@ -230,13 +230,21 @@ def _hashed(name: str, tensor: StoredTensor, hashes: dict[str, str], notes: list
     """The same tensor under its schema name; reading it notes the hash of its values, and what became infinite."""
 
     def read() -> np.ndarray:
-        array = tensor.read()
+        array = _contiguous(tensor.read())
         if name not in hashes and array.dtype == np.float16 and np.isinf(array).any():
             notes.append(f"{name} has values that are infinite in float16")
         hashes[name] = _sha256(array)
         return array
 
     return StoredTensor(tensor.name, name, tensor.shape, tensor.dtype, read)
+
+
+def _contiguous(stored: np.ndarray) -> np.ndarray:
+    """The array itself, or where it is transposed a copy in its stead."""
+    array = np.asarray(stored, order="C")
+    if array is not stored:
+        release(stored)
+    return array
 
 
 def _sha256(array: np.ndarray) -> str:
@@ -299,13 +307,9 @@ def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, Stored
     read = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        stored = tensors[schema_name(name)].read()
         # A transposed array would be multiplied in another order, and rounded otherwise.
-        array = np.ascontiguousarray(stored)
-        if array is not stored:
-            release(stored)
-        read.append(array)
-        return array
+        read.append(_contiguous(tensors[schema_name(name)].read()))
+        return read[-1]
 
     module = backend.build(backend.model_class(architecture), config, value_of, "float32", None, options)
     length = min(8, config.max_position_embeddings)

@@ -168,6 +168,9 @@ def test_the_cost_of_a_conversion(sources, tmp_path, form):
     shutil.rmtree(tmp_path)
     least = medians[COPY[0]][1]  # Orbax itself needs three times the file
     for what, (seconds, peak) in medians.items():
-        assert what in COPY or peak <= max(1.5 * size, least), (what, peak / size)
-        # Verification reads the target back and runs both: the time of that is printed, and depends on the format.
-        assert what in COPY or "verified" in what or ROUNDS < 3 or seconds <= 1.3 * copy, (what, seconds / copy)
+        if "verified" in what:
+            # It reads the target back and runs both: a model in memory beside what the library keeps.
+            assert peak <= max(1.5 * size, least) + size, (what, peak / size)
+        elif what not in COPY:
+            assert peak <= max(1.5 * size, least), (what, peak / size)
+            assert ROUNDS < 3 or seconds <= 1.3 * copy, (what, seconds / copy)
