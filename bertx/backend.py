@@ -29,6 +29,7 @@ class Backend(Protocol):
 
     name: str
     dtypes: tuple[str, ...]
+    compiles_each_shape: bool
 
     def model_class(self, architecture: str) -> type:
         """The native class of one head, by the hub's PyTorch name (`"BertForMaskedLM"`)."""

@@ -53,6 +53,11 @@ class Model:
         return self._backend.name
 
     @property
+    def compiles_each_shape(self) -> bool:
+        """Whether the backend compiles the model anew for each shape of its inputs."""
+        return self._backend.compiles_each_shape
+
+    @property
     def task(self) -> str:
         """The pipeline tag."""
         return task_of_architecture(self.architecture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from bertx.backend import without_parameters
+from bertx.caches import cache_folder
 from bertx_weights import BFLOAT16
 
 from . import heads, nn
@@ -20,6 +22,10 @@ class JaxBackend:
 
     name = "jax"
     dtypes = ("float32", "bfloat16", "float16")
+    compiles_each_shape = True
+
+    def __init__(self):
+        _keep_compiled_code()
 
     def model_class(self, architecture):
         """The nnx.Module."""
@@ -46,10 +52,7 @@ class JaxBackend:
         graph, state = nnx.split(module)
         with jax.default_matmul_precision("highest"):
             outputs = _run(graph, output_hidden_states, output_attentions, state, arrays)
-        return {
-            name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
-            for name, value in outputs.items()
-        }
+        return jax.tree.map(_to_numpy, dict(outputs))
 
     def tensors(self, module):
         """Views of JAX's memory on the CPU, kernels transposed."""
@@ -65,6 +68,14 @@ class JaxBackend:
     def devices(self):
         """cpu, and the accelerators that JAX sees: cuda, cuda:0, …"""
         return list(_devices())
+
+
+def _keep_compiled_code():
+    """XLA's code stays on disk for the next process, at most 1 GiB of it, unless JAX has been told about this."""
+    if jax.config.jax_compilation_cache_dir is None and importlib.util.find_spec("filelock") and cache_folder("xla"):
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
+        jax.config.update("jax_compilation_cache_max_size", 2**30)  # which JAX keeps to with filelock
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -55,10 +55,7 @@ class Functional:
 
     def __setattr__(self, name, value):
         """`model.params = params` is `set_params`."""
-        if name == "params":
-            self.set_params(value)
-        else:
-            super().__setattr__(name, value)
+        self.set_params(value) if name == "params" else super().__setattr__(name, value)
 
     def set_params(self, params):
         """Takes parameters as `params` has them, in place.
@@ -85,10 +82,7 @@ class Functional:
         """Spreads the parameters over a mesh, in place; gives the model.
 
         `rules`: axis name of the spec (`bertx.spec.axes`) → axis of the mesh. An axis that is not named, or that the
-        mesh does not divide, stays whole on each device.
-
-        Raises:
-            ValueError: an axis of the mesh is not of the type Auto.
+        mesh does not divide, stays whole on each device. ValueError for a mesh whose axes are not of the type Auto.
         """
         if any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
             auto = "axis_types=(jax.sharding.AxisType.Auto,) * n"

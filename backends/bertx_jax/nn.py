@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -164,6 +166,7 @@ def register_output(cls):
 reshape, transpose, einsum, where = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where
 zeros_like, tanh, clip = jnp.zeros_like, jnp.tanh, jnp.clip
 sum, mean = jnp.sum, jnp.mean  # noqa: A001
+gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 
 
 def shape(x):
@@ -199,13 +202,3 @@ def take_last(x, index):
 def take_positions(x, positions):
     """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
     return jnp.take_along_axis(x, positions[..., None], axis=1)
-
-
-def gelu(x):
-    """The exact gelu."""
-    return jax.nn.gelu(x, approximate=False)
-
-
-def gelu_tanh(x):
-    """The tanh approximation of gelu."""
-    return jax.nn.gelu(x, approximate=True)

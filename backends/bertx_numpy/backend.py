@@ -17,6 +17,7 @@ class NumpyBackend:
 
     name = "numpy"
     dtypes = ("float32", "float64", "float16")
+    compiles_each_shape = False
 
     def model_class(self, architecture):
         """The spec's class."""

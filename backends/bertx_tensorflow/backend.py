@@ -16,6 +16,7 @@ class TensorFlowBackend:
 
     name = "tensorflow"
     dtypes = ("float32", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
+    compiles_each_shape = False
 
     def model_class(self, architecture):
         """The keras.Model."""

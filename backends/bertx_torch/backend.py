@@ -30,6 +30,7 @@ class TorchBackend:
 
     name = "torch"
     dtypes = ("float32", "bfloat16", "float16", "float64")
+    compiles_each_shape = False
 
     def model_class(self, architecture):
         """The torch.nn.Module."""

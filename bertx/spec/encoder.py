@@ -26,9 +26,13 @@ class BertSelfAttention(nn.Module):
         if self.position_embedding_type != "absolute":
             self.distance_embedding = nn.Embedding(2 * self.max_length - 1, self.head_size)
 
-    def forward(self, hidden_states, bias=None, output_attentions=False):
-        """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T]."""
-        query = self.split_heads(self.query(hidden_states))
+    def forward(self, hidden_states, bias=None, output_attentions=False, queries=None):
+        """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T].
+
+        queries [B, K, H]: only these states attend, K for the first T.
+        """
+        queries = hidden_states if queries is None else queries
+        query = self.split_heads(self.query(queries))
         key = self.split_heads(self.key(hidden_states))
         value = self.split_heads(self.value(hidden_states))
         scale = self.head_size**-0.5
@@ -36,7 +40,7 @@ class BertSelfAttention(nn.Module):
             relative = self.relative_scores(query, key) * scale
             bias = relative if bias is None else bias + relative
         context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
-        return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities
+        return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries)), probabilities
 
     def split_heads(self, projected):
         """[B, T, H] → [B, N, T, D]."""
@@ -75,10 +79,13 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config)
         self.output = BertSelfOutput(config)
 
-    def forward(self, hidden_states, bias=None, output_attentions=False):
-        """hidden_states [B, T, H] → [B, T, H], probabilities [B, N, T, T] or None."""
-        context, probabilities = self.self(hidden_states, bias=bias, output_attentions=output_attentions)
-        return self.output(context, hidden_states), probabilities
+    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None):
+        """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; probabilities [B, N, T, T] or None."""
+        queries = hidden_states if readout is None else readout(hidden_states)
+        context, probabilities = self.self(
+            hidden_states, bias=bias, output_attentions=output_attentions, queries=queries
+        )
+        return self.output(context, queries), probabilities
 
 
 class BertIntermediate(nn.Module):
@@ -119,9 +126,11 @@ class BertLayer(nn.Module):
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
 
-    def forward(self, hidden_states, bias=None, output_attentions=False):
-        """hidden_states [B, T, H] → [B, T, H], probabilities [B, N, T, T] or None."""
-        attended, probabilities = self.attention(hidden_states, bias=bias, output_attentions=output_attentions)
+    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None):
+        """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; probabilities [B, N, T, T] or None."""
+        attended, probabilities = self.attention(
+            hidden_states, bias=bias, output_attentions=output_attentions, readout=readout
+        )
         return self.output(self.intermediate(attended), attended), probabilities
 
 
@@ -132,15 +141,30 @@ class BertEncoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
         self.gradient_checkpointing = False
+        self.position_embedding_type = config.position_embedding_type
 
-    def forward(self, hidden_states, bias=None, output_attentions=False, output_hidden_states=False):
-        """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → BaseModelOutput."""
+    def forward(self, hidden_states, bias=None, output_attentions=False, output_hidden_states=False, readout=None):
+        """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → BaseModelOutput.
+
+        readout: [B, T, H] → [B, K, H], the positions that are read; the last layer then computes no others, where
+        they all see the same keys and nothing else is asked for.
+        """
+        reads_early = (
+            readout is not None
+            and not (output_attentions or output_hidden_states)
+            and (bias is None or bias.shape[2] == 1)
+            and self.position_embedding_type == "absolute"
+        )
         all_states, all_probabilities = [hidden_states], []
-        for layer in self.layer:
+        for i, layer in enumerate(self.layer, 1):
             run = nn.checkpointed(layer) if self.gradient_checkpointing else layer
-            hidden_states, probabilities = run(hidden_states, bias=bias, output_attentions=output_attentions)
+            reads = reads_early and i == len(self.layer)
+            options = {"readout": readout} if reads else {}
+            hidden_states, probabilities = run(hidden_states, bias=bias, output_attentions=output_attentions, **options)
             all_states.append(hidden_states)
             all_probabilities.append(probabilities)
+        if readout is not None and not (reads_early and self.layer):
+            hidden_states = readout(hidden_states)
         return BaseModelOutput(
             last_hidden_state=hidden_states,
             hidden_states=tuple(all_states) if output_hidden_states else None,
@@ -158,6 +182,16 @@ class BertPooler(nn.Module):
     def forward(self, hidden_states):
         """[B, T, H] → [B, H]."""
         return nn.tanh(self.dense(hidden_states[:, 0]))
+
+
+def first_position(hidden_states):
+    """[B, T, H] → [B, 1, H], all that the pooler reads."""
+    return hidden_states[:, :1]
+
+
+def positions_at(places):
+    """places [B, K] → a function [B, T, H] → [B, K, H]."""
+    return lambda hidden_states: nn.take_positions(hidden_states, places)
 
 
 def attention_bias(hidden_states, attention_mask, is_decoder):
@@ -206,6 +240,7 @@ class BertModel(nn.Model):
         output_attentions=None,
         output_hidden_states=None,
         return_dict=None,
+        readout=None,
     ):
         """Ids and masks → BaseModelOutputWithPooling.
 
@@ -220,6 +255,7 @@ class BertModel(nn.Model):
                 below, is as the config says: False, but for return_dict.
             output_hidden_states: whether the embeddings and what each layer gives are given too.
             return_dict: False gives a tuple of the outputs.
+            readout: a function [B, T, H] → [B, K, H] of the positions that are read: last_hidden_state has only these.
         """
         if output_attentions is None:
             output_attentions = self.config.output_attentions
@@ -236,6 +272,7 @@ class BertModel(nn.Model):
             bias=attention_bias(hidden_states, attention_mask, self.is_decoder),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            readout=readout,
         )
         return BaseModelOutputWithPooling(
             last_hidden_state=encoded.last_hidden_state,

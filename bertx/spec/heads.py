@@ -2,7 +2,7 @@
 
 from . import nn
 from .activations import activation
-from .encoder import BertModel
+from .encoder import BertModel, first_position, positions_at
 from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from .outputs import (
     BertForPreTrainingOutput,
@@ -89,7 +89,12 @@ def classifier_dropout(config):
 
 
 class BertWithLogits(nn.Model):
-    """What the heads with one kind of logits share: the encoder, `logits`, and with labels `loss_function`."""
+    """What the heads with one kind of logits share: the encoder, `logits`, and with labels `loss_function`.
+
+    A head with `reads_first` needs the pooled output alone.
+    """
+
+    reads_first = False
 
     def forward(
         self,
@@ -109,6 +114,11 @@ class BertWithLogits(nn.Model):
 
         mask_positions [B, K]: a head that scores every position then scores these only, K for T in logits and labels.
         """
+        readout = first_position if self.reads_first else None
+        if mask_positions is not None:
+            if self.reads_first:
+                raise ValueError(f"{type(self).__name__} reads the first position alone: it takes no mask_positions")
+            readout = positions_at(mask_positions)
         encoded = self.bert(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -118,11 +128,9 @@ class BertWithLogits(nn.Model):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            readout=readout,
         )
-        hidden_states = encoded.last_hidden_state
-        if mask_positions is not None:
-            hidden_states = nn.take_positions(hidden_states, mask_positions)
-        logits = self.logits(hidden_states, encoded.pooler_output)
+        logits = self.logits(encoded.last_hidden_state, encoded.pooler_output)
         return self.output_class(
             loss=None if labels is None else self.loss_function(logits, labels),
             logits=logits,
@@ -165,6 +173,7 @@ class BertForNextSentencePrediction(BertWithLogits):
     """Next-sentence prediction (Devlin et al. 2019, section 3.1, task 2)."""
 
     output_class = NextSentencePredictorOutput
+    reads_first = True
 
     def __init__(self, config):
         super().__init__(config)
@@ -216,6 +225,7 @@ class BertForSequenceClassification(BertWithLogits):
     """
 
     output_class = SequenceClassifierOutput
+    reads_first = True
 
     def __init__(self, config):
         super().__init__(config)
@@ -346,6 +356,7 @@ class BertForMultipleChoice(nn.Model):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            readout=first_position,
         )
         choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
         logits = nn.reshape(self.classifier(self.dropout(encoded.pooler_output)), (-1, choices))

@@ -16,6 +16,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(-1, keepdims=True)
 
 
+def largest(scores: np.ndarray, count: int) -> np.ndarray:
+    """The places of the largest of scores [N], in falling order; without sorting the others."""
+    places = np.arange(len(scores))
+    if count < len(scores):
+        places = np.sort(np.argpartition(-scores, count - 1)[:count])
+    return places[np.argsort(-scores[places], kind="stable")]
+
+
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """1 / (1 + e⁻ˣ) of each."""
     return 0.5 * (1 + np.tanh(0.5 * logits))
@@ -66,17 +74,11 @@ class TextClassification:
             raise ValueError(f"function_to_apply is {function!r}, expected one of {', '.join(FUNCTIONS)}")
 
         def compute(rows: list[Row]) -> list[Any]:
-            batch = padded(self._model.tokenizer, rows)
+            batch = padded(self._model, rows)
             scores = FUNCTIONS[function](self._model.forward(**batch)["logits"])
             return [self._ranked(row, top_k) for row in scores]
 
-        return run_whole(
-            texts,
-            lambda window: encode_pairs(self._model, window),
-            compute,
-            self._model.config.vocab_size,
-            batch_tokens,
-        )
+        return run_whole(self._model, texts, lambda window: encode_pairs(self._model, window), compute, batch_tokens)
 
     def _ranked(self, scores: np.ndarray, top_k: int | None) -> Any:
         order = np.argsort(-scores, kind="stable")[:top_k]
@@ -105,16 +107,12 @@ class NextSentencePrediction:
         """
 
         def compute(rows: list[Row]) -> list[dict[str, Any]]:
-            batch = padded(self._model.tokenizer, rows)
+            batch = padded(self._model, rows)
             follows = softmax(self._model.forward(**batch)["logits"])[:, 0]
             return [{"is_next": bool(score >= 0.5), "score": float(score)} for score in follows]
 
         return run_whole(
-            pairs,
-            lambda window: encode_pairs(self._model, window, second=True),
-            compute,
-            self._model.config.vocab_size,
-            batch_tokens,
+            self._model, pairs, lambda window: encode_pairs(self._model, window, second=True), compute, batch_tokens
         )
 
 

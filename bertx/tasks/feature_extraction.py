@@ -52,11 +52,11 @@ class FeatureExtraction:
         normalize = self._settings.normalize if normalize is None else normalize
 
         def compute(rows: list[Row]) -> Sequence[np.ndarray]:
-            batch = padded(self._model.tokenizer, rows)
+            batch = padded(self._model, rows)
             vectors = self._model.forward(**batch)["last_hidden_state"]
             return _pool(vectors, batch["attention_mask"], modes, normalize)
 
-        results = run_whole(texts, self._encode, compute, self._model.config.vocab_size, batch_tokens)
+        results = run_whole(self._model, texts, self._encode, compute, batch_tokens)
         if not isinstance(texts, list) or not modes:
             return results
         return np.stack(results) if results else np.empty((0, self._model.config.hidden_size * len(modes)), np.float32)

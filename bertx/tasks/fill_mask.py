@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .classification import max_tokens, softmax
+from .classification import largest, max_tokens, softmax
 from .streaming import InputError, Row, padded, rows_of, run_whole
 
 
@@ -49,7 +49,7 @@ class FillMask:
         ids = None if targets is None else self._target_ids([targets] if isinstance(targets, str) else targets)
 
         def compute(rows: list[Row]) -> list[Any]:
-            batch = padded(self._tokenizer, rows)
+            batch = padded(self._model, rows)
             places = [np.flatnonzero(row == self._tokenizer.mask_token_id).tolist() for row in batch["input_ids"]]
             most = max(len(place) for place in places)
             # A row with fewer masks than another is filled up with its first, which is then left out.
@@ -60,7 +60,7 @@ class FillMask:
                 for row, scores, place in zip(rows, logits, places, strict=True)
             ]
 
-        return run_whole(texts, self._encode, compute, self._model.config.vocab_size, batch_tokens)
+        return run_whole(self._model, texts, self._encode, compute, batch_tokens)
 
     def _encode(self, texts: Sequence[str]) -> list[Row]:
         longest = max_tokens(self._model)
@@ -81,7 +81,7 @@ class FillMask:
         filled = []
         for place, scores in zip(masked, probabilities, strict=True):
             candidates = np.arange(len(scores)) if targets is None else targets
-            ranked = candidates[np.argsort(-scores[candidates], kind="stable")[:top_k]]
+            ranked = candidates[largest(scores[candidates], top_k)]
             words = []
             for token in ranked.tolist():
                 sequence = [*ids[:place], token, *ids[place + 1 :]]

@@ -34,7 +34,7 @@ class MultipleChoice:
         def compute(rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
             return [self._choose(row) for row in rows]
 
-        return run_whole(questions, self._encode, compute, self._model.config.vocab_size, batch_tokens)
+        return run_whole(self._model, questions, self._encode, compute, batch_tokens)
 
     def _encode(self, questions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         problems = {}
@@ -53,7 +53,7 @@ class MultipleChoice:
 
     def _choose(self, question: Mapping[str, Any]) -> dict[str, Any]:
         rows: list[Row] = question["rows"]
-        batch = padded(self._model.tokenizer, rows)
+        batch = padded(self._model, rows)
         inputs = {name: value[None] for name, value in batch.items()}
         scores = softmax(self._model.forward(**inputs)["logits"])[0]
         best = int(np.argmax(scores))

@@ -83,7 +83,7 @@ class QuestionAnswering:
             kept = ranked if overlapping else _apart(ranked)
             return kept[0] if top_k == 1 else kept[:top_k]
 
-        return run(questions, encode, self._compute, combine, self._model.config.vocab_size, batch_tokens)
+        return run(self._model, questions, encode, self._compute, combine, batch_tokens)
 
     def _problem(self, question: Any, longest: int, stride: int) -> str | None:
         parts = _parts(question)
@@ -115,7 +115,7 @@ class QuestionAnswering:
         ]
 
     def _compute(self, rows: list[Row]) -> list[np.ndarray]:
-        batch = padded(self._tokenizer, rows)
+        batch = padded(self._model, rows)
         outputs = self._model.forward(**batch)
         logits = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
         return [of_row[:, mask == 1] for of_row, mask in zip(logits, batch["attention_mask"], strict=True)]

@@ -13,6 +13,9 @@ WINDOW = 1024
 # How many tokens a batch has, padding included: about what issue 6's figures used; not measured here yet.
 BATCH_TOKENS = 1024
 
+# The lengths of batches where each is compiled anew, which takes about a second.
+_WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
 _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 Row = Mapping[str, Sequence[int]]
@@ -38,21 +41,21 @@ class InputError(ValueError):
 
 
 def run(
+    model: Any,
     inputs: Any,
     encode: Callable[[list[Any]], list[list[Row]]],
     compute: Callable[[list[Row]], Sequence[Any]],
     combine: Callable[[list[Row], list[Any]], Any],
-    vocab_size: int,
     batch_tokens: int | None = None,
 ) -> Any:
     """Encodes inputs, computes their rows in batches and gives the results as the inputs came.
 
     Args:
+        model: the Model, whose vocabulary a tokenizer may exceed, and which may compile each shape.
         inputs: one input (a string, a mapping or a tuple), a list of them, or any other iterable.
         encode: several inputs → the rows of each: one, or the windows of a long text; raises InputError.
         compute: the rows of a batch → what the model says of each.
         combine: the rows of an input and what the model says of them → its result.
-        vocab_size: how many tokens the model has embeddings of; a tokenizer may know more.
         batch_tokens: the most tokens of a batch, padding included; a longer row is a batch of its own.
 
     Returns:
@@ -62,18 +65,18 @@ def run(
         InputError: inputs that the task or the model cannot take: all those among `WINDOW` of them.
     """
     alone = isinstance(inputs, (str, Mapping, tuple))
-    stream = _stream([inputs] if alone else inputs, encode, compute, combine, vocab_size, batch_tokens or BATCH_TOKENS)
+    stream = _stream(model, [inputs] if alone else inputs, encode, compute, combine, batch_tokens or BATCH_TOKENS)
     if alone:
         return next(stream)
     return list(stream) if isinstance(inputs, list) else stream
 
 
 def _stream(
+    model: Any,
     inputs: Iterable[Any],
     encode: Callable[[list[Any]], list[list[Row]]],
     compute: Callable[[list[Row]], Sequence[Any]],
     combine: Callable[[list[Row], list[Any]], Any],
-    vocab_size: int,
     batch_tokens: int,
 ) -> Iterator[Any]:
     source = iter(inputs)
@@ -81,14 +84,17 @@ def _stream(
     while window := list(itertools.islice(source, WINDOW)):
         try:
             encoded = encode(window)
-            InputError.raise_for(_unknown_tokens(encoded, vocab_size))
+            InputError.raise_for(_unknown_tokens(encoded, model.config.vocab_size))
         except InputError as error:
             raise InputError({first + place: problem for place, problem in error.problems.items()}) from None
         first += len(window)
         rows = [row for of_input in encoded for row in of_input]
         said: list[Any] = [None] * len(rows)
-        for places in batches([len(row["input_ids"]) for row in rows], batch_tokens):
-            for place, answer in zip(places, compute([rows[place] for place in places]), strict=True):
+        for places in batches([_width(model, len(row["input_ids"])) for row in rows], batch_tokens):
+            batch = [rows[place] for place in places]
+            if model.compiles_each_shape:
+                batch += batch[:1] * _missing(model, batch, batch_tokens)
+            for place, answer in zip(places, compute(batch), strict=not model.compiles_each_shape):
                 said[place] = answer
         start = 0
         for of_input in encoded:
@@ -97,19 +103,19 @@ def _stream(
 
 
 def run_whole(
+    model: Any,
     inputs: Any,
     encode: Callable[[list[Any]], list[Row]],
     compute: Callable[[list[Row]], Sequence[Any]],
-    vocab_size: int,
     batch_tokens: int | None = None,
 ) -> Any:
     """`run` for a task that has one row for each input, whose result is what `compute` gives."""
     return run(
+        model,
         inputs,
         lambda window: [[row] for row in encode(window)],
         compute,
         lambda rows, said: said[0],
-        vocab_size,
         batch_tokens,
     )
 
@@ -138,7 +144,26 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         start += count
 
 
-def padded(tokenizer: Any, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+def padded(model: Any, rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types."""
     kept = [{name: row[name] for name in _MODEL_INPUTS if name in row} for row in rows]
-    return dict(tokenizer.pad(kept, return_attention_mask=True, return_tensors="np"))
+    width = max(_width(model, len(row["input_ids"])) for row in rows)
+    return dict(
+        model.tokenizer.pad(
+            kept, padding="max_length", max_length=width, return_attention_mask=True, return_tensors="np"
+        )
+    )
+
+
+def _missing(model: Any, batch: Sequence[Row], batch_tokens: int) -> int:
+    """How many rows the last batch lacks to the next power of two, or to what a batch of its length has."""
+    full = batch_tokens // _width(model, len(batch[0]["input_ids"]))
+    return max(0, min(1 << (len(batch) - 1).bit_length(), full) - len(batch))
+
+
+def _width(model: Any, length: int) -> int:
+    """How long a row becomes: where each shape is compiled, one of a few lengths."""
+    if not model.compiles_each_shape:
+        return length
+    longest = model.config.max_position_embeddings
+    return next((width for width in _WIDTHS if length <= width <= longest), max(length, longest))

@@ -69,7 +69,7 @@ class TextGeneration:
         def compute(rows: list[Row]) -> list[dict[str, Any]]:
             return self._continue(rows, max_new_tokens, choose, seed)
 
-        return run_whole(prompts, self._encode, compute, self._model.config.vocab_size, batch_tokens)
+        return run_whole(self._model, prompts, self._encode, compute, batch_tokens)
 
     def _encode(self, prompts: list[str]) -> list[Row]:
         rows = rows_of(self._tokenizer(prompts, add_special_tokens=False))

@@ -73,7 +73,7 @@ class TokenClassification:
                 found += [entity for entity in entities if entity[key] not in ignore_labels]
             return found if len(rows) == 1 else _without_overlaps(found)
 
-        return run(texts, encode, self._compute, combine, self._model.config.vocab_size, batch_tokens)
+        return run(self._model, texts, encode, self._compute, combine, batch_tokens)
 
     def _windows(self, text: str, longest: int, stride: int) -> list[Row]:
         encoded = self._tokenizer(
@@ -88,7 +88,7 @@ class TokenClassification:
         return [{**row, "text": text} for row in rows_of(encoded)]
 
     def _compute(self, rows: list[Row]) -> list[np.ndarray]:
-        batch = padded(self._tokenizer, rows)
+        batch = padded(self._model, rows)
         scores = softmax(self._model.forward(**batch)["logits"])
         return [of_row[mask == 1] for of_row, mask in zip(scores, batch["attention_mask"], strict=True)]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from bertx.tasks import streaming
 from bertx.tasks.streaming import batches, run_whole
 from conftest import MINILM
 
-VOCABULARY = 100
+MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False)
 
 
 def _encode(window):
@@ -30,9 +32,9 @@ def test_a_list_gives_a_list_and_a_stream_is_read_as_it_is_read(monkeypatch):
             read.append(i)
             yield i
 
-    assert run_whole([3, 1, 2], _encode, _compute, VOCABULARY) == [30, 10, 20]
-    assert run_whole([], _encode, _compute, VOCABULARY) == []
-    results = run_whole(source(), _encode, _compute, VOCABULARY)
+    assert run_whole(MODEL, [3, 1, 2], _encode, _compute) == [30, 10, 20]
+    assert run_whole(MODEL, [], _encode, _compute) == []
+    results = run_whole(MODEL, source(), _encode, _compute)
     assert read == []
     assert next(results) == 10
     assert len(read) == 4
@@ -76,3 +78,32 @@ def test_the_budget_changes_no_result(loaded, budget):
     np.testing.assert_allclose(list(model(iter(texts), batch_tokens=budget)), model(texts), atol=1e-6)
     for text, row in zip(texts, model(texts), strict=True):
         np.testing.assert_allclose(model(text), row, atol=1e-6)
+
+
+def test_where_each_shape_is_compiled_there_are_few_of_them(loaded):
+    generator = np.random.default_rng(0)
+    texts = ["word " * int(length) for length in generator.integers(1, 400, 300)]
+    model, shapes = loaded(MINILM, backend="jax"), set()
+    forward = model.forward
+
+    def counted(**inputs):
+        shapes.add(inputs["input_ids"].shape)
+        return {"last_hidden_state": np.repeat(inputs["attention_mask"][..., None], 384, -1).astype(np.float32)}
+
+    model.forward = counted
+    try:
+        found = model(texts, normalize=False)
+    finally:
+        model.forward = forward
+    assert found.shape == (300, 384) and (found == 1).all()
+    assert {length for _, length in shapes} <= set(streaming._WIDTHS)
+    assert len(shapes) <= 12
+    assert all(rows * length <= streaming.BATCH_TOKENS for rows, length in shapes)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_filled_batches_change_no_result(loaded, count):
+    texts = ["short", "a somewhat longer text about nothing in particular", "", "word " * 400, "a", "b c", "d"][:count]
+    found = loaded(MINILM, backend="jax")(texts)
+    assert found.shape == (count, 384)
+    np.testing.assert_allclose(found, loaded(MINILM, backend="numpy")(texts), atol=2e-6)
