@@ -64,6 +64,9 @@ HALF = BASE_UNCASED | {"torch_dtype": "float16", "classifier_dropout": None, "hi
 PUBLISHED = {"base": BASE_UNCASED, "old": VERY_OLD, "labels": NAMED_ENTITIES, "half": HALF}
 # Every field at a value that is not its default.
 ALL_CHANGED = {
+    "output_attentions": True,
+    "output_hidden_states": True,
+    "return_dict": False,
     "vocab_size": 131,
     "hidden_size": 48,
     "num_hidden_layers": 3,

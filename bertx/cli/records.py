@@ -69,7 +69,7 @@ def from_arguments(arguments: Sequence[str], fields: Sequence[Field]) -> Iterato
     needed = [one for one in fields if one.required]
     if len(needed) == 1:
         for number, text in enumerate(arguments, 1):
-            yield _checked(number, {needed[0].name: text}, fields)
+            yield _checked(number, {needed[0].name: text}, fields, _NOT_UTF8)
         return
     names = " ".join(one.name.upper() + (" …" if one.many else "") for one in needed)
     if len(arguments) < len(needed) or (len(arguments) > len(needed) and not needed[-1].many):
@@ -77,7 +77,7 @@ def from_arguments(arguments: Sequence[str], fields: Sequence[Field]) -> Iterato
     values: dict[str, Any] = {one.name: text for one, text in zip(needed, arguments, strict=False)}
     if needed[-1].many:
         values[needed[-1].name] = list(arguments[len(needed) - 1 :])
-    yield _checked(1, values, fields)
+    yield _checked(1, values, fields, _NOT_UTF8)
 
 
 class Source:
