@@ -129,3 +129,14 @@ def test_every_device_that_is_listed_runs(checkpoint, backend):
     for device in get_backend(backend).devices():
         found = bertx.load(folder, backend=backend, device=device).forward(**inputs)
         assert max(differences(found, expected).values()) <= 5e-6, device
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+def test_every_output_is_computed_in_the_dtype_that_was_asked_for(checkpoint, backend, dtype):
+    module = bertx.load(checkpoint[1], backend=backend, dtype=dtype).module
+    ids = get_backend(backend).tensor(np.array([[2, 5, 3]]))
+    outputs = module(input_ids=ids, output_hidden_states=True, output_attentions=True)
+    found = [part for value in outputs.values() for part in (value if isinstance(value, tuple) else (value,))]
+    assert len(found) > 3
+    assert all(dtype in str(part.dtype) for part in found)

@@ -195,3 +195,31 @@ def test_every_parameter_has_axes_of_its_shape():
     for head in ARCHITECTURES:
         for row in schema(head, config):
             assert len(axes_of(row.name)) == len(row.shape), row.name
+
+
+def test_params_are_set_by_assignment(model):
+    expected = model(**BATCH).logits
+    model.params = jax.tree.map(lambda value: value / 2, model.params)
+    assert differ(model(**BATCH).logits, expected) > 1e-3
+    model.params = jax.tree.map(lambda value: value * 2, model.params)
+    assert differ(model(**BATCH).logits, expected) <= 1e-6
+
+
+def test_a_mesh_of_explicit_axes_is_refused(model):
+    with pytest.raises(ValueError, match=r"expected Auto: jax.make_mesh\(…, axis_types="):
+        model.shard(jax.make_mesh((1, 1), ("data", "model")))
+
+
+def test_an_argument_that_from_pretrained_does_not_take(folder):
+    takes = "takes no from_pt: it takes dtype, device, revision, and the fields of BertConfig"
+    with pytest.raises(TypeError, match=f"FlaxBertForSequenceClassification.from_pretrained {takes}"):
+        bertx_jax.FlaxBertForSequenceClassification.from_pretrained(folder, from_pt=True)
+    with pytest.raises(TypeError, match="revision, add_pooling_layer, and the fields of BertConfig"):
+        bertx_jax.FlaxBertModel.from_pretrained(folder, from_pt=True)
+
+
+def test_a_model_without_its_pooler(peers):
+    folder = peers("BertModel")[1]
+    model = bertx_jax.FlaxBertModel.from_pretrained(folder, add_pooling_layer=False)
+    assert "pooler" not in model.params
+    assert model(**BATCH).pooler_output is None

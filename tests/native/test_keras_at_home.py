@@ -176,3 +176,22 @@ def test_resized_token_embeddings(peers, head, size):
             else model(**inputs, **{name: np.where(value >= size, 0, value) for name, value in extra.items()}).loss
         )
     assert all(gradient is not None for gradient in tape.gradient(loss, model.trainable_variables)[:5])
+
+
+def test_fit_without_a_loss_takes_the_models_own(folder):
+    """As the hub documented it; and metrics of labels that are among the inputs."""
+    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.0}
+    make = lambda: bertx_tensorflow.TFBertForSequenceClassification.from_pretrained(folder, **quiet)  # noqa: E731
+    losses = []
+    for given in ((INPUTS, LABELS), ({**INPUTS, "labels": LABELS},)):
+        model = make()
+        model.compile("sgd", metrics=["accuracy"])
+        history = model.fit(*given, verbose=0).history
+        losses.append(history["loss"][0])
+        assert 0 <= history["accuracy"][0] <= 1
+    assert losses == pytest.approx([float(make()(INPUTS, labels=LABELS).loss)] * 2, abs=1e-6)
+
+
+def test_a_list_of_inputs_is_taken_in_their_order(model):
+    expected = model(IDS, INPUTS["attention_mask"]).logits
+    assert differ(model([tf.constant(IDS), tf.constant(INPUTS["attention_mask"])]).logits, expected) == 0
