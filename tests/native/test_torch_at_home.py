@@ -47,7 +47,7 @@ def test_outputs_by_attribute_key_index_and_as_a_tuple(model):
     assert output.logits is output["logits"] is output[0]
     assert output.attentions is None and len(output.hidden_states) == 4
     as_tuple = model(IDS, MASK, return_dict=False)
-    assert isinstance(as_tuple, tuple) and torch.equal(as_tuple[0], output.logits)
+    assert isinstance(as_tuple, tuple) and torch.equal(as_tuple[0], model(IDS, MASK).logits)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
