@@ -24,7 +24,9 @@ import recipe  # noqa: E402
 # torch corrects the bias in float64, the others in float32, where 1 − 0.999 has an error of 1.3e-5, which moves losses
 # by 3.6e-6. Of these betas float32 has every digit. The batches are large, so that threads share the sums over them.
 EXACT = """
-import recipe, runpy, sys
+import os, sys
+os.sched_setaffinity(0, {cores})
+import recipe, runpy
 recipe.BATCH, recipe.LENGTH, recipe.BETAS = 64, 32, (0.875, 0.9990234375)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -42,14 +44,13 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-def train(framework, source, out, *options, code=None, cores=None):
-    """The losses and the tensors of one run of an example, on these cores."""
+def train(framework, source, out, *options, code=None):
+    """The losses and the tensors of one run of an example; `code` runs it, with its path as sys.argv[0]."""
     script = str(EXAMPLES / f"finetune_{framework}.py")
     command = [script] if code is None else ["-c", f"import sys; sys.argv.pop(0); {code}", script]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", *command, str(source), str(out), *options],
         env={**os.environ, "PYTHONPATH": str(EXAMPLES), "JAX_PLATFORMS": "cpu"},
-        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
         capture_output=True,
         text=True,
     )
@@ -78,17 +79,18 @@ def test_fifty_updates_are_the_same_within_the_noise_of_thread_counts(checkpoint
             checkpoint,
             tmp_path / f"{framework}-{count}",
             *("--updates", "50", "--dropout", "0"),
-            code=EXACT,
-            cores=set(sorted(cores)[:count]),
+            code=EXACT.format(cores=set(sorted(cores)[:count])),
         )
         for framework in FRAMEWORKS
         for count in (1, 2)
     }
-    # No noise is less than the last digit of a number near 1.
-    noise = np.full(2, np.finfo(np.float32).eps)
+    # Runs of one framework share most of their roundings. Without any in common, 50 updates of a number near 1, each
+    # rounded by up to half a last digit, are √50 of these apart: on no processor is the noise taken to be less.
+    noise = np.full(2, np.finfo(np.float32).eps / 2 * np.sqrt(50))
     for framework in FRAMEWORKS:
-        noise = np.maximum(noise, difference(runs[framework, 1], runs[framework, 2]))
-    print("\nnoise of threads: losses {:.1e}, weights {:.1e}".format(*noise))
+        found = difference(runs[framework, 1], runs[framework, 2])
+        print("{}, two thread counts: losses {:.1e}, weights {:.1e}".format(framework, *found))
+        noise = np.maximum(noise, found)
     for i, one in enumerate(FRAMEWORKS):
         for other in FRAMEWORKS[:i]:
             found = difference(runs[one, 2], runs[other, 2])
