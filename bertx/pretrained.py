@@ -64,7 +64,6 @@ class PreTrainedModel:
                 f"{''.join(f'{name}, ' for name in sorted(arguments))}and the fields of BertConfig"
             )
         options = {name: changes.pop(name) for name in arguments & changes.keys()}
-
         return load_model(
             source,
             cls.architecture(),

@@ -52,7 +52,8 @@ class JaxBackend:
         graph, state = nnx.split(module)
         with jax.default_matmul_precision("highest"):
             outputs = _run(graph, output_hidden_states, output_attentions, state, arrays)
-        return jax.tree.map(_to_numpy, dict(outputs))
+        # One by one: a mapped dict would come back sorted.
+        return {name: jax.tree.map(_to_numpy, value) for name, value in outputs.items()}
 
     def tensors(self, module):
         """Views of JAX's memory on the CPU, kernels transposed."""
@@ -72,8 +73,10 @@ class JaxBackend:
 
 def _keep_compiled_code():
     """XLA's code stays on disk for the next process, at most 1 GiB of it, unless JAX has been told about this."""
-    if jax.config.jax_compilation_cache_dir is None and importlib.util.find_spec("filelock") and cache_folder("xla"):
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
+    if jax.config.jax_compilation_cache_dir is not None or importlib.util.find_spec("filelock") is None:
+        return
+    if folder := cache_folder("xla"):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", 2**30)  # which JAX keeps to with filelock
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 

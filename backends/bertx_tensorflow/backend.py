@@ -78,16 +78,12 @@ def _graph(module, tensors, output_hidden_states, output_attentions):
                 [None] * (len(embeds.shape) - 1) + [embeds.shape[-1]], embeds.dtype
             )
 
+        asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        asked["return_dict"] = True
+
         @tf.function(input_signature=[signature])
         def run(inputs):
-            return dict(
-                module(
-                    **inputs,
-                    output_hidden_states=output_hidden_states,
-                    output_attentions=output_attentions,
-                    return_dict=True,
-                )
-            )
+            return dict(module(**inputs, **asked))
 
         graphs[key] = run
     return graphs[key]

@@ -31,7 +31,8 @@ class KerasModel:
         """The loss given to `compile`, on the logits; without one the model's own, of `y` or of labels in `x`."""
         if y is None and isinstance(y_pred, Mapping) and "loss" in y_pred:
             return y_pred["loss"]
-        if y is not None and self._compile_loss is None and hasattr(self, "loss_function"):
+        own = self._compile_loss is None and sample_weight is None and hasattr(self, "loss_function")
+        if y is not None and own:
             return self.loss_function(_scored(y, y_pred), y)
         return super().compute_loss(x, y, _scored(y, y_pred), sample_weight, training)
 

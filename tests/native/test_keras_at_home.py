@@ -195,3 +195,9 @@ def test_fit_without_a_loss_takes_the_models_own(folder):
 def test_a_list_of_inputs_is_taken_in_their_order(model):
     expected = model(IDS, INPUTS["attention_mask"]).logits
     assert differ(model([tf.constant(IDS), tf.constant(INPUTS["attention_mask"])]).logits, expected) == 0
+
+
+def test_weights_of_examples_need_a_loss_that_takes_them(model):
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="No loss to compute"):
+        model.fit(INPUTS, LABELS, sample_weight=np.array([1.0, 0.0]), verbose=0)

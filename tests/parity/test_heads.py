@@ -50,3 +50,11 @@ def test_without_mask_and_token_types(peers, loaded, backend):
     found = loaded(folder, backend=backend).forward(**inputs)
     for name, difference in differences(found, peer_forward(model, inputs)).items():
         assert difference <= TOLERANCE["float32"], (name, difference)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_outputs_come_in_the_order_of_the_hub(peers, loaded, backend):
+    head = "BertForSequenceClassification"
+    inputs = batch(head, None) | labels(head)
+    found = loaded(peers(head)[1], backend=backend).forward(**inputs, output_hidden_states=True, output_attentions=True)
+    assert list(found) == ["loss", "logits", "hidden_states", "attentions"]
