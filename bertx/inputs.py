@@ -14,8 +14,9 @@ import numpy as np
 from .config import BertConfig
 
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+LABELS = "labels"
 _LABELS = {
-    "BertForPreTraining": ("labels", "next_sentence_label"),
+    "BertForPreTraining": (LABELS, "next_sentence_label"),
     "BertForQuestionAnswering": ("start_positions", "end_positions"),
     "BertModel": (),
 }
@@ -25,6 +26,11 @@ _POSITIONS = "mask_positions"
 _IGNORE_INDEX = -100
 
 
+def labels_of(architecture: str) -> tuple[str, ...]:
+    """What the labels of a head are called."""
+    return _LABELS.get(architecture, (LABELS,))
+
+
 def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The inputs that were given, as arrays, integers as int64.
 
@@ -32,7 +38,7 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
         ValueError: everything that is wrong with them, each with its name, what was expected and what was found.
         TypeError: an input that this head does not take.
     """
-    labels = _LABELS.get(architecture, ("labels",))
+    labels = labels_of(architecture)
     takes = (*_TOKEN_INPUTS, "inputs_embeds", *labels)
     if architecture in _PER_TOKEN and architecture != "BertForPreTraining":
         takes = (*takes, _POSITIONS)

@@ -14,6 +14,7 @@ from bertx_weights import as_dtype
 
 from .backend import ValueOf, parameters_come_later
 from .config import BertConfig
+from .places import PYTORCH, Order, by_name
 
 
 class PreTrainedModel:
@@ -21,6 +22,12 @@ class PreTrainedModel:
 
     backend_name: str
     config: BertConfig
+    argument_order: Order = PYTORCH
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs; the inputs are those of `forward`, by name or in the places that transformers 4.57 gave them."""
+        args, kwargs = by_name(self, args, kwargs)
+        return super().__call__(*args, **kwargs)
 
     @classmethod
     def architecture(cls) -> str:

@@ -14,7 +14,7 @@ from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
 from bertx_weights import BFLOAT16
 
-from .functional import Functional
+from .functional import ARGUMENTS, Functional
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -98,10 +98,11 @@ class Decoder(Module):
         return x @ self.weight[...].T + self.bias[...]
 
 
-class Model(Functional, PreTrainedModel, Module):
+class Model(PreTrainedModel, Functional, Module):
     """A whole model: an nnx.Module in inference mode."""
 
     backend_name = "jax"
+    argument_order = ARGUMENTS
 
     def __init__(self, config):
         self.config = config

@@ -22,6 +22,7 @@ import torch
 import bertx_jax
 import bertx_tensorflow
 import bertx_torch
+from bertx import places
 from support import HEADS
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "transformers4"
@@ -36,7 +37,6 @@ TENSORS = {
     "tensorflow": lambda array: tf.constant(array, tf.int32 if array.dtype.kind == "i" else tf.float32),
     "jax": jnp.asarray,
 }
-MISPLACED = (AssertionError, RuntimeError, TypeError, ValueError, tf.errors.InvalidArgumentError)
 
 # Calls of 4.57 that bertx answers otherwise: pattern of the call → the errors that say so, and why.
 DIFFERENCES = {
@@ -48,7 +48,6 @@ DIFFERENCES = {
         AssertionError,
         "TensorFlow counted an ignored row as 0",
     ),
-    "*/by_place": (MISPLACED, "there is no head_mask in the fifth place: what follows position_ids is elsewhere"),
     "torch/BertLMHeadModel/labels_items": (TypeError, "num_items_in_batch, which the Trainer of 4.57 gives"),
     "torch/BertLMHeadModel/cached": (AssertionError, "bertx has no past_key_values"),
     "tensorflow/BertLMHeadModel/cached": (AssertionError, "bertx has no past_key_values"),
@@ -57,15 +56,8 @@ DIFFERENCES = {
         "a place that sees nothing: bertx attends to all alike, TensorFlow's −10000 left the scores",
     ),
 }
-# Parameters of 4.57 that bertx does not have → the error of bertx when one is given, in every framework.
-ABSENT = {
-    "head_mask": "unexpected keyword argument 'head_mask'",
-    "encoder_hidden_states": "unexpected keyword argument 'encoder_hidden_states'",
-    "encoder_attention_mask": "unexpected keyword argument 'encoder_attention_mask'",
-    "past_key_values": "unexpected keyword argument 'past_key_values'",
-    "use_cache": "unexpected keyword argument 'use_cache'",
-    "cache_position": "unexpected keyword argument 'cache_position'",
-}
+# Parameters of 4.57 that bertx does not have: None is taken, and nothing else.
+ABSENT = ("head_mask", *places.CROSS, *places.CACHE, "cache_position")
 # Two output classes have a shorter name: without cross-attention it would say what is not so.
 RENAMED = {
     "BaseModelOutputWithPoolingAndCrossAttentions": "BaseModelOutputWithPooling",
@@ -315,7 +307,7 @@ def test_parameters_that_bertx_does_not_have_are_refused_by_name(model_of, frame
     model, call = model_of(framework, head), CALLS[f"{framework}/{head}/plain"]
     for name, _ in (row for row in parameters_of(framework, head)[1:] if row[0] in ABSENT):
         given = True if name == "use_cache" else TENSORS[framework](VALUES["attention_mask"])
-        with pytest.raises(TypeError, match=ABSENT[name]):
+        with pytest.raises(TypeError, match=rf"{type(model).__name__} has no {name}: bertx takes"):
             model(**filled(call["named"], framework), **{name: given})
 
 
@@ -349,14 +341,33 @@ def test_the_first_four_parameters_have_the_same_places(framework, head):
     assert ours == ["input_ids", "attention_mask", "token_type_ids", "position_ids"]
 
 
-@pytest.mark.parametrize(
-    ("framework", "head"),
-    cases(each("BertModel"), {"*": (TypeError, "a parameter that bertx does not have is refused even as None")}),
-)
-def test_none_for_a_parameter_that_bertx_does_not_have(model_of, framework, head):
+@pytest.mark.parametrize(("framework", "head"), cases(each(), {}))
+def test_none_for_a_parameter_that_bertx_does_not_have(model_of, ran, framework, head):
     call = CALLS[f"{framework}/{head}/plain"]
-    absent = {name: None for name, _ in parameters_of(framework, head)[1:] if name in ABSENT}
-    model_of(framework, head)(**filled(call["named"], framework), **absent)
+    absent = {name: None for name, *_ in parameters_of(framework, head)[1:] if name in ABSENT}
+    assert absent
+    found = model_of(framework, head)(**filled(call["named"], framework), **absent)
+    check(found, call, call["names"])
+
+
+@pytest.mark.parametrize(("framework", "head"), cases(each(), {}))
+def test_every_parameter_has_the_place_that_it_had(model_of, framework, head):
+    """The arguments of 4.57's call in their order: each is the one of that name, or refused by that name."""
+    theirs = [name for name, *_ in parameters_of(framework, head)]
+    theirs = [{"next_sentence_label": "labels"}.get(name, name) if "Next" in head else name for name in theirs]
+    model, value = model_of(framework, head), object()
+    for place, name in enumerate(theirs[4:], 4):
+        args = (*[None] * place, value)
+        if name in ABSENT:
+            with pytest.raises(TypeError, match=f"has no {name}: bertx takes"):
+                places.by_name(model, args, {})
+        else:
+            assert places.by_name(model, args, {}) == ((None,) * 4, {name: value})
+    args = (None,) * (len(theirs) + 1)
+    with pytest.raises(TypeError, match=f"takes at most {len(theirs)} arguments by place, and was given {len(args)}"):
+        places.by_name(model, args, {})
+    with pytest.raises(TypeError, match="was given return_dict both by place and by name"):
+        places.by_name(model, args[:-1], {"return_dict": True})
 
 
 @pytest.mark.parametrize(
@@ -367,13 +378,10 @@ def test_none_for_a_parameter_that_bertx_does_not_have(model_of, framework, head
     ),
 )
 def test_labels_by_their_place_are_not_lost(model_of, framework, head, name):
-    """As labels or with an error; here of one row, which is true or false like a flag."""
+    """Here of one row, which is true or false like a flag."""
     ids, labels = (TENSORS[framework](np.maximum(VALUES[key][:1], 0)) for key in ("input_ids", name))
     place = [row[0] for row in parameters_of(framework, head)].index("labels")
-    try:
-        found = model_of(framework, head)(ids, *[None] * (place - 1), labels)
-    except TypeError:
-        return
+    found = model_of(framework, head)(ids, *[None] * (place - 1), labels)
     assert list(found) == ["loss", "logits"]
 
 

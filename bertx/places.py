@@ -1,0 +1,65 @@
+"""The places that arguments had in the calls of transformers 4.57, and what of them bertx does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .inputs import LABELS, labels_of
+
+Order = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+"""What follows position_ids in a call: (names, the heads that had them, () for all), in turn."""
+
+_FIRST = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+OUTPUTS = ("output_attentions", "output_hidden_states", "return_dict")
+CROSS = ("encoder_hidden_states", "encoder_attention_mask")
+CACHE = ("past_key_values", "use_cache")
+DECODERS = ("BertModel", "BertLMHeadModel")
+
+PYTORCH: Order = (
+    (("head_mask", "inputs_embeds"), ()),
+    (CROSS, (*DECODERS, "BertForMaskedLM")),
+    ((LABELS,), ()),
+    (CACHE, DECODERS),
+    (OUTPUTS, ()),
+    (("cache_position",), DECODERS),
+)
+
+_ABSENT = ("head_mask", *CROSS, *CACHE, "cache_position")
+
+
+def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, all beyond the first four by their name, without a None for what bertx does not have.
+
+    `model`: a PreTrainedModel, which knows the order.
+
+    Raises:
+        TypeError: too many arguments, one given twice, or a value for what bertx does not have.
+    """
+    first, later = args[: len(_FIRST)], args[len(_FIRST) :]
+    given = dict(kwargs)
+    if later:
+        places = list(_places(model))
+        if len(later) > len(places):
+            most = len(_FIRST) + len(places)
+            raise TypeError(f"{_name(model)} takes at most {most} arguments by place, and was given {len(args)}")
+        by_place = dict(zip(places, later, strict=False))
+        if twice := sorted(by_place.keys() & given.keys()):
+            raise TypeError(f"{_name(model)} was given {', '.join(twice)} both by place and by name")
+        # A None by place says nothing, and some heads do not take what others do.
+        given |= {name: value for name, value in by_place.items() if value is not None}
+    absent = {name: given.pop(name) for name in _ABSENT if name in given}
+    if wanted := [name for name, value in absent.items() if value is not None and value is not False]:
+        raise TypeError(f"{_name(model)} has no {', '.join(wanted)}: bertx takes what only 4.57 had as None")
+    return first, given
+
+
+def _name(model: Any) -> str:
+    return type(model).__name__
+
+
+def _places(model: Any) -> Iterator[str]:
+    architecture = model.architecture()
+    for names, heads in model.argument_order:
+        if not heads or architecture in heads:
+            yield from labels_of(architecture) if names == (LABELS,) else names
