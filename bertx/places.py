@@ -11,21 +11,29 @@ Order = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 """What follows position_ids in a call: (names, the heads that had them, () for all), in turn."""
 
 _FIRST = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-OUTPUTS = ("output_attentions", "output_hidden_states", "return_dict")
-CROSS = ("encoder_hidden_states", "encoder_attention_mask")
-CACHE = ("past_key_values", "use_cache")
-DECODERS = ("BertModel", "BertLMHeadModel")
+_OUTPUTS = ("output_attentions", "output_hidden_states", "return_dict")
+_CROSS = ("encoder_hidden_states", "encoder_attention_mask")
+_CACHE = ("past_key_values", "use_cache")
+_DECODERS = ("BertModel", "BertLMHeadModel")
 
-PYTORCH: Order = (
+BERT: Order = (
     (("head_mask", "inputs_embeds"), ()),
-    (CROSS, (*DECODERS, "BertForMaskedLM")),
+    (_CROSS, (*_DECODERS, "BertForMaskedLM")),
     ((LABELS,), ()),
-    (CACHE, DECODERS),
-    (OUTPUTS, ()),
-    (("cache_position",), DECODERS),
+    (_CACHE, _DECODERS),
+    (_OUTPUTS, ()),
+    (("cache_position",), _DECODERS),
 )
+TF_BERT: Order = (
+    (("head_mask", "inputs_embeds"), ()),
+    ((*_CROSS, *_CACHE), _DECODERS),
+    (_OUTPUTS, ()),
+    ((LABELS,), ()),
+    (("training",), ()),
+)
+FLAX_BERT: Order = ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_OUTPUTS, "past_key_values"), ()),)
 
-_ABSENT = ("head_mask", *CROSS, *CACHE, "cache_position")
+ABSENT = ("head_mask", *_CROSS, *_CACHE, "cache_position")
 
 
 def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -48,7 +56,7 @@ def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
             raise TypeError(f"{_name(model)} was given {', '.join(twice)} both by place and by name")
         # A None by place says nothing, and some heads do not take what others do.
         given |= {name: value for name, value in by_place.items() if value is not None}
-    absent = {name: given.pop(name) for name in _ABSENT if name in given}
+    absent = {name: given.pop(name) for name in ABSENT if name in given}
     if wanted := [name for name, value in absent.items() if value is not None and value is not False]:
         raise TypeError(f"{_name(model)} has no {', '.join(wanted)}: bertx takes what only 4.57 had as None")
     return first, given

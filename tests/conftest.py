@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 
 import pytest
 
@@ -45,3 +47,14 @@ def loaded():
         return models[key]
 
     return get
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten():
+    """What a file has compiled is forgotten at its end: a worker would grow to 8 GB, and two of them thrash."""
+    yield
+    gc.collect()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()

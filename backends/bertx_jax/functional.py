@@ -6,10 +6,7 @@ import jax
 from flax import nnx
 
 from bertx.backend import named_parameters
-from bertx.places import CROSS, OUTPUTS
 
-# What followed position_ids in a call of FlaxBert.
-ARGUMENTS = ((("head_mask", *CROSS, "params", "dropout_rng", "train", *OUTPUTS, "past_key_values"), ()),)
 # Tensor parallelism as in Megatron-LM: heads, the feed-forward and the vocabulary are split, all else is whole.
 TENSOR_PARALLEL = {"heads": "model", "mlp": "model", "vocab": "model"}
 

@@ -11,10 +11,11 @@ from flax import nnx
 from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
+from bertx.places import FLAX_BERT
 from bertx.pretrained import PreTrainedModel
 from bertx_weights import BFLOAT16
 
-from .functional import ARGUMENTS, Functional
+from .functional import Functional
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -102,7 +103,7 @@ class Model(PreTrainedModel, Functional, Module):
     """A whole model: an nnx.Module in inference mode."""
 
     backend_name = "jax"
-    argument_order = ARGUMENTS
+    argument_order = FLAX_BERT
 
     def __init__(self, config):
         self.config = config

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from bertx.config import BertConfig
-from bertx.places import CACHE, CROSS, DECODERS, LABELS, OUTPUTS
+from bertx.places import TF_BERT
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -16,13 +16,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class KerasModel:
     """What every model class of TensorFlow does in its own way, of what a keras.Model does."""
 
-    argument_order = (
-        (("head_mask", "inputs_embeds"), ()),
-        ((*CROSS, *CACHE), DECODERS),
-        (OUTPUTS, ()),
-        ((LABELS,), ()),
-        (("training",), ()),
-    )
+    argument_order = TF_BERT
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import keras
 import optree
 import tensorflow as tf
 from tensorflow import einsum, reshape, tanh, transpose, where, zeros_like
-from tensorflow.nn import log_softmax, relu, sigmoid, silu, softplus
+from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
@@ -63,6 +64,11 @@ class Linear(Block, keras.layers.Dense):
         super().__init__(out_features)
         self.input_size = (None, in_features)
         self.shapes = {"kernel": (out_features, in_features), "bias": (out_features,)}
+
+    def call(self, inputs, training=None):
+        """As Dense, of rows: a product of matrices is fused with its bias, and of larger tensors is not."""
+        product = tf.nn.bias_add(tf.matmul(reshape(inputs, (-1, self.input_size[1])), self.kernel), self.bias)
+        return reshape(product, (*shape(inputs)[:-1], self.units))
 
     def quantize(self, *args, type_check=True, **options):
         """As Dense, which would refuse a class made of it."""
@@ -199,6 +205,7 @@ def register_output(cls):
 # --- functions ------------------------------------------------------------------------------------
 
 sum, mean, clip = tf.reduce_sum, tf.reduce_mean, tf.clip_by_value  # noqa: A001
+gelu_tanh = functools.partial(gelu, approximate=True)
 
 
 def shape(x):
@@ -237,13 +244,3 @@ def take_last(x, index):
 def take_positions(x, positions):
     """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
     return tf.gather(x, positions, axis=1, batch_dims=1)
-
-
-def gelu(x):
-    """The exact gelu."""
-    return tf.nn.gelu(x, approximate=False)
-
-
-def gelu_tanh(x):
-    """The tanh approximation of gelu."""
-    return tf.nn.gelu(x, approximate=True)

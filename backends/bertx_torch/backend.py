@@ -11,6 +11,7 @@ from bertx.backend import without_parameters
 from bertx_weights import BFLOAT16
 
 from . import heads, nn
+from .int8 import is_int8, to_int8
 
 
 class _Undrawn(TorchFunctionMode):
@@ -29,7 +30,7 @@ class TorchBackend:
     """See `bertx.backend.Backend`."""
 
     name = "torch"
-    dtypes = ("float32", "bfloat16", "float16", "float64")
+    dtypes = ("float32", "bfloat16", "float16", "float64", "int8")
     compiles_each_shape = False
 
     def model_class(self, architecture):
@@ -37,13 +38,19 @@ class TorchBackend:
         return getattr(heads, architecture)
 
     def build(self, model_class, config, value_of, dtype, device, options):
-        """Parameters of that dtype in the checkpoint stay mapped: on the CPU there is no copy."""
+        """Parameters of that dtype in the checkpoint stay mapped: on the CPU there is no copy.
+
+        "int8": the Linear layers of the encoder, and float32 else.
+        """
+        stored = "float32" if dtype == "int8" else dtype
         with without_parameters(), torch.device("meta"), _Undrawn():
             module = model_class(config, **options)
         for name, parameter in module.named_parameters():
-            tensor = nn.from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, dtype))
+            tensor = nn.from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, stored))
             # Swapping keeps the identity of the parameter, and with it what is tied.
             torch.utils.swap_tensors(parameter, torch.nn.Parameter(tensor))
+        if dtype == "int8":
+            to_int8(getattr(module, "bert", module).encoder)
         return module.eval()
 
     def forward(self, module, inputs, output_hidden_states, output_attentions):
@@ -67,6 +74,8 @@ class TorchBackend:
 
     def tensors(self, module):
         """The parameters' own memory on the CPU."""
+        if is_int8(module):
+            raise ValueError("the weights of an int8 model are rounded: load its checkpoint again, as float32")
         for name, parameter in module.named_parameters(remove_duplicate=False):
             tensor = parameter.detach().cpu()
             if tensor.dtype == torch.bfloat16:

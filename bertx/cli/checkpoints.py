@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,9 @@ def parity(
     texts: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A file with the texts to run, one a line.")
     ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="What they run in: of bfloat16, float16 and int8 it says what they cost.")
+    ] = "float32",
     json: JsonOption = None,
 ) -> None:
     """Compare backends with the float64 oracle, layer by layer; exit with 1 if one is outside its tolerance."""
@@ -45,7 +49,7 @@ def parity(
     except UnicodeDecodeError as error:
         raise ValueError(f"{texts}: {error}") from error
     with working(f"comparing backends on {source}"):
-        report = measure(source, backends=backend, task=task, texts=lines)
+        report = measure(source, backends=backend, task=task, texts=lines, dtype=dtype)
     _print_parity(report)
     if json is not None:
         report.to_json(json)
@@ -115,15 +119,24 @@ def convert(
 
 
 def backends() -> None:
-    """List the backends: what is installed, in which version, on which devices."""
+    """List the backends: what is installed, in which version, on which devices, and how long its import takes."""
     from ..backend import backend_versions, get_backend, installed_backends, known_backends
 
-    table = Table("backend", Column("libraries", overflow="fold"), "dtypes", "devices", box=None)
+    table = Table(
+        "backend",
+        Column("libraries", overflow="fold"),
+        "dtypes",
+        "devices",
+        Column("import", justify="right"),
+        box=None,
+    )
     for name in known_backends():
         if name in installed_backends():
             libraries = ", ".join(f"{library} {number}" for library, number in backend_versions(name).items())
+            start = time.perf_counter()
             found = get_backend(name)
-            table.add_row(name, libraries, ", ".join(found.dtypes), ", ".join(found.devices()))
+            took = f"{time.perf_counter() - start:.1f} s"
+            table.add_row(name, libraries, ", ".join(found.dtypes), ", ".join(found.devices()), took)
         else:
             table.add_row(name, Text(f"not installed: pip install 'bertx[{name}]'"), style="dim")
     console().print(table)
@@ -174,7 +187,7 @@ def _print_parity(report) -> None:
         table.add_row(output, f"{next(iter(rows.values())).tolerance:.1e}", *cells)
     out = console()
     out.print(
-        f"{report.source} as {report.architecture}: max |Δ| to the float64 oracle, by backend",
+        f"{report.source} as {report.architecture}: {report.measure}, by backend",
         markup=False,
         emoji=False,
     )

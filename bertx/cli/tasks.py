@@ -65,7 +65,9 @@ def _common(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished --out of a job cut off.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an --out that is there.")] = False,
     backend: BackendOption = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16; float64 on torch and numpy.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16; float64 on torch and numpy; int8 on torch.")
+    ] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, … as the backend names it.")] = None,
     revision: RevisionOption = None,
     batch_tokens: Annotated[

@@ -97,7 +97,7 @@ class BertIntermediate(nn.Module):
         self.activation = activation(config.hidden_act)
 
     def forward(self, hidden_states):
-        """[B, T, H] → [B, T, intermediate]."""
+        """[..., H] → [..., intermediate]."""
         return self.activation(self.dense(hidden_states))
 
 
@@ -111,7 +111,7 @@ class BertOutput(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states, residual):
-        """hidden_states [B, T, intermediate], residual [B, T, H] → [B, T, H]."""
+        """hidden_states [..., intermediate], residual [..., H] → [..., H]."""
         return self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
 
 
@@ -131,7 +131,9 @@ class BertLayer(nn.Module):
         attended, probabilities = self.attention(
             hidden_states, bias=bias, output_attentions=output_attentions, readout=readout
         )
-        return self.output(self.intermediate(attended), attended), probabilities
+        # As rows, not as a batch: only of matrices does TensorFlow fuse a product, its bias and the activation.
+        rows = nn.reshape(attended, (-1, nn.shape(attended)[-1]))
+        return nn.reshape(self.output(self.intermediate(rows), rows), nn.shape(attended)), probabilities
 
 
 class BertEncoder(nn.Module):

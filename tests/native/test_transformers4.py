@@ -56,8 +56,6 @@ DIFFERENCES = {
         "a place that sees nothing: bertx attends to all alike, TensorFlow's −10000 left the scores",
     ),
 }
-# Parameters of 4.57 that bertx does not have: None is taken, and nothing else.
-ABSENT = ("head_mask", *places.CROSS, *places.CACHE, "cache_position")
 # Two output classes have a shorter name: without cross-attention it would say what is not so.
 RENAMED = {
     "BaseModelOutputWithPoolingAndCrossAttentions": "BaseModelOutputWithPooling",
@@ -305,7 +303,7 @@ def parameters_of(framework, head):
 @pytest.mark.parametrize(("framework", "head"), cases(each(), {}))
 def test_parameters_that_bertx_does_not_have_are_refused_by_name(model_of, framework, head):
     model, call = model_of(framework, head), CALLS[f"{framework}/{head}/plain"]
-    for name, _ in (row for row in parameters_of(framework, head)[1:] if row[0] in ABSENT):
+    for name, _ in (row for row in parameters_of(framework, head)[1:] if row[0] in places.ABSENT):
         given = True if name == "use_cache" else TENSORS[framework](VALUES["attention_mask"])
         with pytest.raises(TypeError, match=rf"{type(model).__name__} has no {name}: bertx takes"):
             model(**filled(call["named"], framework), **{name: given})
@@ -315,7 +313,7 @@ def test_parameters_that_bertx_does_not_have_are_refused_by_name(model_of, frame
 def test_every_other_parameter_is_taken_by_name(model_of, framework, head):
     model, ids = model_of(framework, head), filled(CALLS[f"{framework}/{head}/plain"]["named"], framework)
     expected = model(**ids).to_tuple()[0]
-    others = [row for row in parameters_of(framework, head)[1:] if row[0] not in ABSENT]
+    others = [row for row in parameters_of(framework, head)[1:] if row[0] not in places.ABSENT]
     assert [name for name, _ in others][:3] == ["attention_mask", "token_type_ids", "position_ids"]
     # Given its default, none changes anything.
     found = model(**ids, **dict(others)).to_tuple()[0]
@@ -344,7 +342,7 @@ def test_the_first_four_parameters_have_the_same_places(framework, head):
 @pytest.mark.parametrize(("framework", "head"), cases(each(), {}))
 def test_none_for_a_parameter_that_bertx_does_not_have(model_of, ran, framework, head):
     call = CALLS[f"{framework}/{head}/plain"]
-    absent = {name: None for name, *_ in parameters_of(framework, head)[1:] if name in ABSENT}
+    absent = {name: None for name, *_ in parameters_of(framework, head)[1:] if name in places.ABSENT}
     assert absent
     found = model_of(framework, head)(**filled(call["named"], framework), **absent)
     check(found, call, call["names"])
@@ -358,7 +356,7 @@ def test_every_parameter_has_the_place_that_it_had(model_of, framework, head):
     model, value = model_of(framework, head), object()
     for place, name in enumerate(theirs[4:], 4):
         args = (*[None] * place, value)
-        if name in ABSENT:
+        if name in places.ABSENT:
             with pytest.raises(TypeError, match=f"has no {name}: bertx takes"):
                 places.by_name(model, args, {})
         else:

@@ -8,7 +8,7 @@ import pytest
 import bertx
 import bertx_torch
 from bertx.spec import encoder
-from support import BACKENDS, batch, differences, labels, peer_forward
+from support import BACKENDS, BATCH, batch, differences, labels, peer_forward
 
 READING_FIRST = ("BertForSequenceClassification", "BertForNextSentencePrediction", "BertForMultipleChoice")
 SCORING_ALL = ("BertForMaskedLM", "BertForTokenClassification", "BertLMHeadModel")
@@ -18,12 +18,12 @@ POSITIONS = np.array([[0, 3], [5, 5], [12, 1], [2, 7]])
 
 @pytest.fixture
 def computed(monkeypatch):
-    """How many positions each feed-forward block of the NumPy backend computed."""
+    """How many positions of each row a feed-forward block of the NumPy backend computed."""
     lengths = []
     forward = encoder.BertIntermediate.forward
 
     def spy(self, hidden_states):
-        lengths.append(hidden_states.shape[1])
+        lengths.append(len(hidden_states) // BATCH)
         return forward(self, hidden_states)
 
     monkeypatch.setattr(encoder.BertIntermediate, "forward", spy)
