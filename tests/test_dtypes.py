@@ -102,7 +102,7 @@ def test_float64_on_torch_equals_transformers(tmp_path, head, padding):
         ("jax", "float64", "float32, bfloat16, float16"),
         ("tensorflow", "float64", "float32, bfloat16, float16, mixed_bfloat16, mixed_float16"),
         ("numpy", "bfloat16", "float32, float64, float16"),
-        ("torch", "int8", "float32, bfloat16, float16, float64"),
+        ("torch", "int4", "float32, bfloat16, float16, float64, int8"),
     ],
 )
 def test_a_dtype_that_a_backend_does_not_run_is_refused(checkpoint, backend, dtype, runs):
