@@ -66,9 +66,9 @@ class Linear(Block, keras.layers.Dense):
         self.shapes = {"kernel": (out_features, in_features), "bias": (out_features,)}
 
     def call(self, inputs, training=None):
-        """As Dense, of rows: a product of matrices is fused with its bias, and of larger tensors is not."""
+        """As Dense, of rows: TensorFlow fuses a product of matrices with what follows, where no reshape is between."""
         product = tf.nn.bias_add(tf.matmul(reshape(inputs, (-1, self.input_size[1])), self.kernel), self.bias)
-        return reshape(product, (*shape(inputs)[:-1], self.units))
+        return product if inputs.shape.rank == 2 else reshape(product, (*shape(inputs)[:-1], self.units))
 
     def quantize(self, *args, type_check=True, **options):
         """As Dense, which would refuse a class made of it."""

@@ -85,7 +85,7 @@ class BertAttention(nn.Module):
         context, probabilities = self.self(
             hidden_states, bias=bias, output_attentions=output_attentions, queries=queries
         )
-        return self.output(context, queries), probabilities
+        return nn.reshape(self.output(as_rows(context), as_rows(queries)), nn.shape(queries)), probabilities
 
 
 class BertIntermediate(nn.Module):
@@ -115,6 +115,11 @@ class BertOutput(nn.Module):
         return self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
 
 
+def as_rows(hidden_states):
+    """[B, T, H] → [B·T, H]: TensorFlow fuses a product with its bias, its activation and its residual, of matrices."""
+    return nn.reshape(hidden_states, (-1, nn.shape(hidden_states)[-1]))
+
+
 class BertLayer(nn.Module):
     """One encoder layer. Cross-attention, when it comes, is a second BertAttention between the two steps."""
 
@@ -131,8 +136,7 @@ class BertLayer(nn.Module):
         attended, probabilities = self.attention(
             hidden_states, bias=bias, output_attentions=output_attentions, readout=readout
         )
-        # As rows, not as a batch: only of matrices does TensorFlow fuse a product, its bias and the activation.
-        rows = nn.reshape(attended, (-1, nn.shape(attended)[-1]))
+        rows = as_rows(attended)
         return nn.reshape(self.output(self.intermediate(rows), rows), nn.shape(attended)), probabilities
 
 
