@@ -25,6 +25,7 @@ class Contender:
     format: str = "safetensors"
     imports: tuple[str, ...] = ()
     peer: bool = False  # runs in the environment of transformers 4.57
+    tolerance: float = 1e-3  # how far its first output may be from that of the others
 
     @property
     def environment(self) -> dict[str, str]:
@@ -34,8 +35,8 @@ class Contender:
         return {"TF_USE_LEGACY_KERAS": "1"} if self.peer else {}
 
 
-def _bertx(backend: str, variant: str = "") -> Contender:
-    return Contender("bertx", backend + variant, imports=("bertx.loading", f"bertx_{backend}.backend"))
+def _bertx(backend: str, variant: str = "", **options: float) -> Contender:
+    return Contender("bertx", backend + variant, imports=("bertx.loading", f"bertx_{backend}.backend"), **options)
 
 
 def _transformers4(library: str, variant: str, folder: str, module: str) -> Contender:
@@ -48,6 +49,9 @@ CONTENDERS = {
     "bertx tensorflow": _bertx("tensorflow"),
     "bertx numpy": _bertx("numpy"),
     "bertx torch, every position": _bertx("torch", " every position"),
+    # What rounding costs says `bertx parity --dtype`; the weights here are random, and it is more of them.
+    "bertx torch, bfloat16": _bertx("torch", " bfloat16", tolerance=0.5),
+    "bertx torch, int8": _bertx("torch", " int8", tolerance=0.5),
     "transformers torch": Contender("transformers", imports=("torch", "transformers.models.bert.modeling_bert")),
     "TFBert": _transformers4("tfbert", "eager", "tensorflow", "tf_bert"),
     "TFBert tf.function": _transformers4("tfbert", "function", "tensorflow", "tf_bert"),
@@ -118,8 +122,8 @@ CASES = {
     "dense": Case(
         "bert-base, 8 rows of 128 tokens, all hidden states of the last layer",
         *("forward", "base"),
-        ((*ENCODERS, *PRODUCTS),),
-        _SAME_FRAMEWORK,
+        ((*ENCODERS, "bertx torch, bfloat16", "bertx torch, int8", *PRODUCTS),),
+        (*_SAME_FRAMEWORK, ("bertx torch, int8", "bertx torch", 1.5), ("bertx torch, bfloat16", "bertx torch", None)),
     ),
     "mixed": Case(
         "all-MiniLM, 1,000 texts, most of about 25 tokens, a fifth of 100 to 256: their embeddings",

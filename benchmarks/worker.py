@@ -33,8 +33,8 @@ def bertx(job):
     """bertx on one backend, by `bertx.load`."""
     from bertx.loading import load
 
-    backend, _, every_position = job.variant.partition(" ")
-    model = load(job.folder, backend=backend)
+    backend, _, variant = job.variant.partition(" ")
+    model = load(job.folder, backend=backend, dtype=variant if variant in ("bfloat16", "int8") else "float32")
     if job.kind == "embed":
         return model
     if job.kind == "fill":
@@ -43,7 +43,7 @@ def bertx(job):
     if job.kind == "train":
         step = {"torch": torch_step, "jax": jax_step, "tensorflow": keras_step}[backend]
         return lambda inputs: model.forward(**inputs)[job.reads], step(model.module, "keras")
-    if every_position:
+    if variant == "every position":
         return torch_forward(lambda **inputs: [model.module.classifier(model.module.bert(**inputs).pooler_output)], 0)
     return lambda inputs: model.forward(**inputs)[job.reads]
 
