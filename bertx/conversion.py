@@ -22,6 +22,7 @@ from bertx_weights import (
     Checkpoint,
     CheckpointError,
     StoredTensor,
+    contiguous,
     dtype_name,
     dtype_of,
     format_of,
@@ -241,14 +242,14 @@ def _hashed(name: str, tensor: StoredTensor, hashes: dict[str, str], notes: list
 
 def _contiguous(stored: np.ndarray) -> np.ndarray:
     """The array itself, or where it is transposed a copy in its stead."""
-    array = np.asarray(stored, order="C")
+    array = contiguous(stored)
     if array is not stored:
         release(stored)
     return array
 
 
 def _sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data.cast("B") if array.size else b"").hexdigest()
+    return hashlib.sha256(contiguous(array).data.cast("B") if array.size else b"").hexdigest()
 
 
 def _counted(tensors: list[StoredTensor], progress: Progress) -> list[StoredTensor]:

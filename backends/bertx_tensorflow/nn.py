@@ -13,7 +13,7 @@ from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
-from bertx_weights import BFLOAT16
+from bertx_weights import BFLOAT16, contiguous
 
 from .keras_model import KerasModel
 
@@ -168,7 +168,7 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
                 for name, _, attribute, kind in of_block:
                     if attribute not in values:  # a shared block comes again under its other name
                         value = value_of(name, block.shapes[attribute])
-                        values[attribute] = value.T if kind == "kernel" else value
+                        values[attribute] = contiguous(value.T if kind == "kernel" else value)
                 block.create(values)
         self.built = True
 

@@ -12,7 +12,7 @@ from torch.nn.functional import relu, scaled_dot_product_attention, silu, softpl
 from torch.utils import _pytree
 
 from bertx.pretrained import PreTrainedModel
-from bertx_weights import BFLOAT16
+from bertx_weights import BFLOAT16, contiguous
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ class Model(PreTrainedModel, Module):
 
 def from_numpy(array):
     """The array's memory as a tensor; a copy where it is transposed or read-only."""
-    array = np.require(array, requirements=("C", "W"))
+    array = np.require(contiguous(array), requirements="W")
     if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
     return torch.from_numpy(array)

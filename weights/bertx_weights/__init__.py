@@ -1,5 +1,6 @@
 """Checkpoints: the schema's rows, the formats, and the report of a load. Needs numpy and safetensors only."""
 
+from .arrays import contiguous
 from .checkpoint import Checkpoint, StoredTensor, as_dtype
 from .dtypes import BFLOAT16, as_float, dtype_name, dtype_of
 from .errors import CheckpointError, MissingExtraError
@@ -20,6 +21,7 @@ __all__ = [
     "StoredTensor",
     "as_dtype",
     "as_float",
+    "contiguous",
     "dtype_name",
     "dtype_of",
     "format_of",

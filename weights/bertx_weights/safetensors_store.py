@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
+from .arrays import contiguous
 from .checkpoint import StoredTensor
 from .dtypes import SAFETENSORS_DTYPES
 from .errors import CheckpointError
@@ -81,7 +82,7 @@ def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndar
         for name in order:
             array = stored[name].read()
             if array.size:
-                file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data.cast("B"))
+                file.write(contiguous(array).astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B"))
             release(array)
     if (folder / INDEX).is_file():
         for name in {INDEX, *_shards_of_an_older_checkpoint(folder / INDEX)}:

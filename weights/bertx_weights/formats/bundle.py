@@ -280,7 +280,6 @@ def _in_parts(values: Mapping[str, Callable[[], np.ndarray]]) -> Iterator[dict[s
 def to_tensorflow(array: np.ndarray) -> Any:
     """The array as a tensor on the CPU."""
     tf = needs("tensorflow", "tensorflow")
-    array = np.ascontiguousarray(array)
     return tf.constant(array.view(tf.bfloat16.as_numpy_dtype) if array.dtype == BFLOAT16 else array)
 
 

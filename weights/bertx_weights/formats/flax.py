@@ -144,8 +144,7 @@ def _packed(packer: Any, node: Any) -> Iterator[bytes]:
             yield packer.pack(name)
             yield from _packed(packer, child)
         return
-    stored = node()
-    array = np.ascontiguousarray(stored)
+    array = node()
     if array.nbytes <= _CHUNK:
         yield from _packed_array(packer, array)
     else:
@@ -159,7 +158,7 @@ def _packed(packer: Any, node: Any) -> Iterator[bytes]:
         for i, chunk in enumerate(chunks):
             yield packer.pack(str(i))
             yield from _packed_array(packer, chunk)
-    release(stored)
+    release(array)
 
 
 def _packed_array(packer: Any, array: np.ndarray) -> Iterator[bytes]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import contiguous
 from ..checkpoint import StoredTensor
 from ..errors import CheckpointError
+from ..safetensors_store import release
 from ..schema import schema_name
 
 Names = Sequence[tuple[str, str, str]]
@@ -28,8 +30,8 @@ class Layout:
     Attributes:
         axes: how many the stored one has; None for any number.
         shape: stored shape → schema shape.
-        load: stored → schema layout.
-        save: (schema layout, number of attention heads) → stored.
+        load: stored → schema layout, a view.
+        save: (schema layout, number of attention heads) → stored, in C order.
     """
 
     axes: int | None
@@ -44,11 +46,11 @@ def _split(array: np.ndarray, heads: int) -> np.ndarray:
 
 # H hidden, N heads, D head size.
 LAYOUTS: Mapping[str, Layout] = {
-    "same": Layout(None, lambda s: s, lambda a: a, lambda a, n: a),
-    "kernel": Layout(2, lambda s: s[::-1], lambda a: a.T, lambda a, n: a.T),
+    "same": Layout(None, lambda s: s, lambda a: a, lambda a, n: contiguous(a)),
+    "kernel": Layout(2, lambda s: s[::-1], lambda a: a.T, lambda a, n: contiguous(a.T)),
     # query, key, value: [H, N, D] and [N, D]
     "to heads": Layout(
-        3, lambda s: (s[1] * s[2], s[0]), lambda a: a.reshape(len(a), -1).T, lambda a, n: _split(a.T, n)
+        3, lambda s: (s[1] * s[2], s[0]), lambda a: a.reshape(len(a), -1).T, lambda a, n: _split(contiguous(a.T), n)
     ),
     "heads": Layout(2, lambda s: (s[0] * s[1],), lambda a: a.reshape(-1), _split),
     # attention output: [N, D, H]
@@ -56,7 +58,7 @@ LAYOUTS: Mapping[str, Layout] = {
         3,
         lambda s: (s[2], s[0] * s[1]),
         lambda a: a.reshape(-1, a.shape[-1]).T,
-        lambda a, n: a.T.reshape(n, -1, a.shape[0]),
+        lambda a, n: contiguous(a.T).reshape(n, -1, a.shape[0]),
     ),
 }
 
@@ -107,7 +109,7 @@ def stored_tensor(
 def to_stored(
     tensors: Iterable[StoredTensor], writing: Mapping[str, tuple[str, str]], config: Mapping[str, Any], form: str
 ) -> dict[str, Callable[[], np.ndarray]]:
-    """Stored name → the values as the format keeps them, read when called.
+    """Stored name → the values as the format keeps them, in C order, read when called.
 
     Raises:
         CheckpointError: the format has no place for a tensor.
@@ -122,7 +124,14 @@ def to_stored(
     heads = config["num_attention_heads"]
 
     def value_of(tensor: StoredTensor, layout: Layout) -> Callable[[], np.ndarray]:
-        return lambda: layout.save(tensor.read(), heads)
+        def read() -> np.ndarray:
+            array = tensor.read()
+            stored = layout.save(array, heads)
+            if not np.may_share_memory(stored, array):
+                release(array)
+            return stored
+
+        return read
 
     return {
         writing[tensor.schema_name][0]: value_of(tensor, LAYOUTS[writing[tensor.schema_name][1]]) for tensor in tensors

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import contiguous
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
@@ -66,7 +67,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         for name, tensor in sorted(hub.under_hub_names(tensors).items()):
             array = tensor.read()
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+                np.lib.format.write_array(stream, contiguous(array), allow_pickle=False)
             release(array)
     hub.write_config(folder, config)
     return []

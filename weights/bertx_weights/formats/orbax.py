@@ -14,7 +14,6 @@ import numpy as np
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
-from ..safetensors_store import release
 from . import hub
 from .flax import NAMES, tree_of
 from .libraries import needs
@@ -155,8 +154,5 @@ def _plain(array: np.ndarray) -> np.ndarray:
 def _called(node: Any) -> Any:
     if isinstance(node, dict):
         return {name: _called(child) for name, child in node.items()}
-    stored = node()
-    array = stored if stored.flags.c_contiguous else np.ascontiguousarray(stored)
-    if array is not stored:
-        release(stored)
+    array = node()
     return array.view(needs("ml_dtypes", "orbax").bfloat16) if array.dtype == BFLOAT16 else array

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import contiguous
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
@@ -146,7 +147,7 @@ def _numpy_dtype(dtype: Any) -> np.dtype | None:
 
 
 def _to_torch(torch: Any, array: np.ndarray) -> Any:
-    array = np.require(array, requirements=("C", "W"))
+    array = np.require(contiguous(array), requirements="W")
     return (
         torch.from_numpy(array.view("<i2")).view(torch.bfloat16) if array.dtype == BFLOAT16 else torch.from_numpy(array)
     )
