@@ -6,10 +6,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("filelock")
-
 EMBED = "import bertx, sys; bertx.load(sys.argv[1], backend='jax').forward(input_ids=[[2, 5, 3]])"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -69,11 +68,11 @@ class JaxBackend:
 
 def _keep_compiled_code():
     """XLA's code stays on disk for the next process, at most 1 GiB of it, unless JAX has been told about this."""
-    if jax.config.jax_compilation_cache_dir is not None or importlib.util.find_spec("filelock") is None:
+    if jax.config.jax_compilation_cache_dir is not None:
         return
     if folder := cache_folder("xla"):
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_compilation_cache_max_size", 2**30)  # which JAX keeps to with filelock
+        jax.config.update("jax_compilation_cache_max_size", 2**30)  # for which JAX needs filelock
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

@@ -64,6 +64,28 @@ def from_numpy(array):
     return torch.from_numpy(array)
 
 
+def activated(dense, activation, x):
+    """As the spec has it; in plain inference on the CPU oneDNN does both at once, as in what torch.compile makes.
+
+    A fill-mask of bert-base in batches of 256 tokens is 4 to 10 % faster so, one text of 12 tokens 12 %; with smaller
+    matrices, as all-MiniLM has them, it is not.
+    """
+    fused = (
+        activation in _ONEDNN_GELU
+        and dense.weight.numel() >= ONEDNN_FROM
+        and (type(dense), type(dense.weight)) == (Linear, torch.nn.Parameter)
+        and not (dense._forward_hooks or dense._forward_pre_hooks)
+        and torch.is_inference_mode_enabled()
+        and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
+        and x.device.type == "cpu"
+        and x.dtype == dense.weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+    )
+    if not fused:
+        return activation(dense(x))
+    return torch.ops.mkldnn._linear_pointwise(x, dense.weight, dense.bias, "gelu", [], _ONEDNN_GELU[activation])
+
+
 def attention(query, key, value, bias, scale, dropout, output_attentions):
     """PyTorch's fused attention, but where the probabilities are asked for."""
     if not output_attentions:
@@ -140,4 +162,8 @@ def log_softmax(x):
 
 def gelu_tanh(x):
     """The tanh approximation of gelu."""
-    return torch.nn.functional.gelu(x, approximate="tanh")
+    return gelu(x, approximate="tanh")
+
+
+ONEDNN_FROM = 2**20  # elements of a matrix
+_ONEDNN_GELU = {gelu: "none", gelu_tanh: "tanh"}

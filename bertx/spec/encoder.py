@@ -98,7 +98,7 @@ class BertIntermediate(nn.Module):
 
     def forward(self, hidden_states):
         """[..., H] → [..., intermediate]."""
-        return self.activation(self.dense(hidden_states))
+        return nn.activated(self.dense, self.activation, hidden_states)
 
 
 class BertOutput(nn.Module):

@@ -51,6 +51,11 @@ class Linear(Module):
         return flat.reshape(*x.shape[:-1], -1)
 
 
+def activated(dense, activation, x):
+    """activation(dense(x)), which a backend may compute at once."""
+    return activation(dense(x))
+
+
 class Decoder(Linear):
     """The Linear to the vocabulary, with the bias it is given and, where tied, the embedding's table as weight."""
 

@@ -55,6 +55,7 @@ class BaseModelOutputWithPooling(ModelOutput):
     pooler_output: object
     hidden_states: object
     attentions: object
+    past_key_values = cross_attentions = None  # as code of transformers 4.57 finds where it asks for neither
 
 
 class BertForPreTrainingOutput(ModelOutput):
@@ -76,6 +77,8 @@ class _LogitsOutput(ModelOutput):
 
 class CausalLMOutput(_LogitsOutput):
     """loss []; logits [B, T, V], of the next token at each position."""
+
+    past_key_values = cross_attentions = None
 
 
 class MaskedLMOutput(_LogitsOutput):

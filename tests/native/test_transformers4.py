@@ -278,13 +278,7 @@ def test_the_class_of_an_output(ran, framework, head):
     assert type(ran(framework, head, call)) is cls
 
 
-CROSS = "attributes past_key_values and cross_attentions, None in 4.57, are an AttributeError"
-
-
-@pytest.mark.parametrize(
-    ("framework", "head"),
-    cases(each(), {"*/BertModel": (AttributeError, CROSS), "*/BertLMHeadModel": (AttributeError, CROSS)}),
-)
+@pytest.mark.parametrize(("framework", "head"), cases(each()))
 def test_a_field_that_was_not_computed_is_none(ran, framework, head):
     call = CALLS[f"{framework}/{head}/plain"]
     found = ran(framework, head, call)

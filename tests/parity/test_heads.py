@@ -43,6 +43,26 @@ def test_the_path_without_attentions_gives_the_same(peers, loaded, backend, padd
         assert difference <= TOLERANCE["float32"], (name, difference)
 
 
+@pytest.mark.parametrize("hidden_act", ["gelu", "gelu_new"])
+def test_a_product_and_its_activation_at_once(peers, loaded, monkeypatch, hidden_act):
+    torch, nn = pytest.importorskip("torch"), pytest.importorskip("bertx_torch.nn")
+    model, folder = peers("BertForMaskedLM", hidden_act=hidden_act)
+    inputs, ours = batch("BertForMaskedLM", "right"), loaded(folder, backend="torch")
+    monkeypatch.setattr(nn, "ONEDNN_FROM", 0)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        found = ours.forward(**inputs, output_hidden_states=True)
+    assert (
+        sum(event.name == "mkldnn::_linear_pointwise" for event in profile.events()) == len(found["hidden_states"]) - 1
+    )
+    for name, difference in differences(found, peer_forward(model, inputs, output_hidden_states=True)).items():
+        assert difference <= TOLERANCE["float32"], (name, difference)
+    hooked = []
+    handle = ours.module.bert.encoder.layer[0].intermediate.dense.register_forward_hook(lambda *_: hooked.append(1))
+    ours.forward(**inputs)
+    handle.remove()
+    assert hooked
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_without_mask_and_token_types(peers, loaded, backend):
     model, folder = peers("BertModel")
