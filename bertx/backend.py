@@ -60,7 +60,10 @@ class Backend(Protocol):
         """The framework's own tensor of an array."""
 
     def devices(self) -> list[str]:
-        """The devices that `build` takes."""
+        """The devices that `build` takes, "cpu" first."""
+
+    def device(self, module: Any) -> str:
+        """The one of them that holds the parameters: the first, if several do."""
 
 
 def named_parameters(

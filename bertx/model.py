@@ -53,6 +53,11 @@ class Model:
         return self._backend.name
 
     @property
+    def device(self) -> str:
+        """The device that holds the parameters, as the backend names it: "cpu", "cuda:0", …"""
+        return self._backend.device(self.module)
+
+    @property
     def compiles_each_shape(self) -> bool:
         """Whether the backend compiles the model anew for each shape of its inputs."""
         return self._backend.compiles_each_shape

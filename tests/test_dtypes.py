@@ -127,7 +127,9 @@ def test_every_device_that_is_listed_runs(checkpoint, backend):
     inputs = batch("BertForMaskedLM", "right")
     expected = peer_forward(original, inputs)
     for device in get_backend(backend).devices():
-        found = bertx.load(folder, backend=backend, device=device).forward(**inputs)
+        model = bertx.load(folder, backend=backend, device=device)
+        assert model.device.startswith(device)
+        found = model.forward(**inputs)
         assert max(differences(found, expected).values()) <= 5e-6, device
 
 

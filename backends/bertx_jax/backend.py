@@ -34,7 +34,7 @@ class JaxBackend:
         target = _devices()[device] if device else None
 
         def put(value):
-            return jax.device_put(_from_numpy(value), target).astype(dtype).block_until_ready()
+            return jax.device_put(nn.from_numpy(value), target).astype(dtype).block_until_ready()
 
         with without_parameters():
             module = model_class(config, **options)
@@ -65,6 +65,11 @@ class JaxBackend:
         """cpu, and the accelerators that JAX sees: cuda, cuda:0, …"""
         return list(_devices())
 
+    def device(self, module):
+        """One that holds the first parameter, or a part of it."""
+        held = next(nn.parameters(module))[1].get_value().devices()
+        return next((name for name, device in _devices().items() if device in held), "cpu")
+
 
 def _keep_compiled_code():
     """XLA's code stays on disk for the next process, at most 1 GiB of it, unless JAX has been told about this."""
@@ -87,17 +92,11 @@ def _run(output_hidden_states, output_attentions, module, inputs):
 @functools.cache
 def _devices():
     found = {"cpu": jax.devices("cpu")[0]}
-    for device in jax.devices():
-        if device.platform != "cpu":
-            platform = "cuda" if device.platform == "gpu" else device.platform
-            found.setdefault(platform, device)
-            found[f"{platform}:{device.id}"] = device
+    for device in [device for device in jax.devices() if device.platform != "cpu"]:
+        platform = "cuda" if device.platform == "gpu" else device.platform
+        found.setdefault(platform, device)
+        found[f"{platform}:{device.id}"] = device
     return found
-
-
-def _from_numpy(array):
-    # A view needs the last axis whole, which a transposed array does not have.
-    return np.ascontiguousarray(array).view(jnp.bfloat16) if array.dtype == BFLOAT16 else array
 
 
 def _to_numpy(array):

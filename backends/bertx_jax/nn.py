@@ -14,7 +14,7 @@ from bertx.backend import named_parameters
 from bertx.places import FLAX_BERT
 from bertx.pretrained import PreTrainedModel
 from bertx.spec.nn import activated
-from bertx_weights import BFLOAT16
+from bertx_weights import BFLOAT16, contiguous
 
 from .functional import Functional
 
@@ -112,17 +112,13 @@ class Model(PreTrainedModel, Functional, Module):
     def post_init(self):
         """Draws the parameters, unless they come from a checkpoint, and gives the dropouts a stream."""
         super().post_init()
-        stream = nnx.Rngs(dropout=0).dropout
-        for _, block in nnx.iter_modules(self):
-            if isinstance(block, Dropout):
-                block.rngs = stream
+        self.seed(0)
 
     def replace_parameter(self, name, value):
         """Gives a parameter a value of another length."""
         block, attribute, _ = next(row[1:] for row in named_parameters(self, nnx.Module, nnx.Param) if row[0] == name)
         parameter = getattr(block, attribute)
-        array = np.ascontiguousarray(value).view(jnp.bfloat16) if value.dtype == BFLOAT16 else value
-        parameter.set_value(jnp.asarray(array, parameter.dtype))
+        parameter.set_value(jnp.asarray(from_numpy(value), parameter.dtype))
         if hasattr(block, "num_embeddings"):
             block.num_embeddings = len(value)
 
@@ -133,6 +129,11 @@ class Model(PreTrainedModel, Functional, Module):
                 shape = parameter.shape
                 value = value_of(name, shape[::-1] if kind == "kernel" else shape)
                 parameter.set_value(put(value.T if kind == "kernel" else value))
+
+
+def from_numpy(array):
+    """The array, bfloat16 as JAX has it: a view, which needs the last axis whole."""
+    return contiguous(array).view(jnp.bfloat16) if array.dtype == BFLOAT16 else array
 
 
 def parameters(module):

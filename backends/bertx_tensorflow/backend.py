@@ -62,22 +62,21 @@ class TensorFlowBackend:
         gpus = tf.config.list_logical_devices("GPU")
         return ["cpu", *(["gpu"] if gpus else []), *(f"gpu:{i}" for i in range(len(gpus)))]
 
+    def device(self, module):
+        """That of the first variable."""
+        found = tf.DeviceSpec.from_string(module.variables[0].value.device)
+        return f"gpu:{found.device_index}" if found.device_type == "GPU" else "cpu"
+
 
 def _graph(module, tensors, output_hidden_states, output_attentions):
     graphs = module.__dict__.setdefault("_bertx_graphs", {})
-    key = (
-        output_hidden_states,
-        output_attentions,
-        *((name, len(t.shape), t.dtype) for name, t in sorted(tensors.items())),
-    )
+    kinds = [(name, len(tensor.shape), tensor.dtype) for name, tensor in sorted(tensors.items())]
+    key = (output_hidden_states, output_attentions, *kinds)
     if key not in graphs:
         signature = {name: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
         if "inputs_embeds" in signature:
-            embeds = tensors["inputs_embeds"]
-            signature["inputs_embeds"] = tf.TensorSpec(
-                [None] * (len(embeds.shape) - 1) + [embeds.shape[-1]], embeds.dtype
-            )
-
+            *others, size = (embeds := tensors["inputs_embeds"]).shape
+            signature["inputs_embeds"] = tf.TensorSpec([None] * len(others) + [size], embeds.dtype)
         asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
         asked["return_dict"] = True
 

@@ -96,6 +96,10 @@ class TorchBackend:
             found.append("mps")
         return found
 
+    def device(self, module):
+        """That of the first parameter."""
+        return str(next(module.parameters()).device)
+
 
 def _to_numpy(tensor):
     return tensor.float().cpu().numpy() if tensor.dtype == torch.bfloat16 else tensor.cpu().numpy()

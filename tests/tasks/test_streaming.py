@@ -12,7 +12,7 @@ from bertx.tasks import streaming
 from bertx.tasks.streaming import batches, run_whole
 from conftest import MINILM
 
-MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False)
+MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu")
 
 
 def _encode(window):
@@ -68,6 +68,13 @@ def test_padding_of_mixed_lengths_is_under_five_percent(monkeypatch):
     assert model(texts).shape == (1000, 1)
     assert counted > 40_000
     assert 1 - counted / computed < 0.05
+
+
+@pytest.mark.parametrize(("device", "rows"), [("cpu", 10), ("cuda:0", 81)])
+def test_a_gpu_has_larger_batches(device, rows):
+    model, sizes = SimpleNamespace(**{**vars(MODEL), "device": device}), []
+    run_whole(model, [100] * 200, _encode, lambda batch: sizes.append(len(batch)) or batch)
+    assert max(sizes) == rows
 
 
 @pytest.mark.parametrize("budget", [1, 64, 100_000])
