@@ -71,12 +71,13 @@ def activated(dense, activation, x):
     matrices, as all-MiniLM has them, it is not.
     """
     fused = (
-        activation in _ONEDNN_GELU
+        not torch.compiler.is_compiling()  # first: what follows would break its graph
+        and activation in _ONEDNN_GELU
         and dense.weight.numel() >= ONEDNN_FROM
         and (type(dense), type(dense.weight)) == (Linear, torch.nn.Parameter)
         and not (dense._forward_hooks or dense._forward_pre_hooks)
         and torch.is_inference_mode_enabled()
-        and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
+        and not torch.is_autocast_enabled("cpu")
         and x.device.type == "cpu"
         and x.dtype == dense.weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()

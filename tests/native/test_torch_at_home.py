@@ -14,6 +14,7 @@ import transformers
 
 import bertx_torch
 from bertx import BertConfig
+from bertx_torch import nn
 from support import HEADS, batch
 
 IDS = torch.tensor([[2, 5, 6, 7, 3], [2, 5, 6, 3, 0]])
@@ -51,9 +52,12 @@ def test_outputs_by_attribute_key_index_and_as_a_tuple(model):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
-def test_compile_without_a_break(model):
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_compile_without_a_break(model, monkeypatch, mode):
+    monkeypatch.setattr(nn, "ONEDNN_FROM", 0)
     compiled = torch.compile(model, fullgraph=True, dynamic=True)
-    torch.testing.assert_close(compiled(IDS, MASK).logits, model(IDS, MASK).logits, rtol=0, atol=1e-6)
+    with mode():
+        torch.testing.assert_close(compiled(IDS, MASK).logits, model(IDS, MASK).logits, rtol=0, atol=1e-6)
 
 
 def test_export_with_any_batch_and_length(model):
