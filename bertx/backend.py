@@ -63,7 +63,7 @@ class Backend(Protocol):
         """The devices that `build` takes, "cpu" first."""
 
     def device(self, module: Any) -> str:
-        """The one of them that holds the parameters: the first, if several do."""
+        """The one of them that holds the parameters, with its number; of several that do, one."""
 
 
 def named_parameters(

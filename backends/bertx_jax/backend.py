@@ -68,7 +68,7 @@ class JaxBackend:
     def device(self, module):
         """One that holds the first parameter, or a part of it."""
         held = next(nn.parameters(module))[1].get_value().devices()
-        return next((name for name, device in _devices().items() if device in held), "cpu")
+        return next((name for name, device in reversed(_devices().items()) if device in held), "cpu")
 
 
 def _keep_compiled_code():
