@@ -24,6 +24,9 @@ class JaxBackend:
 
     def __init__(self):
         _keep_compiled_code()
+        # Once so much was freed, glibc keeps what XLA frees rather than give it back to the system and take it again
+        # for each layer: two rows of 512 tokens through bert-base take 0.79 s instead of 0.93.
+        np.empty(2**25 - 2**16, np.uint8)
 
     def model_class(self, architecture):
         """The nnx.Module."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +27,7 @@ def _valueless(key, shape, dtype):
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-class _NoRngs:
-    @staticmethod
-    def params():
-        """No key is needed where nothing is drawn."""
+_NO_RNGS = SimpleNamespace(params=lambda: None)  # no key is needed where nothing is drawn
 
 
 class Module(nnx.Module):
@@ -54,7 +52,7 @@ class Linear(nnx.Linear):
     layout = {"weight": ("kernel", "kernel"), "bias": ("bias", "")}
 
     def __init__(self, in_features, out_features):
-        super().__init__(in_features, out_features, kernel_init=_valueless, bias_init=_valueless, rngs=_NoRngs)
+        super().__init__(in_features, out_features, kernel_init=_valueless, bias_init=_valueless, rngs=_NO_RNGS)
 
 
 class Embedding(nnx.Embed):
@@ -63,7 +61,7 @@ class Embedding(nnx.Embed):
     layout = {"weight": ("embedding", "")}
 
     def __init__(self, num_embeddings, embedding_dim):
-        super().__init__(num_embeddings, embedding_dim, embedding_init=_valueless, rngs=_NoRngs)
+        super().__init__(num_embeddings, embedding_dim, embedding_init=_valueless, rngs=_NO_RNGS)
         self.dtype = None  # that of the table, which is not there yet
 
 
@@ -75,7 +73,7 @@ class LayerNorm(nnx.LayerNorm):
     def __init__(self, features, eps):
         # The fast variance, E[x²] − E[x]², loses digits where the mean is large.
         super().__init__(
-            features, epsilon=eps, use_fast_variance=False, scale_init=_valueless, bias_init=_valueless, rngs=_NoRngs
+            features, epsilon=eps, use_fast_variance=False, scale_init=_valueless, bias_init=_valueless, rngs=_NO_RNGS
         )
 
 
@@ -126,8 +124,7 @@ class Model(PreTrainedModel, Functional, Module):
         """Gives each nnx.Param without a value `value_of(schema name, shape)`; `put` makes a jax.Array of it."""
         for name, parameter, kind in parameters(self):
             if isinstance(parameter.get_value(), jax.ShapeDtypeStruct):
-                shape = parameter.shape
-                value = value_of(name, shape[::-1] if kind == "kernel" else shape)
+                value = value_of(name, parameter.shape[:: -1 if kind == "kernel" else 1])
                 parameter.set_value(put(value.T if kind == "kernel" else value))
 
 
