@@ -29,7 +29,9 @@ class Contender:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that choose a backend."""
+        """The variables that choose a backend, or let PyTorch's compiler rely on the weights."""
+        if self.variant.endswith(" compiled"):
+            return {"TORCHINDUCTOR_FREEZING": "1"}
         if self.library == "keras_hub":
             return {"KERAS_BACKEND": self.variant}
         return {"TF_USE_LEGACY_KERAS": "1"} if self.peer else {}
@@ -52,6 +54,7 @@ CONTENDERS = {
     # What rounding costs says `bertx parity --dtype`; the weights here are random, and it is more of them.
     "bertx torch, bfloat16": _bertx("torch", " bfloat16", tolerance=0.5),
     "bertx torch, int8": _bertx("torch", " int8", tolerance=0.5),
+    "bertx torch, torch.compile": _bertx("torch", " compiled"),
     "transformers torch": Contender("transformers", imports=("torch", "transformers.models.bert.modeling_bert")),
     "TFBert": _transformers4("tfbert", "eager", "tensorflow", "tf_bert"),
     "TFBert tf.function": _transformers4("tfbert", "function", "tensorflow", "tf_bert"),
@@ -68,6 +71,7 @@ CONTENDERS = {
     PRODUCTS[1]: Contender("product", "torch", imports=("torch",)),
 }
 BERTX = ("bertx torch", "bertx jax", "bertx tensorflow", "bertx numpy")
+VARIANTS = ("bertx torch, torch.compile", "bertx torch, bfloat16", "bertx torch, int8")
 TFBERT = ("TFBert", "TFBert tf.function", "TFBert XLA")
 KERAS_HUB = ("KerasHub torch", "KerasHub jax", "KerasHub tensorflow")
 PAIRS = (("bertx torch", "transformers torch"), ("bertx jax", "FlaxBert jit"), ("bertx tensorflow", "TFBert"))
@@ -122,15 +126,19 @@ CASES = {
     "dense": Case(
         "bert-base, 8 rows of 128 tokens, all hidden states of the last layer",
         *("forward", "base"),
-        ((*ENCODERS, "bertx torch, bfloat16", "bertx torch, int8", *PRODUCTS),),
-        (*_SAME_FRAMEWORK, ("bertx torch, int8", "bertx torch", 1.5), ("bertx torch, bfloat16", "bertx torch", None)),
+        ((*ENCODERS, *VARIANTS, *PRODUCTS),),
+        (
+            *_SAME_FRAMEWORK,
+            *((name, "bertx torch", 1.5 if name == "bertx torch, int8" else None) for name in VARIANTS),
+        ),
     ),
     "mixed": Case(
         "all-MiniLM, 1,000 texts, most of about 25 tokens, a fifth of 100 to 256: their embeddings",
         *("embed", "minilm"),
-        ((*BERTX, "sentence-transformers", "transformers torch", "ONNX Runtime"),),
+        ((*BERTX, *VARIANTS, "sentence-transformers", "transformers torch", "ONNX Runtime"),),
         (
             ("bertx torch", "sentence-transformers", 1.4),
+            *((name, "sentence-transformers", None) for name in VARIANTS),
             ("bertx torch", "transformers torch", 4.0),
             ("bertx jax", "bertx torch", 0.8),
             ("bertx tensorflow", "bertx torch", 0.8),

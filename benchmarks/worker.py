@@ -35,6 +35,8 @@ def bertx(job):
 
     backend, _, variant = job.variant.partition(" ")
     model = load(job.folder, backend=backend, dtype=variant if variant in ("bfloat16", "int8") else "float32")
+    if variant == "compiled":
+        model.module.compile(dynamic=job.kind == "embed")  # texts are of many shapes
     if job.kind == "embed":
         return model
     if job.kind == "fill":
