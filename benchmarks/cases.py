@@ -91,6 +91,7 @@ class Case:
         ratios: (contender, what it is compared with, the factor that issue 6 asks for, or None).
         rows, length: how many texts or rows, and their tokens (0: mixed lengths).
         timed: "call"; "start", a process until its first result; or "load", reading the weights.
+        processes: how many of each contender share the rounds, one after the other.
     """
 
     what: str
@@ -101,6 +102,7 @@ class Case:
     rows: int = 8
     length: int = 128
     timed: str = "call"
+    processes: int = 3
 
     @property
     def head(self) -> str:
@@ -110,7 +112,7 @@ class Case:
 
     def quick(self) -> Case:
         """The same with sizes that only show whether it works."""
-        return replace(self, rows=min(self.rows, 12), length=min(self.length, 16))
+        return replace(self, rows=min(self.rows, 12), length=min(self.length, 16), processes=1)
 
 
 _SAME_FRAMEWORK = (
@@ -144,7 +146,7 @@ CASES = {
             ("bertx tensorflow", "bertx torch", 0.8),
             ("bertx torch", "ONNX Runtime", None),
         ),
-        *(1000, 0),
+        *(1000, 0, "call", 1),  # a call takes long enough
     ),
     "short": Case(
         "all-MiniLM, one text of 12 tokens: its embedding",
@@ -187,14 +189,14 @@ CASES = {
             ("bertx tensorflow", "TFBert", None),
             ("bertx torch", "sentence-transformers", None),
         ),
-        *(1, 12, "start"),
+        *(1, 12, "start", 1),
     ),
     "load": Case(
         "bert-base, reading the weights after the imports; the memory is that after one pass over 8 tokens",
         *("forward", "base"),
         ((*BERTX, "transformers torch", "TFBert", "FlaxBert jit", *KERAS_HUB, "ONNX Runtime"),),
         tuple((of, to, None) for of, to, _ in _SAME_FRAMEWORK if to not in TFBERT[1:]),
-        *(1, 8, "load"),
+        *(1, 8, "load", 1),
     ),
     "train": Case(
         "bert-base, a training step of a classifier on 8 rows of 128 tokens, AdamW, dropout 0.1",

@@ -54,6 +54,21 @@ def milliseconds(found: dict[str, Any]) -> str:
     return " ".join(f"{1000 * found[key]:,.{0 if found['median'] > 0.1 else 2}f}" for key in ("median", "low", "high"))
 
 
+def cells(row: dict[str, Any]) -> list[str]:
+    """A ratio in words."""
+    goal = "" if row["goal"] is None else f"{row['goal']:.2f} {'✓' if row['median'] >= row['goal'] else '✗'}"
+    quartiles = f"{row['low']:.2f}–{row['high']:.2f}"
+    return [row["of"], row["to"], f"{row['median']:.2f}", quartiles, goal, f"{row['memory']:.2f}"]
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The ratios of all cases for the documentation."""
+    lines = ["| case | | times as fast as | median | quartiles | asked for | memory |"]
+    lines += ["| --- | --- | --- | ---: | ---: | ---: | ---: |"]
+    lines += [f"| {' | '.join([name, *cells(row)])} |" for name, case in results.items() for row in case["ratios"]]
+    return "\n".join(lines)
+
+
 def print_tables(name: str, case: dict[str, Any]) -> None:
     """What each contender took, and the ratios."""
     from rich.console import Console
@@ -75,9 +90,7 @@ def print_tables(name: str, case: dict[str, Any]) -> None:
     for heading in ("median", "quartiles", "asked for", "memory"):
         ratios.add_column(heading, justify="right")
     for row in case["ratios"]:
-        goal = "" if row["goal"] is None else f"{row['goal']:.2f} {'✓' if row['median'] >= row['goal'] else '✗'}"
-        quartiles = f"{row['low']:.2f}–{row['high']:.2f}"
-        ratios.add_row(row["of"], row["to"], f"{row['median']:.2f}", quartiles, goal, f"{row['memory']:.2f}")
+        ratios.add_row(*cells(row))
     console = Console(width=120) if not Console().is_terminal else Console()
     console.print(table)
     if case["ratios"]:

@@ -5,7 +5,8 @@
     python benchmarks/run.py --quick                 # tiny sizes: shows that it works, and nothing of speed
 
 Every contender loads the same weights in a process of its own and computes alone, with all cores: in a round each has
-its turn, A B C A B C …, so that a machine whose speed drifts does so for all. One whose first output is not that of
+its turn, A B C A B C …, so that a machine whose speed drifts does so for all; three processes of each share the rounds,
+since the memory of one may lie well or badly for 8 % of its time. One whose first output is not that of
 the others, within 1e-3 (what is rounded: 0.5), is not timed. Prints tables, and writes results.json and ratios.png.
 """
 
@@ -110,54 +111,60 @@ def prepare(case: Case, names: list[str], tiny: bool) -> Path:
 def measure(case: Case, names: list[str], rounds: int, quick: bool) -> dict[str, dict]:
     """Contender → its seconds in each round, its peak memory and its versions, or its error."""
     folder = prepare(case, names, quick)
-    found: dict[str, dict] = {name: {} for name in names}
+    found: dict[str, dict] = {name: {"seconds": [], "peak": 0.0} for name in names}
     expected: dict[str, np.ndarray] = {}
     for group in case.groups:
-        workers: dict[str, Worker] = {}
         in_group = [name for name in group if name in names]
-        # What others are compared with starts first.
-        for name in sorted(in_group, key=lambda name: name != "transformers torch"):
-            print(f"{case.what}: {name}", file=sys.stderr)
-            try:
-                worker = Worker(name, case, folder, 0.02 if quick else 0.5)
-                found[name]["versions"] = worker.ask("versions")["versions"]
-            except ContenderError as error:
-                found[name]["error"] = str(error)
-                continue
-            if name not in PRODUCTS:
-                output = np.load(worker.output)
-                activation = "tanh" if CONTENDERS[name].library == "keras_hub" else "exact"
-                if activation == "tanh" and activation not in expected:
-                    checker = Worker("bertx numpy, tanh GELU", case, folder, 0)
-                    checker.stop()
-                    expected[activation] = np.load(checker.output)
-                reference = expected.setdefault(activation, output)
-                same = output.shape == reference.shape
-                found[name]["difference"] = float(np.abs(output - reference).max()) if same else float("inf")
-                if not found[name]["difference"] <= CONTENDERS[name].tolerance:
-                    found[name]["error"] = f"computes something else: max |Δ| {found[name]['difference']:.1e}"
-            found[name] |= {"seconds": [], "peak": 0.0}
-            workers[name] = worker
-            if case.timed != "call" or "error" in found[name]:
+        for part in np.array_split(range(rounds), case.processes):
+            workers: dict[str, Worker] = {}
+            # What others are compared with starts first.
+            for name in sorted(in_group, key=lambda name: name != "transformers torch"):
+                if "error" not in found[name]:
+                    print(f"{case.what}: {name}", file=sys.stderr)
+                    try:
+                        workers[name] = begin(case, name, folder, quick, found[name], expected)
+                    except ContenderError as error:
+                        found[name]["error"] = str(error)
+            for name in [name for name in in_group if name in workers] * len(part):
+                time.sleep(PAUSE)
+                if "error" in found[name]:
+                    continue
+                try:
+                    answer = turn(case, name, folder, workers[name])
+                except ContenderError as error:
+                    found[name]["error"] = str(error)
+                    continue
+                found[name]["seconds"].append(answer["seconds"])
+                found[name]["peak"] = max(found[name]["peak"], answer["peak"])
+            for worker in workers.values():
                 worker.stop()
-        running = [name for name in in_group if name in workers and "error" not in found[name]]
-        for name in running * rounds:
-            time.sleep(PAUSE)
-            if "error" in found[name]:
-                continue
-            try:
-                answer = turn(case, name, folder, workers[name])
-            except ContenderError as error:
-                found[name]["error"] = str(error)
-                continue
-            found[name]["seconds"].append(answer["seconds"])
-            found[name]["peak"] = max(found[name]["peak"], answer["peak"])
-        for worker in workers.values():
-            worker.stop()
-        for name in in_group:
-            if "error" in found[name]:
-                found[name].pop("seconds", None)
+    for one in found.values():
+        if "error" in one:
+            del one["seconds"], one["peak"]
     return found
+
+
+def begin(case: Case, name: str, folder: Path, quick: bool, found: dict, expected: dict[str, np.ndarray]) -> Worker:
+    """A contender's process, which has computed what the first of them did."""
+    worker = Worker(name, case, folder, 0.02 if quick else 0.5)
+    found["versions"] = worker.ask("versions")["versions"]
+    if case.timed != "call":
+        worker.stop()
+    if name in PRODUCTS:
+        return worker
+    output = np.load(worker.output)
+    activation = "tanh" if CONTENDERS[name].library == "keras_hub" else "exact"
+    if activation == "tanh" and activation not in expected:
+        checker = Worker("bertx numpy, tanh GELU", case, folder, 0)
+        checker.stop()
+        expected[activation] = np.load(checker.output)
+    reference = expected.setdefault(activation, output)
+    same = output.shape == reference.shape
+    found["difference"] = float(np.abs(output - reference).max()) if same else float("inf")
+    if not found["difference"] <= CONTENDERS[name].tolerance:
+        worker.stop()
+        raise ContenderError(f"computes something else: max |Δ| {found['difference']:.1e}")
+    return worker
 
 
 def turn(case: Case, name: str, folder: Path, worker: Worker) -> dict:
@@ -192,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--rounds", type=int, default=None, help="7; with --quick 3")
-    parser.add_argument("--out", type=Path, default=BUILD / "results", help="a folder")
+    parser.add_argument("--out", type=Path, default=BUILD / "results", help="a folder; its other cases stay")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     parser.add_argument("--contenders", nargs="*", default=list(CONTENDERS), help="only these; 'bertx' is all of bertx")
     asked = parser.parse_args(arguments)
@@ -203,14 +210,19 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no contender {', '.join(unknown)}: there are {', '.join(CONTENDERS)}")
     rounds = asked.rounds or (3 if asked.quick else 7)
     asked.out.mkdir(parents=True, exist_ok=True)
-    results = {"machine": machine(), "rounds": rounds, "quick": asked.quick, "cases": {}}
+    written = asked.out / "results.json"
+    results = {"machine": machine(), "quick": asked.quick, "cases": {}}
+    before = json.loads(written.read_text()) if written.exists() else results
+    if before["machine"]["processor"] == results["machine"]["processor"] and before["quick"] == asked.quick:
+        results["cases"] = {name: case for name, case in before["cases"].items() if name in CASES}
     for name in asked.cases or CASES:
         case = CASES[name].quick() if asked.quick else CASES[name]
         names = [one for group in case.groups for one in group if one in wanted]
         found = measure(case, names, rounds, asked.quick)
         results["cases"][name] = summary(name, found, asked.quick)
         print_tables(name, results["cases"][name])
-        (asked.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        results["cases"] = {name: results["cases"][name] for name in CASES if name in results["cases"]}
+        written.write_text(json.dumps(results, indent=1) + "\n")
     if any(case["ratios"] for case in results["cases"].values()):
         plot(results["cases"], asked.out / "ratios.png")
     print(f"in {asked.out}: {', '.join(sorted(path.name for path in asked.out.iterdir()))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -68,6 +69,27 @@ def test_a_contender_that_does_not_start_is_told(tmp_path, benchmarks, monkeypat
     found = run.measure(run.CASES["short"], ["TFBert", "bertx numpy"], 1, quick=True)
     assert "make bench" in found["TFBert"]["error"]
     assert "safetensors" in found["bertx numpy"]["error"]
+
+
+def test_several_processes_share_the_rounds(benchmarks, monkeypatch):
+    import run
+
+    started, begin = [], run.begin
+    monkeypatch.setattr(run, "begin", lambda *arguments: started.append(arguments[1]) or begin(*arguments))
+    case = dataclasses.replace(run.CASES["short"].quick(), processes=2)
+    found = run.measure(case, ["bertx numpy"], 3, quick=True)
+    assert started == ["bertx numpy"] * 2
+    assert len(found["bertx numpy"]["seconds"]) == 3
+
+
+def test_the_cases_of_earlier_runs_stay(tmp_path, benchmarks, monkeypatch):
+    import run
+
+    monkeypatch.setattr(run, "measure", lambda case, *_: {"bertx numpy": {"seconds": [1.0], "peak": 1.0}})
+    monkeypatch.setattr(run, "print_tables", lambda *_: None)
+    for name in ("short", "dense", "short"):
+        run.main([name, "--quick", "--out", str(tmp_path), "--contenders", "bertx numpy"])
+    assert list(json.loads((tmp_path / "results.json").read_text())["cases"]) == ["dense", "short"]
 
 
 def test_spread_and_ratio(benchmarks):
