@@ -1,13 +1,33 @@
-"""What the measured seconds say: medians, quartiles and ratios; a table, and a plot."""
+"""What the measured seconds say: medians, quartiles and ratios; a table, and a plot.
+
+python benchmarks/report.py   # writes results.json and gpu.json, as they lie here, into the documentation
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cases import BERT_BASE, CASES, PRODUCT_SIZE, PRODUCTS, TINY, flops
+from cases import BERT_BASE, CASES, PAIRS, PRODUCT_SIZE, PRODUCTS, TINY, flops
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+# The ratios that the README shows.
+HEADLINES = (
+    *(("dense", *pair) for pair in PAIRS),
+    ("mixed", "bertx torch", "sentence-transformers"),
+    ("mixed", "bertx torch, bfloat16", "sentence-transformers"),
+    ("mixed", "bertx torch", "transformers torch"),
+    ("fill_mask", "bertx torch", "transformers torch"),
+    ("classify", "bertx torch", "transformers torch"),
+    ("cold", "bertx numpy", "transformers torch"),
+    ("cold", "bertx torch", "transformers torch"),
+    ("cold", "bertx jax", "FlaxBert jit"),
+)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -61,12 +81,38 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [row["of"], row["to"], f"{row['median']:.2f}", quartiles, goal, f"{row['memory']:.2f}"]
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """The ratios of all cases for the documentation."""
+def markdown(results: dict[str, Any], wanted: Sequence[tuple[str, str, str]] = ()) -> str:
+    """The ratios for the documentation; all of them, or those that are wanted."""
     lines = ["| case | | times as fast as | median | quartiles | asked for | memory |"]
     lines += ["| --- | --- | --- | ---: | ---: | ---: | ---: |"]
-    lines += [f"| {' | '.join([name, *cells(row)])} |" for name, case in results.items() for row in case["ratios"]]
+    for name, case in results.items():
+        for row in case["ratios"]:
+            if not wanted or (name, row["of"], row["to"]) in wanted:
+                lines.append(f"| {' | '.join([name, *cells(row)])} |")
     return "\n".join(lines)
+
+
+def gpu_markdown(report: dict[str, Any]) -> str:
+    """What gpu.py wrote, for the documentation."""
+    lines = ["| | a second | from float32 on the processor | bound |", "| --- | ---: | ---: | ---: |"]
+    for row in report["models"]:
+        speed = f"{row['per_second']:,.0f}" if row["seconds"] else ""
+        lines.append(f"| {row['model']} | {speed} | {row['delta']:.1e} | {row['bound']:g} |")
+    return "\n".join(lines)
+
+
+def filled(page: str) -> str:
+    """A page with the tables of results.json and gpu.json between the comments for them."""
+    results = json.loads((HERE / "results.json").read_text())["cases"]
+    tables = {
+        "headlines": markdown(results, HEADLINES),
+        "ratios": markdown(results),
+        "gpu": gpu_markdown(json.loads((HERE / "gpu.json").read_text())),
+    }
+    for name, table in tables.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        page = re.sub(f"(?s){start}.*{end}", lambda _, text=start + table + "\n" + end: text, page)
+    return page
 
 
 def print_tables(name: str, case: dict[str, Any]) -> None:
@@ -123,3 +169,9 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(rows)), [label for label, _ in rows], size=8)
     axes.invert_yaxis()
     figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    for path in (ROOT / "README.md", ROOT / "docs" / "speed.md"):
+        path.write_text(filled(path.read_text()))
+    plot(json.loads((HERE / "results.json").read_text())["cases"], ROOT / "docs" / "ratios.png")

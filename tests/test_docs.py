@@ -248,6 +248,16 @@ def test_the_commands_of_a_page_are_there(page):
                 assert set(named) <= verbs, line
 
 
+def test_the_figures_are_those_that_were_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import report
+
+    for page in (ROOT / "README.md", DOCS / "speed.md"):
+        text = page.read_text()
+        assert "| bertx torch | transformers torch |" in text
+        assert report.filled(text) == text, "python benchmarks/report.py writes them"
+
+
 # --- the reference --------------------------------------------------------------------------------
 
 
