@@ -126,6 +126,8 @@ def test_distributed_data_parallel(model, tmp_path):
         parallel = torch.nn.parallel.DistributedDataParallel(model)
         parallel(IDS, MASK, labels=torch.tensor([1, 2])).loss.backward()
         assert all(parameter.grad is not None for parameter in model.parameters())
+        # If it outlives its group, PyTorch ends that with the GIL held, while gloo's thread waits for the GIL.
+        del parallel
     finally:
         torch.distributed.destroy_process_group()
 
