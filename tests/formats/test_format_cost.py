@@ -2,7 +2,7 @@
 
 Every operation is a process of its own: its memory is the peak beyond what it held after its imports, its time the
 CPU's (what else runs on the machine makes the clock's useless). BERTX_COST_ROUNDS=3 takes the median of three, and
-BERTX_COST_FORMATS=flax,orbax other formats than the few of every run.
+BERTX_COST_FORMATS=tf1,keras-hub other formats than the few of every run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bertx import BertConfig
 pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("BERTX_COST_ROUNDS", "1"))
-FORMATS = os.environ.get("BERTX_COST_FORMATS", "safetensors,pytorch,tensorflow,flax,npz").split(",")
+FORMATS = os.environ.get("BERTX_COST_FORMATS", "safetensors,pytorch,tensorflow,flax,npz,orbax").split(",")
 # format → (the library's copy of its file, its imports); source and target are folders.
 COPIES = {
     "safetensors": (
@@ -166,11 +166,10 @@ def test_the_cost_of_a_conversion(sources, tmp_path, form):
     for what, (seconds, peak) in medians.items():
         TABLE[form, what] = seconds, peak, size, copy
     shutil.rmtree(tmp_path)
-    least = medians[COPY[0]][1]  # Orbax itself needs three times the file
     for what, (seconds, peak) in medians.items():
         if "verified" in what:
             # It reads the target back and runs both: a model in memory beside what the library keeps.
-            assert peak <= max(1.5 * size, least) + size, (what, peak / size)
+            assert peak <= 2.5 * size, (what, peak / size)
         elif what not in COPY:
-            assert peak <= max(1.5 * size, least), (what, peak / size)
+            assert peak <= 1.5 * size, (what, peak / size)
             assert ROUNDS < 3 or seconds <= 1.3 * copy, (what, seconds / copy)

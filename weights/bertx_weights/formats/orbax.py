@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
+from ..safetensors_store import release
 from . import hub
 from .flax import NAMES, tree_of
 from .libraries import needs
@@ -85,11 +86,11 @@ def read(folder: Path) -> Checkpoint:
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
-    """Writes config.json and the parameters of a FlaxBert under params/; Orbax needs all tensors at once."""
+    """Writes config.json and the parameters of a FlaxBert under params/, one tensor after the other."""
     ocp = needs("orbax.checkpoint", "orbax")
-    tree = _called(tree_of(list(tensors), config, "orbax", folder))
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((folder / _WRITTEN).absolute(), tree)
+    tree = tree_of(list(tensors), config, "orbax", folder)
+    with ocp.Checkpointer(_handler()) as checkpointer:
+        checkpointer.save((folder / _WRITTEN).absolute(), _map(_Leaf, tree))
     hub.write_config(folder, config)
     return []
 
@@ -151,8 +152,35 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return array.view(BFLOAT16) if array.dtype.name == "bfloat16" else array
 
 
-def _called(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {name: _called(child) for name, child in node.items()}
-    array = node()
-    return array.view(needs("ml_dtypes", "orbax").bfloat16) if array.dtype == BFLOAT16 else array
+def _map(function: Callable[[Any], Any], node: Any) -> Any:
+    return {name: _map(function, child) for name, child in node.items()} if isinstance(node, dict) else function(node)
+
+
+class _Leaf:
+    """An array that Orbax asks for when its turn comes."""
+
+    def __init__(self, read: Callable[[], np.ndarray]):
+        self.read = read
+
+    def array(self) -> np.ndarray:
+        array = self.read()
+        return array.view(needs("ml_dtypes", "orbax").bfloat16) if array.dtype == BFLOAT16 else array
+
+
+def _handler() -> Any:
+    """Orbax's handler of a tree, for leaves that are read one by one; its own copies all of them first."""
+    ocp = needs("orbax.checkpoint", "orbax")
+    handlers = ocp.type_handlers
+
+    class OneByOne(handlers.NumpyHandler):
+        async def serialize(self, values: Any, infos: Any, args: Any = None) -> list[Any]:
+            for leaf, info, arg in zip(values, infos, args or [None] * len(values), strict=True):
+                array = leaf.array()
+                for written in await super().serialize([array], [info], arg and [arg]):
+                    written.result()
+                release(array)
+            return []
+
+    kinds = (_Leaf, OneByOne()), (needs("jax", "orbax").Array, handlers.ArrayHandler())
+    registry = handlers.create_type_handler_registry(*kinds)
+    return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
