@@ -14,7 +14,7 @@ from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 from bertx.backend import named_parameters
 from bertx.places import FLAX_BERT
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import activated
+from bertx.spec.nn import activated, mean_loss
 from bertx_weights import BFLOAT16, contiguous
 
 from .functional import Functional
@@ -168,8 +168,7 @@ def register_output(cls):
 # --- functions ------------------------------------------------------------------------------------
 
 reshape, transpose, einsum, where = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where
-zeros_like, tanh, clip = jnp.zeros_like, jnp.tanh, jnp.clip
-sum, mean = jnp.sum, jnp.mean  # noqa: A001
+zeros_like, tanh, clip, mean = jnp.zeros_like, jnp.tanh, jnp.clip, jnp.mean
 gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 
 

@@ -78,11 +78,11 @@ def _graph(module, tensors, output_hidden_states, output_attentions):
             *others, size = (embeds := tensors["inputs_embeds"]).shape
             signature["inputs_embeds"] = tf.TensorSpec([None] * len(others) + [size], embeds.dtype)
         asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-        asked["return_dict"] = True
 
         @tf.function(input_signature=[signature])
         def run(inputs):
-            return dict(module(**inputs, **asked))
+            outputs = module(**inputs, **asked, return_dict=True)
+            return {name: tf.reduce_mean(value) if name == "loss" else value for name, value in outputs.items()}
 
         graphs[key] = run
     return graphs[key]

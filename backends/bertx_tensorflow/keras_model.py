@@ -33,10 +33,10 @@ class KerasModel:
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss given to `compile`, on the logits; without one the model's own, of `y` or of labels in `x`."""
         if y is None and isinstance(y_pred, Mapping) and "loss" in y_pred:
-            return y_pred["loss"]
+            return tf.reduce_mean(y_pred["loss"])
         own = self._compile_loss is None and sample_weight is None and hasattr(self, "loss_function")
         if y is not None and own:
-            return self.loss_function(_scored(y, y_pred), y)
+            return tf.reduce_mean(self.loss_function(_scored(y, y_pred), y))
         return super().compute_loss(x, y, _scored(y, y_pred), sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

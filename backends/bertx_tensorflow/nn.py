@@ -184,12 +184,16 @@ def checkpointed(layer):
     return lambda states, **others: tf.recompute_grad(lambda states: layer(states, **others))(states)
 
 
+def mean_loss(losses, counted=None):
+    """As TFBert: [B] as they are, of more the mean, [1]; the mean of either is that of what is counted."""
+    losses = losses if counted is None else losses / mean(counted)
+    return losses if losses.shape.rank == 1 else reshape(mean(losses), (1,))
+
+
 def attention(query, key, value, bias, scale, dropout, output_attentions):
     """As the spec has it."""
     scores = tf.matmul(query * scale, key, transpose_b=True)
-    if bias is not None:
-        scores = scores + bias
-    probabilities = dropout(tf.nn.softmax(scores))
+    probabilities = dropout(tf.nn.softmax(scores if bias is None else scores + bias))
     return tf.matmul(probabilities, value), probabilities
 
 
@@ -205,15 +209,14 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-sum, mean, clip = tf.reduce_sum, tf.reduce_mean, tf.clip_by_value  # noqa: A001
+mean, clip = tf.reduce_mean, tf.clip_by_value
 gelu_tanh = functools.partial(gelu, approximate=True)
 
 
 def shape(x):
     """The shape as a tuple; a dimension unknown while a graph is traced is a scalar tensor."""
-    known, traced = x.shape.as_list(), None
-    if None in known:
-        traced = tf.shape(x)
+    known = x.shape.as_list()
+    traced = tf.shape(x) if None in known else None
     return tuple(traced[i] if size is None else size for i, size in enumerate(known))
 
 

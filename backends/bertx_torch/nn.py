@@ -12,6 +12,7 @@ from torch.nn.functional import relu, scaled_dot_product_attention, silu, softpl
 from torch.utils import _pytree
 
 from bertx.pretrained import PreTrainedModel
+from bertx.spec.nn import mean_loss
 from bertx_weights import BFLOAT16, contiguous
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where = torch.reshape, torch.permute, torch.einsum, torch.where
 zeros_like, tanh, sigmoid, clip = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip
-sum, mean, gelu = torch.sum, torch.mean, torch.nn.functional.gelu  # noqa: A001
+mean, gelu = torch.mean, torch.nn.functional.gelu
 
 
 def shape(x):

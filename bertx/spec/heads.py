@@ -312,7 +312,9 @@ class BertForPreTraining(nn.Model):
         prediction_logits, relationship_logits = self.cls(encoded.last_hidden_state, encoded.pooler_output)
         loss = None
         if labels is not None and next_sentence_label is not None:
-            next_sentence_loss = cross_entropy(relationship_logits, nn.reshape(next_sentence_label, (-1,)))
+            # As sequences of one: the loss of a sequence is a mean on every backend.
+            next_sentence_logits = nn.reshape(relationship_logits, (-1, 1, 2))
+            next_sentence_loss = cross_entropy(next_sentence_logits, nn.reshape(next_sentence_label, (-1, 1)))
             loss = cross_entropy(prediction_logits, labels) + next_sentence_loss
         return BertForPreTrainingOutput(
             loss=loss,

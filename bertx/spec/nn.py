@@ -121,6 +121,14 @@ class Model(PreTrainedModel, Module):
         parameter.value, parameter.shape = value, value.shape
 
 
+def mean_loss(losses, counted=None):
+    """The mean of `losses`, 0 where `counted` is 0, over what is counted, of one shape: → [].
+
+    TensorFlow's is as its users know it: losses [B] themselves, of losses [B, T] the mean, [1].
+    """
+    return losses.mean() if counted is None else losses.sum() / counted.sum()
+
+
 def attention(query, key, value, bias, scale, dropout, output_attentions):
     """softmax(Q Kᵀ · scale + bias) V (Vaswani et al. 2017, equation 1).
 
@@ -158,7 +166,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where = np.reshape, np.transpose, np.einsum, np.where
 zeros_like, tanh, clip = np.zeros_like, np.tanh, np.clip
-sum, mean = np.sum, np.mean  # noqa: A001
+mean = np.mean
 softplus = functools.partial(np.logaddexp, 0)
 
 

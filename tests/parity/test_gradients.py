@@ -50,7 +50,7 @@ def _tensorflow_gradients(model):
     inputs = {name: tf.constant(value, tf.int32) for name, value in _inputs(model.architecture).items()}
     variables = model.module.trainable_variables
     with tf.GradientTape() as tape:
-        loss = model.module(**inputs).loss
+        loss = tf.reduce_mean(model.module(**inputs).loss)
     gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
     values = [variable.value.numpy() for variable in variables]
     for variable, gradient in zip(variables, gradients, strict=True):

@@ -6,6 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -156,27 +157,24 @@ def _map(function: Callable[[Any], Any], node: Any) -> Any:
     return {name: _map(function, child) for name, child in node.items()} if isinstance(node, dict) else function(node)
 
 
+@dataclass(frozen=True)
 class _Leaf:
-    """An array that Orbax asks for when its turn comes."""
+    """What Orbax takes for an array, and is read when its turn comes."""
 
-    def __init__(self, read: Callable[[], np.ndarray]):
-        self.read = read
-
-    def array(self) -> np.ndarray:
-        array = self.read()
-        return array.view(needs("ml_dtypes", "orbax").bfloat16) if array.dtype == BFLOAT16 else array
+    read: Callable[[], np.ndarray]
 
 
 def _handler() -> Any:
     """Orbax's handler of a tree, for leaves that are read one by one; its own copies all of them first."""
     ocp = needs("orbax.checkpoint", "orbax")
-    handlers = ocp.type_handlers
+    handlers, bfloat16 = ocp.type_handlers, needs("ml_dtypes", "orbax").bfloat16
 
     class OneByOne(handlers.NumpyHandler):
         async def serialize(self, values: Any, infos: Any, args: Any = None) -> list[Any]:
             for leaf, info, arg in zip(values, infos, args or [None] * len(values), strict=True):
-                array = leaf.array()
-                for written in await super().serialize([array], [info], arg and [arg]):
+                array = leaf.read()
+                called = array.view(bfloat16) if array.dtype == BFLOAT16 else array
+                for written in await super().serialize([called], [info], arg and [arg]):
                     written.result()
                 release(array)
             return []
