@@ -406,6 +406,22 @@ def test_of_several_steps_the_last_is_read(tmp_path):
     assert {path.relative_to(manager).parts[1] for path in open_checkpoint(manager).files} == {"10"}
 
 
+@pytest.mark.parametrize("ocdbt", [True, False])
+@pytest.mark.parametrize("zarr3", [True, False])
+def test_every_layout_of_orbax_is_read(tmp_path, ocdbt, zarr3):
+    ocp = pytest.importorskip("orbax.checkpoint")
+    rng = np.random.default_rng(3)
+    dtypes = [np.float32, np.float16, ml_dtypes.bfloat16]
+    tree = {f"{dtype.__name__}.x": {"kernel": rng.standard_normal((5, 3)).astype(dtype)} for dtype in dtypes}
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=ocdbt, use_zarr3=zarr3)) as checkpointer:
+        checkpointer.save(tmp_path / "a folder" / "params", tree)
+    (tmp_path / "a folder" / "config.json").write_text('{"num_hidden_layers": 1}')
+    tensors = open_checkpoint(tmp_path / "a folder").tensors
+    assert set(tensors) == {f"{name}/kernel" for name in tree}
+    for name, expected in tree.items():
+        assert bits(tensors[f"{name}/kernel"].read()).tobytes() == bits(expected["kernel"]).tobytes()
+
+
 def test_two_orbax_checkpoints_are_not_guessed_between(tmp_path):
     folder = tmp_path / "two"
     shutil.copytree(FIXTURES / "BertModel" / "orbax", folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,7 +33,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def read(folder: Path) -> Checkpoint:
-    """The checkpoint; of several steps the last. Its values are read together when the first is asked for.
+    """The checkpoint; of several steps the last.
 
     Raises:
         CheckpointError: a file is missing or broken, or there are several checkpoints that are no steps.
@@ -61,10 +60,10 @@ def read(folder: Path) -> Checkpoint:
     if sum(math.prod(shape) for shape, _ in shapes.values()) > room or max(map(math.prod, chunks), default=0) > room:
         raise CheckpointError(f"{root}: its arrays are larger than its files can hold")
     reading, _ = both_ways(NAMES, layers_of(config, folder))
-    values = functools.cache(lambda: _restore(checkpointer, root))
     with_params = any(path[0] == "params" for path in leaves)
+    values_of = _reader(root, metadata.use_zarr3)
     tensors, skipped = {}, {}
-    for path in leaves:
+    for path, leaf in leaves.items():
         stored = "/".join(path)
         own = path[1:] if with_params else path
         name = "/".join(own[:-1] if own[-1:] == ("value",) else own)
@@ -81,7 +80,7 @@ def read(folder: Path) -> Checkpoint:
                 reading.get(name) or reading.get(f"bert/{name}"),
                 shape,
                 BFLOAT16 if dtype.name == "bfloat16" else dtype,
-                lambda path=path: _plain(values()[path]),
+                lambda stored=stored, leaf=leaf: values_of(leaf.name, stored),
             )
     return Checkpoint(folder, "orbax", tuple(held), config, tensors, skipped)
 
@@ -138,19 +137,26 @@ def _is_array(leaf: Any) -> bool:
     return getattr(leaf, "shape", None) is not None and getattr(leaf, "dtype", None) is not None
 
 
-def _restore(checkpointer: Any, root: Path) -> dict[tuple[str, ...], np.ndarray]:
-    ocp = needs("orbax.checkpoint", "orbax")
-    jax = needs("jax", "orbax")
-    try:
-        metadata = checkpointer.metadata(root).item_metadata.tree
-        as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
-        return dict(_leaves(checkpointer.restore(root, args=ocp.args.PyTreeRestore(restore_args=as_numpy))))
-    except Exception as error:
-        raise CheckpointError(f"{root}: cannot be read: {str(error)[:300]}") from error
+def _reader(root: Path, zarr3: bool) -> Callable[[str, str], np.ndarray]:
+    """(name of an array, what to call it) → its values. TensorStore's own reading: Orbax's takes the whole tree."""
+    ts = needs("tensorstore", "orbax")
+    ocdbt = needs("orbax.checkpoint", "orbax").type_handlers.is_ocdbt_checkpoint(root)
+    context = ts.Context()
 
+    def read(name: str, path: str) -> np.ndarray:
+        files = {"driver": "file", "path": f"{root.absolute() / ('' if ocdbt else name)}/"}
+        spec = {
+            "driver": "zarr3" if zarr3 else "zarr",
+            "kvstore": {"driver": "ocdbt", "base": files, "path": f"{name}/"} if ocdbt else files,
+            "fill_missing_data_reads": False,
+        }
+        try:
+            array = ts.open(spec, read=True, context=context).result().read().result()
+        except Exception as error:  # TensorStore raises errors of several kinds
+            raise CheckpointError(f"{root}: {path} cannot be read: {str(error)[:300]}") from error
+        return array.view(BFLOAT16) if array.dtype.name == "bfloat16" else array
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    return array.view(BFLOAT16) if array.dtype.name == "bfloat16" else array
+    return read
 
 
 def _map(function: Callable[[Any], Any], node: Any) -> Any:
