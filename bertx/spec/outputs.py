@@ -8,7 +8,8 @@ from . import nn
 class ModelOutput(dict):
     """Named outputs; a field that was not computed is absent as a key and None as an attribute.
 
-    An integer or slice indexes the fields that are there, in order, as in transformers.
+    An integer or slice indexes the fields that are there, in order, as in transformers. The loss is one number; that of
+    a TensorFlow model has TFBert's shapes, [B] of labels [B] and else [1], and its mean is that number.
     """
 
     def __init__(self, *args, **fields):
