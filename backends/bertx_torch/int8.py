@@ -6,10 +6,16 @@ import torch
 
 _LARGEST = 127
 _SMALLEST = 1e-12  # what divides is never zero
+# A processor without VNNI adds two products of bytes in 16 bits, which hold 2 · 255 · 64 but not 2 · 255 · 127.
+# torch._int_mm makes no use of that: there it is 40 times slower than float32.
+IN_PAIRS = torch.cpu._is_avx2_supported() and not torch.cpu._is_vnni_supported()
+_LARGEST_IN_PAIRS = 64
 
 
 class Int8Linear(torch.nn.Module):
     """x Wᵀ + b with whole numbers from −127 to 127 for W and x, each row of both in steps of its own.
+
+    On processors without VNNI those of W are from −64 to 64.
 
     weight [out, in] int8, scale [out] its steps, bias [out]; the steps of x are found at each call ("dynamic"), one for
     each position. The product is exact, in int32.
@@ -17,21 +23,32 @@ class Int8Linear(torch.nn.Module):
 
     def __init__(self, linear):
         super().__init__()
-        weight, scale = _rounded(linear.weight.detach())
+        weight, scale = _rounded(linear.weight.detach(), _LARGEST_IN_PAIRS if IN_PAIRS else _LARGEST)
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale[:, 0])
         self.register_buffer("bias", linear.bias.detach())
 
     def forward(self, x):
         """[..., in] → [..., out]."""
-        rows, step = _rounded(x.reshape(-1, x.shape[-1]))
-        product = torch._int_mm(rows, self.weight.t()).to(x.dtype)
+        rows, step = _rounded(x.reshape(-1, x.shape[-1]), _LARGEST)
+        product = (_multiply_in_pairs if IN_PAIRS else torch._int_mm)(rows, self.weight.t()).to(x.dtype)
         return product.mul_(step).mul_(self.scale).add_(self.bias).view(*x.shape[:-1], -1)
 
 
-def _rounded(rows):
+def _multiply_in_pairs(rows, columns):
+    """rows [R, C] int8, columns [C, out] int8 from −64 to 64 → their product [R, out], exact, in float32."""
+    out = columns.shape[1]
+    packed = torch.ops.onednn.qlinear_prepack(columns.t(), None)  # a tenth of the product's time
+    ones, zeros = torch.ones(out), torch.zeros(out, dtype=torch.int64)
+    rows = rows.view(torch.uint8) + 128  # bytes wrap: −127 to 127 become 1 to 255
+    return torch.ops.onednn.qlinear_pointwise(
+        rows, 1.0, 128, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+
+
+def _rounded(rows, largest):
     """rows [R, C] → int8 [R, C], and the step of each row [R, 1]."""
-    step = rows.abs().amax(-1, keepdim=True).clamp_min(_SMALLEST) / _LARGEST
+    step = rows.abs().amax(-1, keepdim=True).clamp_min(_SMALLEST) / largest
     return (rows / step).round_().to(torch.int8), step
 
 
