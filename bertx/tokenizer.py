@@ -489,17 +489,21 @@ class BertTokenizer:
             raise ValueError(f"pad_to_multiple_of is {multiple}, expected 1 or more")
         if padding == "do_not_pad":
             return None
-        length = max(lengths)
+
+        def rounded(length: int) -> int:
+            return length if multiple is None else -(-length // multiple) * multiple
+
+        longest = max(lengths)
         if padding == "max_length":
             wanted = self.model_max_length if max_length is None else max_length
             if wanted is None:
                 raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
-            if length > wanted:
+            if longest > rounded(wanted):
                 raise ValueError(
-                    f"a text has {length} tokens, more than max_length {wanted}: truncate it or leave max_length out"
+                    f"a text has {longest} tokens, more than max_length {wanted}: truncate it or leave max_length out"
                 )
-            length = wanted
-        return length if multiple is None else -(-length // multiple) * multiple
+            return rounded(wanted)
+        return rounded(longest)
 
 
 def _option(name: str, value: Any, aliases: Mapping[Any, str], known: tuple[str, ...]) -> str:

@@ -370,6 +370,14 @@ def test_padding_to_a_length_that_nobody_names_is_an_error(tmp_path):
         BertTokenizer.from_pretrained(tmp_path)("a", padding="max_length")
 
 
+def test_a_length_is_rounded_up_to_the_multiple_before_a_text_is_too_long_for_it(ours):
+    """As transformers does; found by the test of any options."""
+    padded = ours("a b c d e", padding="max_length", max_length=6, truncation=False, pad_to_multiple_of=4)
+    assert len(padded["input_ids"]) == 8 and sum(padded["attention_mask"]) == 7
+    with pytest.raises(ValueError, match="a text has 9 tokens, more than max_length 6"):
+        ours("a b c d e f g", padding="max_length", max_length=6, truncation=False, pad_to_multiple_of=4)
+
+
 def test_padding_to_less_than_a_text_is_an_error(ours):
     message = "a text has 7 tokens, more than max_length 4"
     with pytest.raises(ValueError, match=message):
