@@ -31,7 +31,8 @@ class Int8Linear(torch.nn.Module):
     def forward(self, x):
         """[..., in] → [..., out]."""
         rows, step = _rounded(x.reshape(-1, x.shape[-1]), _LARGEST)
-        product = (_multiply_in_pairs if IN_PAIRS else torch._int_mm)(rows, self.weight.t()).to(x.dtype)
+        multiply = _multiply_in_pairs if IN_PAIRS and x.device.type == "cpu" else torch._int_mm
+        product = multiply(rows, self.weight.t()).to(x.dtype)
         return product.mul_(step).mul_(self.scale).add_(self.bias).view(*x.shape[:-1], -1)
 
 

@@ -90,7 +90,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     ocp = needs("orbax.checkpoint", "orbax")
     tree = tree_of(list(tensors), config, "orbax", folder)
     with ocp.Checkpointer(_handler()) as checkpointer:
-        checkpointer.save((folder / _WRITTEN).absolute(), _map(_Leaf, tree))
+        checkpointer.save((folder / _WRITTEN).absolute(), needs("jax", "orbax").tree.map(_Leaf, tree))
     hub.write_config(folder, config)
     return []
 
@@ -157,10 +157,6 @@ def _reader(root: Path, zarr3: bool) -> Callable[[str, str], np.ndarray]:
         return array.view(BFLOAT16) if array.dtype.name == "bfloat16" else array
 
     return read
-
-
-def _map(function: Callable[[Any], Any], node: Any) -> Any:
-    return {name: _map(function, child) for name, child in node.items()} if isinstance(node, dict) else function(node)
 
 
 @dataclass(frozen=True)
