@@ -1,8 +1,9 @@
-"""The places that arguments had in the calls of transformers 4.57, and what of them bertx does not have."""
+"""What calls of transformers 4.57 took and gave where its frameworks differ, and what of it bertx does not have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .inputs import LABELS, labels_of
@@ -16,24 +17,59 @@ _CROSS = ("encoder_hidden_states", "encoder_attention_mask")
 _CACHE = ("past_key_values", "use_cache")
 _DECODERS = ("BertModel", "BertLMHeadModel")
 
-BERT: Order = (
-    (("head_mask", "inputs_embeds"), ()),
-    (_CROSS, (*_DECODERS, "BertForMaskedLM")),
-    ((LABELS,), ()),
-    (_CACHE, _DECODERS),
-    (_OUTPUTS, ()),
-    (("cache_position",), _DECODERS),
-)
-TF_BERT: Order = (
-    (("head_mask", "inputs_embeds"), ()),
-    ((*_CROSS, *_CACHE), _DECODERS),
-    (_OUTPUTS, ()),
-    ((LABELS,), ()),
-    (("training",), ()),
-)
-FLAX_BERT: Order = ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_OUTPUTS, "past_key_values"), ()),)
 
-ABSENT = ("head_mask", *_CROSS, *_CACHE, "cache_position")
+@dataclass(frozen=True)
+class Customs:
+    """What was one framework's own in the calls of 4.57.
+
+    Attributes:
+        order: the arguments by their places.
+        empty_places: outputs that have a place in a tuple even where there is none of them.
+        caches: whether a decoder gives past_key_values because its config says so, not only where it is asked to.
+        past_first: whether past_key_values come before hidden_states in the output of a BertModel.
+        ignored_pairs_count: whether a pair of label −100 is a loss of 0 in the mean of next-sentence prediction.
+    """
+
+    order: Order
+    empty_places: tuple[str, ...] = ("pooler_output",)
+    caches: bool = True
+    past_first: bool = False
+    ignored_pairs_count: bool = False
+
+
+BERT = Customs(
+    (
+        (("head_mask", "inputs_embeds"), ()),
+        (_CROSS, (*_DECODERS, "BertForMaskedLM")),
+        ((LABELS,), ()),
+        (_CACHE, _DECODERS),
+        (_OUTPUTS, ()),
+        (("cache_position",), _DECODERS),
+    )
+)
+TF_BERT = Customs(
+    (
+        (("head_mask", "inputs_embeds"), ()),
+        ((*_CROSS, *_CACHE), _DECODERS),
+        (_OUTPUTS, ()),
+        ((LABELS,), ()),
+        (("training",), ()),
+    ),
+    past_first=True,
+    ignored_pairs_count=True,
+)
+FLAX_BERT = Customs(
+    ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_OUTPUTS, "past_key_values"), ()),),
+    empty_places=(),
+    caches=False,
+)
+
+_ABSENT = ("head_mask", *_CROSS, "cache_position")
+
+
+def absent(architecture: str) -> tuple[str, ...]:
+    """The arguments of 4.57 that a head does not take."""
+    return _ABSENT if architecture in _DECODERS else (*_ABSENT, *_CACHE)
 
 
 def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -56,8 +92,8 @@ def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
             raise TypeError(f"{_name(model)} was given {', '.join(twice)} both by place and by name")
         # A None by place says nothing, and some heads do not take what others do.
         given |= {name: value for name, value in by_place.items() if value is not None}
-    absent = {name: given.pop(name) for name in ABSENT if name in given}
-    if wanted := [name for name, value in absent.items() if value is not None and value is not False]:
+    left = {name: given.pop(name) for name in absent(model.architecture()) if name in given}
+    if wanted := [name for name, value in left.items() if value is not None and value is not False]:
         raise TypeError(f"{_name(model)} has no {', '.join(wanted)}: bertx takes what only 4.57 had as None")
     return first, given
 
@@ -68,6 +104,6 @@ def _name(model: Any) -> str:
 
 def _places(model: Any) -> Iterator[str]:
     architecture = model.architecture()
-    for names, heads in model.argument_order:
+    for names, heads in model.customs.order:
         if not heads or architecture in heads:
             yield from labels_of(architecture) if names == (LABELS,) else names

@@ -14,7 +14,7 @@ from bertx_weights import as_dtype
 
 from .backend import ValueOf, parameters_come_later
 from .config import BertConfig
-from .places import BERT, Order, by_name
+from .places import BERT, Customs, by_name
 
 
 class PreTrainedModel:
@@ -22,7 +22,7 @@ class PreTrainedModel:
 
     backend_name: str
     config: BertConfig
-    argument_order: Order = BERT
+    customs: Customs = BERT
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs; the inputs are those of `forward`, by name or in the places that transformers 4.57 gave them."""

@@ -65,6 +65,16 @@ def test_equals_transformers(expected, load, case, backend):
     assert np.abs(found["logits"] - expected[case]["logits"]).max() <= 5e-6
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pairs_that_are_not_counted(peers, loaded, backend):
+    """The mean of the others on every backend, though the native class of TensorFlow counts them, as TFBert did."""
+    head = "BertForNextSentencePrediction"
+    model, folder = peers(head)
+    inputs = batch(head, "right") | {"labels": np.array([1, -100, 0, -100])}
+    found = loaded(folder, backend=backend).forward(**inputs)["loss"]
+    assert found.shape == () and abs(float(found) - float(peer_forward(model, inputs)["loss"])) <= 5e-6
+
+
 def test_the_problems_differ(expected):
     losses = [float(outputs["loss"]) for outputs in expected.values()]
     assert len({round(loss, 3) for loss in losses}) == 5  # six kinds of case, "inferred" and "column" repeat one

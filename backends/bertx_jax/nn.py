@@ -102,7 +102,7 @@ class Model(PreTrainedModel, Functional, Module):
     """A whole model: an nnx.Module in inference mode."""
 
     backend_name = "jax"
-    argument_order = FLAX_BERT
+    customs = FLAX_BERT
 
     def __init__(self, config):
         self.config = config
@@ -167,7 +167,7 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-reshape, transpose, einsum, where = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where
+reshape, transpose, einsum, where, concat = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where, jnp.concatenate
 zeros_like, tanh, clip, mean = jnp.zeros_like, jnp.tanh, jnp.clip, jnp.mean
 gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 

@@ -35,7 +35,11 @@ class NumpyBackend:
         dtype = next(nn.parameters(module))[1].value.dtype
         inputs = {key: value.astype(dtype) if value.dtype.kind == "f" else value for key, value in inputs.items()}
         outputs: dict[str, Any] = module(
-            **inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions, return_dict=True
+            **inputs,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+            use_cache=False,
+            return_dict=True,
         )
         return dict(outputs)
 

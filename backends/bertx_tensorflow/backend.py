@@ -9,6 +9,7 @@ from bertx.backend import named_parameters, without_parameters
 from bertx_weights import BFLOAT16
 
 from . import heads
+from .losses import IGNORE_INDEX
 
 
 class TensorFlowBackend:
@@ -41,10 +42,7 @@ class TensorFlowBackend:
             for name, value in inputs.items()
         }
         outputs = _graph(module, tensors, output_hidden_states, output_attentions)(tensors)
-        return {
-            name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
-            for name, value in outputs.items()
-        }
+        return tf.nest.map_structure(_to_numpy, outputs)
 
     def tensors(self, module):
         """The variables' values, kernels transposed."""
@@ -81,7 +79,9 @@ def _graph(module, tensors, output_hidden_states, output_attentions):
 
         @tf.function(input_signature=[signature])
         def run(inputs):
-            outputs = module(**inputs, **asked, return_dict=True)
+            outputs = dict(module(**inputs, **asked, use_cache=False, return_dict=True))
+            if "loss" in outputs and isinstance(module, heads.BertForNextSentencePrediction):  # counts what is ignored
+                outputs["loss"] = tf.boolean_mask(outputs["loss"], inputs["labels"] != IGNORE_INDEX)
             return {name: tf.reduce_mean(value) if name == "loss" else value for name, value in outputs.items()}
 
         graphs[key] = run

@@ -16,7 +16,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class KerasModel:
     """What every model class of TensorFlow does in its own way, of what a keras.Model does."""
 
-    argument_order = TF_BERT
+    customs = TF_BERT
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -8,7 +8,7 @@ import itertools
 import keras
 import optree
 import tensorflow as tf
-from tensorflow import einsum, reshape, tanh, transpose, where, zeros_like
+from tensorflow import concat, einsum, reshape, tanh, transpose, where, zeros_like
 from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters

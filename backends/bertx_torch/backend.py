@@ -65,6 +65,7 @@ class TorchBackend:
                 **tensors,
                 output_hidden_states=output_hidden_states,
                 output_attentions=output_attentions,
+                use_cache=False,
                 return_dict=True,
             )
         return {

@@ -117,7 +117,7 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-reshape, transpose, einsum, where = torch.reshape, torch.permute, torch.einsum, torch.where
+reshape, transpose, einsum, where, concat = torch.reshape, torch.permute, torch.einsum, torch.where, torch.cat
 zeros_like, tanh, sigmoid, clip = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip
 mean, gelu = torch.mean, torch.nn.functional.gelu
 

@@ -20,12 +20,15 @@ class BertEmbeddings(nn.Module):
         self.adds_positions = config.position_embedding_type == "absolute"
         self.max_length = config.max_position_embeddings
 
-    def forward(self, input_ids=None, token_type_ids=None, position_ids=None, inputs_embeds=None):
-        """input_ids, token_type_ids, position_ids [B, T], or inputs_embeds [B, T, H] for the ids → [B, T, H]."""
+    def forward(self, input_ids=None, token_type_ids=None, position_ids=None, inputs_embeds=None, past_length=0):
+        """input_ids, token_type_ids, position_ids [B, T], or inputs_embeds [B, T, H] for the ids → [B, T, H].
+
+        past_length: how many positions come before these.
+        """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         tokens = input_ids if inputs_embeds is None else inputs_embeds
-        length = nn.shape(tokens)[1]
+        length = past_length + nn.shape(tokens)[1]
         if isinstance(length, int) and length > self.max_length:
             raise ValueError(
                 f"the sequence has {length} positions, max_position_embeddings is {self.max_length}: "
@@ -34,7 +37,7 @@ class BertEmbeddings(nn.Module):
         if token_type_ids is None:
             token_type_ids = nn.arange(1, like=tokens)[None]
         if position_ids is None:
-            position_ids = nn.arange(length, like=tokens)[None]
+            position_ids = nn.arange(length, like=tokens)[None, past_length:]
         hidden_states = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         hidden_states = hidden_states + self.token_type_embeddings(token_type_ids)
         if self.adds_positions:

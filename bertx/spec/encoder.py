@@ -26,21 +26,26 @@ class BertSelfAttention(nn.Module):
         if self.position_embedding_type != "absolute":
             self.distance_embedding = nn.Embedding(2 * self.max_length - 1, self.head_size)
 
-    def forward(self, hidden_states, bias=None, output_attentions=False, queries=None):
+    def forward(self, hidden_states, bias=None, output_attentions=False, queries=None, past_key_value=None):
         """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T].
 
         queries [B, K, H]: only these states attend, K for the first T.
+        past_key_value: the keys and values [B, N, P, D] of what came before, or () where nothing did; there are then
+        P + T of them to attend to, and the third result are all these. None, as without a past: the third is None.
         """
         queries = hidden_states if queries is None else queries
         query = self.split_heads(self.query(queries))
         key = self.split_heads(self.key(hidden_states))
         value = self.split_heads(self.value(hidden_states))
+        if past_key_value:
+            key, value = (nn.concat([past, new], 2) for past, new in zip(past_key_value, (key, value), strict=True))
         scale = self.head_size**-0.5
         if self.position_embedding_type != "absolute":
             relative = self.relative_scores(query, key) * scale
             bias = relative if bias is None else bias + relative
         context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
-        return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries)), probabilities
+        context = nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries))
+        return context, probabilities, None if past_key_value is None else (key, value)
 
     def split_heads(self, projected):
         """[B, T, H] → [B, N, T, D]."""
@@ -48,9 +53,10 @@ class BertSelfAttention(nn.Module):
         return nn.transpose(nn.reshape(projected, (batch, length, self.num_heads, self.head_size)), (0, 2, 1, 3))
 
     def relative_scores(self, query, key):
-        """query, key [B, N, T, D] → what the distance of two places adds to their score, [B, N, T, T]."""
-        place = nn.arange(nn.shape(query)[2], like=query)
-        distance = self.distance_embedding(place[:, None] - place[None, :] + (self.max_length - 1))
+        """query [B, N, T, D], key [B, N, P + T, D] → what the places' distance adds to the scores [B, N, T, P + T]."""
+        place = nn.arange(nn.shape(key)[2], like=query)
+        own = place[-nn.shape(query)[2] :]
+        distance = self.distance_embedding(own[:, None] - place[None, :] + (self.max_length - 1))
         scores = nn.einsum("bnid,ijd->bnij", query, distance)
         if self.position_embedding_type == "relative_key_query":
             scores = scores + nn.einsum("bnjd,ijd->bnij", key, distance)
@@ -79,13 +85,17 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config)
         self.output = BertSelfOutput(config)
 
-    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None):
-        """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; probabilities [B, N, T, T] or None."""
+    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None, past_key_value=None):
+        """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; the rest as of BertSelfAttention."""
         queries = hidden_states if readout is None else readout(hidden_states)
-        context, probabilities = self.self(
-            hidden_states, bias=bias, output_attentions=output_attentions, queries=queries
+        context, *others = self.self(
+            hidden_states,
+            bias=bias,
+            output_attentions=output_attentions,
+            queries=queries,
+            past_key_value=past_key_value,
         )
-        return nn.reshape(self.output(as_rows(context), as_rows(queries)), nn.shape(queries)), probabilities
+        return nn.reshape(self.output(as_rows(context), as_rows(queries)), nn.shape(queries)), *others
 
 
 class BertIntermediate(nn.Module):
@@ -131,13 +141,17 @@ class BertLayer(nn.Module):
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
 
-    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None):
-        """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; probabilities [B, N, T, T] or None."""
-        attended, probabilities = self.attention(
-            hidden_states, bias=bias, output_attentions=output_attentions, readout=readout
+    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None, past_key_value=None):
+        """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; the rest as of BertSelfAttention."""
+        attended, *others = self.attention(
+            hidden_states,
+            bias=bias,
+            output_attentions=output_attentions,
+            readout=readout,
+            past_key_value=past_key_value,
         )
         rows = as_rows(attended)
-        return nn.reshape(self.output(self.intermediate(rows), rows), nn.shape(attended)), probabilities
+        return nn.reshape(self.output(self.intermediate(rows), rows), nn.shape(attended)), *others
 
 
 class BertEncoder(nn.Module):
@@ -149,31 +163,47 @@ class BertEncoder(nn.Module):
         self.gradient_checkpointing = False
         self.position_embedding_type = config.position_embedding_type
 
-    def forward(self, hidden_states, bias=None, output_attentions=False, output_hidden_states=False, readout=None):
+    def forward(
+        self,
+        hidden_states,
+        bias=None,
+        output_attentions=False,
+        output_hidden_states=False,
+        readout=None,
+        past_key_values=None,
+        use_cache=False,
+    ):
         """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → BaseModelOutput.
 
         readout: [B, T, H] → [B, K, H], the positions that are read; the last layer then computes no others, where
         they all see the same keys and nothing else is asked for.
         """
+        past = past_key_values or (() if use_cache else None)
         reads_early = (
             readout is not None
             and not (output_attentions or output_hidden_states)
             and (bias is None or bias.shape[2] == 1)
             and self.position_embedding_type == "absolute"
         )
-        all_states, all_probabilities = [hidden_states], []
+        all_states, all_probabilities, all_keys = [hidden_states], [], []
         for i, layer in enumerate(self.layer, 1):
             run = nn.checkpointed(layer) if self.gradient_checkpointing else layer
             reads = reads_early and i == len(self.layer)
             options = {"readout": readout} if reads else {}
-            hidden_states, probabilities = run(hidden_states, bias=bias, output_attentions=output_attentions, **options)
+            if past is not None:
+                options["past_key_value"] = past and past[i - 1]
+            hidden_states, probabilities, key_value = run(
+                hidden_states, bias=bias, output_attentions=output_attentions, **options
+            )
             all_states.append(hidden_states)
             all_probabilities.append(probabilities)
+            all_keys.append(key_value)
         if readout is not None and not (reads_early and self.layer):
             hidden_states = readout(hidden_states)
         return BaseModelOutput(
             last_hidden_state=hidden_states,
             hidden_states=tuple(all_states) if output_hidden_states else None,
+            past_key_values=tuple(all_keys) if use_cache else None,
             attentions=tuple(all_probabilities) if output_attentions else None,
         )
 
@@ -200,23 +230,28 @@ def positions_at(places):
     return lambda hidden_states: nn.take_positions(hidden_states, places)
 
 
-def attention_bias(hidden_states, attention_mask, is_decoder):
+def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0):
     """What a mask adds to the attention scores: 0 where a position may be attended, half the lowest number where not.
 
-    attention_mask [B, T] (0 hides a key from every query; [B, T, T] gives each query its own keys);
-    a decoder's query also sees no later key. None where nothing is hidden. Half the lowest number of
-    the dtype cannot overflow when a score is added and leaves nothing of the score in float32 and
-    float64: a query whose keys are all hidden attends to all T alike.
+    attention_mask [B, P + T], P the `past_length` (0 hides a key from every query; [B, T, P + T] gives each
+    query its own keys); a decoder's query also sees no later key. None where nothing is hidden. Half the lowest
+    number of the dtype cannot overflow when a score is added and leaves nothing of the score in float32 and
+    float64: a query whose keys are all hidden attends to all of them alike.
 
-    Shapes: hidden_states [B, T, H] → [B or 1, 1, T or 1, T] or None.
+    Shapes: hidden_states [B, T, H] → [B or 1, 1, T or 1, P + T] or None.
     """
+    length = past_length + nn.shape(hidden_states)[1]
     visible = None
     if attention_mask is not None:
+        given = nn.shape(attention_mask)[-1]
+        if isinstance(given, int) and isinstance(length, int) and given != length:
+            before = f", {past_length} of them past" if past_length else ""
+            raise ValueError(f"attention_mask has {given} positions, expected {length}{before}")
         visible = attention_mask != 0
         visible = visible[:, None, None, :] if len(attention_mask.shape) == 2 else visible[:, None, :, :]
     if is_decoder:
-        place = nn.arange(nn.shape(hidden_states)[1], like=hidden_states)
-        causal = (place[:, None] >= place[None, :])[None, None]
+        place = nn.arange(length, like=hidden_states)
+        causal = (place[past_length:, None] >= place[None, :])[None, None]
         visible = causal if visible is None else visible & causal
     if visible is None:
         return None
@@ -243,6 +278,8 @@ class BertModel(nn.Model):
         position_ids=None,
         *,
         inputs_embeds=None,
+        past_key_values=None,
+        use_cache=None,
         output_attentions=None,
         output_hidden_states=None,
         return_dict=None,
@@ -255,34 +292,52 @@ class BertModel(nn.Model):
             attention_mask: [B, T], 0 hides a position from all others; [B, T, T] gives each query its own; None hides
                 nothing.
             token_type_ids: [B, T], 0 for a first text, 1 for its pair; None is 0.
-            position_ids: [B, T]; None counts from 0 in every row.
+            position_ids: [B, T]; None counts from 0 in every row, or from where the past ends.
             inputs_embeds: [B, T, H], in the place of input_ids: what would be the word embeddings.
+            past_key_values: what a decoder gave under this name for the P positions before these, for each layer the
+                keys and the values, [B, N, P, D]; attention_mask is then [B, P + T], or [B, T, P + T].
+            use_cache: whether a decoder gives past_key_values, these positions among them.
             output_attentions: whether the probabilities of each layer's attention are given too; None, here and
                 below, is as the config says: False, but for return_dict.
             output_hidden_states: whether the embeddings and what each layer gives are given too.
             return_dict: False gives a tuple of the outputs.
             readout: a function [B, T, H] → [B, K, H] of the positions that are read: last_hidden_state has only these.
+
+        Raises:
+            ValueError: both or neither of input_ids and inputs_embeds, more positions than max_position_embeddings, or
+                past_key_values for a model that is no decoder.
         """
         if output_attentions is None:
             output_attentions = self.config.output_attentions
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
+        if use_cache is None:
+            use_cache = self.customs.caches and self.config.use_cache
+        if past_key_values and not self.is_decoder:
+            raise ValueError("past_key_values need a decoder, and is_decoder is false in the config")
+        past_length = nn.shape(past_key_values[0][0])[2] if past_key_values else 0
         hidden_states = self.embeddings(
             input_ids=input_ids,
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            past_length=past_length,
         )
         encoded = self.encoder(
             hidden_states,
-            bias=attention_bias(hidden_states, attention_mask, self.is_decoder),
+            bias=attention_bias(hidden_states, attention_mask, self.is_decoder, past_length),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             readout=readout,
+            past_key_values=past_key_values,
+            use_cache=use_cache and self.is_decoder,
         )
+        past = {"past_key_values": encoded.past_key_values}
         return BaseModelOutputWithPooling(
             last_hidden_state=encoded.last_hidden_state,
             pooler_output=None if self.pooler is None else self.pooler(encoded.last_hidden_state),
+            **(past if self.customs.past_first else {}),
             hidden_states=encoded.hidden_states,
+            **({} if self.customs.past_first else past),
             attentions=encoded.attentions,
-        ).returned(return_dict, self.config)
+        ).returned(return_dict, self.config, self.customs.empty_places)

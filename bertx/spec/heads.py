@@ -164,9 +164,56 @@ class BertLMHeadModel(BertForMaskedLM):
 
     output_class = CausalLMOutput
 
-    def loss_function(self, logits, labels):
-        """labels [B, T], the ids themselves: position t is scored on label t + 1 (−100: not counted) → []."""
-        return cross_entropy(logits[:, :-1], labels[:, 1:])
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        *,
+        inputs_embeds=None,
+        labels=None,
+        num_items_in_batch=None,
+        past_key_values=None,
+        use_cache=None,
+        output_attentions=None,
+        output_hidden_states=None,
+        return_dict=None,
+        mask_positions=None,
+    ):
+        """Inputs as for BertModel, labels and num_items_in_batch as `loss_function` has them; with labels no cache.
+
+        mask_positions [B, K]: these positions only are scored, K for T in logits and labels.
+        """
+        encoded = self.bert(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache if labels is None else False,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            readout=None if mask_positions is None else positions_at(mask_positions),
+        )
+        logits = self.cls(encoded.last_hidden_state)
+        return CausalLMOutput(
+            loss=None if labels is None else self.loss_function(logits, labels, num_items_in_batch),
+            logits=logits,
+            past_key_values=encoded.past_key_values,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        ).returned(return_dict, self.config)
+
+    def loss_function(self, logits, labels, num_items_in_batch=None):
+        """labels [B, T], the ids themselves: position t is scored on label t + 1 (−100: not counted) → [].
+
+        num_items_in_batch: what the sum is divided by in place of how many are counted, as the Trainer gives it where
+        a batch comes in several parts.
+        """
+        return cross_entropy(logits[:, :-1], labels[:, 1:], num_items=num_items_in_batch)
 
 
 class BertForNextSentencePrediction(BertWithLogits):
@@ -213,8 +260,8 @@ class BertForNextSentencePrediction(BertWithLogits):
         return self.cls(pooled)
 
     def loss_function(self, logits, labels):
-        """labels [B] → []."""
-        return cross_entropy(logits, nn.reshape(labels, (-1,)))
+        """labels [B] (−100: not counted, but in TFBert as a loss of 0) → []."""
+        return cross_entropy(logits, nn.reshape(labels, (-1,)), ignored_count=self.customs.ignored_pairs_count)
 
 
 class BertForSequenceClassification(BertWithLogits):

@@ -5,8 +5,11 @@ from . import nn
 IGNORE_INDEX = -100
 
 
-def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX):
+def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ignored_count=False):
     """Mean −log softmax(logits)[label] over the labels that are not `ignore_index`; NaN when all are.
+
+    num_items: the sum, of labels [B, T], is divided by this number instead. ignored_count: a label that is ignored has
+    a loss of 0, which the mean counts.
 
     Shapes: logits [..., L], labels [...] integers → [], or as `nn.mean_loss` has it.
     """
@@ -14,7 +17,9 @@ def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX):
     label = nn.where(counted, labels, nn.zeros_like(labels))
     log_probability = nn.take_last(nn.log_softmax(logits), label)
     losses = nn.where(counted, -log_probability, nn.zeros_like(log_probability))
-    return nn.mean_loss(losses, nn.cast_like(counted, logits))
+    if num_items is not None:
+        return nn.mean_loss(nn.einsum("bt->", losses) / num_items)
+    return nn.mean_loss(losses, None if ignored_count else nn.cast_like(counted, logits))
 
 
 def binary_cross_entropy(logits, labels):

@@ -164,7 +164,7 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-reshape, transpose, einsum, where = np.reshape, np.transpose, np.einsum, np.where
+reshape, transpose, einsum, where, concat = np.reshape, np.transpose, np.einsum, np.where, np.concatenate
 zeros_like, tanh, clip = np.zeros_like, np.tanh, np.clip
 mean = np.mean
 softplus = functools.partial(np.logaddexp, 0)

@@ -36,16 +36,25 @@ class ModelOutput(dict):
         """The fields that are there, in order."""
         return tuple(self.values())
 
-    def returned(self, return_dict, config):
-        """This, or where `return_dict`, or for None the config's, is False the tuple of its fields."""
-        return self if (config.return_dict if return_dict is None else return_dict) else self.to_tuple()
+    def returned(self, return_dict, config, empty_places=()):
+        """This, or where `return_dict`, or for None the config's, is False the tuple of its fields.
+
+        empty_places: fields that have a place in the tuple even where there is none of them.
+        """
+        if config.return_dict if return_dict is None else return_dict:
+            return self
+        return tuple(self.get(name) for name in self.fields if name in self or name in empty_places)
 
 
 class BaseModelOutput(ModelOutput):
-    """last_hidden_state [B, T, H]; hidden_states, 1 + layers of [B, T, H]; attentions, layers of [B, N, T, T]."""
+    """last_hidden_state [B, T, H]; hidden_states, 1 + layers of [B, T, H]; attentions, layers of [B, N, T, T].
+
+    past_key_values, of a decoder: for each layer the keys and the values of all places so far, [B, N, P + T, D].
+    """
 
     last_hidden_state: object
     hidden_states: object
+    past_key_values: object
     attentions: object
 
 
@@ -54,9 +63,10 @@ class BaseModelOutputWithPooling(ModelOutput):
 
     last_hidden_state: object
     pooler_output: object
+    past_key_values: object
     hidden_states: object
     attentions: object
-    past_key_values = cross_attentions = None  # as code of transformers 4.57 finds where it asks for neither
+    cross_attentions = None  # as code of transformers 4.57 finds it where it asks for none
 
 
 class BertForPreTrainingOutput(ModelOutput):
@@ -76,10 +86,15 @@ class _LogitsOutput(ModelOutput):
     attentions: object
 
 
-class CausalLMOutput(_LogitsOutput):
-    """loss []; logits [B, T, V], of the next token at each position."""
+class CausalLMOutput(ModelOutput):
+    """loss []; logits [B, T, V], of the next token at each position; past_key_values as in BaseModelOutput."""
 
-    past_key_values = cross_attentions = None
+    loss: object
+    logits: object
+    past_key_values: object
+    hidden_states: object
+    attentions: object
+    cross_attentions = None
 
 
 class MaskedLMOutput(_LogitsOutput):
