@@ -48,10 +48,11 @@ class Backend(Protocol):
         `options` are further arguments of the class, such as `add_pooling_layer`.
         """
 
-    def forward(
-        self, module: Any, inputs: dict[str, np.ndarray], output_hidden_states: bool, output_attentions: bool
-    ) -> dict[str, Any]:
-        """Runs the model without gradients; every output is a NumPy array or a tuple of them."""
+    def forward(self, module: Any, inputs: dict[str, Any], asked: dict[str, bool]) -> dict[str, Any]:
+        """Runs the model without gradients; every input and output is a NumPy array or a tuple of such.
+
+        `asked`: what else is to be given, `output_hidden_states`, `output_attentions` and `use_cache`.
+        """
 
     def tensors(self, module: Any) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (schema name, tensor in schema layout); a tied tensor may come again under its other names."""

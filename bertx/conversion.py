@@ -320,7 +320,7 @@ def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, Stored
     inputs = {"input_ids": ids, "attention_mask": mask}
     if architecture == "BertForMultipleChoice":
         inputs = {name: value[None] for name, value in inputs.items()}
-    outputs = backend.forward(module, inputs, False, False)
+    outputs = backend.forward(module, inputs, {"use_cache": False})
     for array in read:
         release(array)
     return outputs

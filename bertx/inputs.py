@@ -23,6 +23,9 @@ _LABELS = {
 # The heads that score every position: their labels have a place for each, and they take mask_positions.
 _PER_TOKEN = ("BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel", "BertForTokenClassification")
 _POSITIONS = "mask_positions"
+# The heads that may be causal.
+DECODERS = ("BertModel", "BertLMHeadModel")
+_PAST = "past_key_values"
 _IGNORE_INDEX = -100
 
 
@@ -31,8 +34,8 @@ def labels_of(architecture: str) -> tuple[str, ...]:
     return _LABELS.get(architecture, (LABELS,))
 
 
-def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The inputs that were given, as arrays, integers as int64.
+def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that were given, as arrays, integers as int64; past_key_values as a tuple of pairs of arrays.
 
     Raises:
         ValueError: everything that is wrong with them, each with its name, what was expected and what was found.
@@ -42,6 +45,8 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
     takes = (*_TOKEN_INPUTS, "inputs_embeds", *labels)
     if architecture in _PER_TOKEN and architecture != "BertForPreTraining":
         takes = (*takes, _POSITIONS)
+    if architecture in DECODERS:
+        takes = (*takes, _PAST)
     given, problems = _as_arrays(inputs)
     strange = sorted(set(given) - set(takes))
     if strange:
@@ -52,22 +57,43 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
         problems = _label_problems(architecture, config, given, labels)
     if problems:
         raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
-    return {name: value.astype(np.int64) if value.dtype.kind in "iub" else value for name, value in given.items()}
+    if "attention_mask" in given:
+        given["attention_mask"] = given["attention_mask"] != 0
+    return {
+        name: value.astype(np.int64) if name != _PAST and value.dtype.kind in "iub" else value
+        for name, value in given.items()
+    }
 
 
-def _as_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
+def _as_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     given, problems = {}, []
     for name, value in inputs.items():
-        if value is None:
+        if value is None or (name == _PAST and not len(value)):
             continue
         try:
-            given[name] = np.asarray(value)
+            as_array = (
+                np.asarray if name != _PAST else lambda past: tuple(tuple(map(np.asarray, pair)) for pair in past)
+            )
+            given[name] = as_array(value)
         except ValueError as error:  # rows of different length
             problems.append(f"{name} is no array: {error}")
     return given, problems
 
 
-def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, np.ndarray]) -> list[str]:
+def _past_problems(config: BertConfig, past: tuple[tuple[np.ndarray, ...], ...], batch: int) -> list[str]:
+    if not config.is_decoder:
+        return [f"{_PAST} need a causal model, and is_decoder is false in the config"]
+    heads, size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+    length = past[0][0].shape[2] if past[0] and past[0][0].ndim == 4 else "P"
+    expected = (batch, heads, length, size)
+    if len(past) == config.num_hidden_layers and all([part.shape for part in pair] == [expected] * 2 for pair in past):
+        return []
+    found = ", ".join(sorted({str([list(part.shape) for part in pair]) for pair in past}))
+    layers = config.num_hidden_layers
+    return [f"{_PAST} is {len(past)} of {found}, expected {layers} pairs of [{', '.join(map(str, expected))}]"]
+
+
+def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, Any]) -> list[str]:
     if ("input_ids" in given) == ("inputs_embeds" in given):
         return ["give exactly one of input_ids and inputs_embeds"]
     letters = "B, C, T" if architecture == "BertForMultipleChoice" else "B, T"
@@ -83,12 +109,17 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, n
         shape = given["input_ids"].shape
         if len(shape) != dimensions:
             return [f"input_ids is {_of(given['input_ids'])}, expected [{letters}]"]
+    past = 0
+    if _PAST in given:
+        if problems := _past_problems(config, given[_PAST], shape[0]):
+            return problems
+        past = given[_PAST][0][0].shape[2]
     problems = []
     if 0 in shape:
         problems.append(f"the batch is empty: {list(shape)} for [{letters}]")
-    if shape[-1] > config.max_position_embeddings:
+    if past + shape[-1] > config.max_position_embeddings:
         problems.append(
-            f"a sequence of {shape[-1]} tokens is longer than max_position_embeddings "
+            f"a sequence of {past + shape[-1]} tokens is longer than max_position_embeddings "
             f"{config.max_position_embeddings}: truncate it or split it into windows"
         )
     ranges = {
@@ -100,8 +131,9 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, n
         if name not in given:
             continue
         value = given[name]
-        if not _fits(name, value, shape):
-            problems.append(f"{name} is {_of(value)}, expected {list(shape)}")
+        expected = (*shape[:-1], past + shape[-1]) if name == "attention_mask" else shape
+        if not _fits(name, value, shape, expected):
+            problems.append(f"{name} is {_of(value)}, expected {list(expected)}")
         elif name == "attention_mask":
             if value.dtype.kind not in "iubf" or not np.isfinite(value).all():
                 problems.append(
@@ -119,12 +151,12 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, n
     return problems
 
 
-def _fits(name: str, value: np.ndarray, shape: tuple[int, ...]) -> bool:
+def _fits(name: str, value: np.ndarray, shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
     if name == "position_ids" and value.shape == (1, shape[-1]):
         return True
-    if name == "attention_mask" and value.shape == (*shape, shape[-1]):
+    if name == "attention_mask" and value.shape == (*shape, expected[-1]):
         return len(shape) == 2
-    return value.shape == shape
+    return value.shape == expected
 
 
 def _label_problems(

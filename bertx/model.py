@@ -95,6 +95,8 @@ class Model:
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
+        past_key_values: Any = None,
+        use_cache: bool = False,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
         **labels: Any,
@@ -105,6 +107,9 @@ class Model:
             input_ids, token_type_ids, position_ids: integers [B, T] ([B, C, T] for multiple choice).
             attention_mask: [B, T], 0 hides a position; [B, T, T] for each query its own.
             inputs_embeds: [B, T, H], in the place of input_ids.
+            past_key_values: what a causal model gave under this name for the P positions before these; attention_mask
+                is then [B, P + T].
+            use_cache: whether a causal model gives past_key_values: for each layer a pair of [B, N, P + T, D].
             labels: the head's own (`labels`; `next_sentence_label`; `start_positions`, `end_positions`), and for a
                 head that scores every position `mask_positions` [B, K]: it then scores these only.
 
@@ -120,10 +125,12 @@ class Model:
             "token_type_ids": token_type_ids,
             "position_ids": position_ids,
             "inputs_embeds": inputs_embeds,
+            "past_key_values": past_key_values,
             **labels,
         }
         checked = check_inputs(self.architecture, self.config, inputs)
-        return self._backend.forward(self.module, checked, output_hidden_states, output_attentions)
+        asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        return self._backend.forward(self.module, checked, asked | {"use_cache": use_cache})
 
     def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (schema name, tensor in the schema's layout); a tied one may come again under its other names."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .inputs import LABELS, labels_of
+from .inputs import DECODERS, LABELS, labels_of
 
 Order = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 """What follows position_ids in a call: (names, the heads that had them, () for all), in turn."""
@@ -15,7 +15,6 @@ _FIRST = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _OUTPUTS = ("output_attentions", "output_hidden_states", "return_dict")
 _CROSS = ("encoder_hidden_states", "encoder_attention_mask")
 _CACHE = ("past_key_values", "use_cache")
-_DECODERS = ("BertModel", "BertLMHeadModel")
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,17 @@ class Customs:
 BERT = Customs(
     (
         (("head_mask", "inputs_embeds"), ()),
-        (_CROSS, (*_DECODERS, "BertForMaskedLM")),
+        (_CROSS, (*DECODERS, "BertForMaskedLM")),
         ((LABELS,), ()),
-        (_CACHE, _DECODERS),
+        (_CACHE, DECODERS),
         (_OUTPUTS, ()),
-        (("cache_position",), _DECODERS),
+        (("cache_position",), DECODERS),
     )
 )
 TF_BERT = Customs(
     (
         (("head_mask", "inputs_embeds"), ()),
-        ((*_CROSS, *_CACHE), _DECODERS),
+        ((*_CROSS, *_CACHE), DECODERS),
         (_OUTPUTS, ()),
         ((LABELS,), ()),
         (("training",), ()),
@@ -69,7 +68,7 @@ _ABSENT = ("head_mask", *_CROSS, "cache_position")
 
 def absent(architecture: str) -> tuple[str, ...]:
     """The arguments of 4.57 that a head does not take."""
-    return _ABSENT if architecture in _DECODERS else (*_ABSENT, *_CACHE)
+    return _ABSENT if architecture in DECODERS else (*_ABSENT, *_CACHE)
 
 
 def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

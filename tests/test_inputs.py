@@ -200,6 +200,35 @@ CHOICE_PROBLEMS = {
 }
 
 
+PAIR = (np.zeros((2, 6, 3, 8), np.float32),) * 2
+PAST_PROBLEMS = {
+    "another batch": (
+        {"past_key_values": ((PAIR[0][:1],) * 2,) * 3},
+        "past_key_values is 3 of [[1, 6, 3, 8], [1, 6, 3, 8]], expected 3 pairs of [2, 6, 3, 8]",
+    ),
+    "too few layers": (
+        {"past_key_values": (PAIR,) * 2},
+        "past_key_values is 2 of [[2, 6, 3, 8], [2, 6, 3, 8]], expected 3 pairs of [2, 6, 3, 8]",
+    ),
+    "another length of the values": (
+        {"past_key_values": ((PAIR[0], PAIR[0][:, :, 1:]),) * 3},
+        "past_key_values is 3 of [[2, 6, 3, 8], [2, 6, 2, 8]], expected 3 pairs of [2, 6, 3, 8]",
+    ),
+    "no pairs": (
+        {"past_key_values": PAIR},
+        "past_key_values is 2 of [[6, 3, 8], [6, 3, 8]], expected 3 pairs of [2, 6, P, 8]",
+    ),
+    "a mask of what is new alone": (
+        {"past_key_values": (PAIR,) * 3, "attention_mask": OK},
+        "attention_mask is int64 [2, 4], expected [2, 7]",
+    ),
+    "too long": (
+        {"past_key_values": ((np.zeros((2, 6, 34, 8), np.float32),) * 2,) * 3},
+        "a sequence of 38 tokens is longer than max_position_embeddings 37",
+    ),
+}
+
+
 def refused(model, inputs) -> str:
     with pytest.raises(ValueError) as error:
         model.forward(**inputs)
@@ -240,6 +269,19 @@ def test_multiple_choice_takes_three_dimensions(models, backend, inputs, problem
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("inputs", "problem"), PAST_PROBLEMS.values(), ids=PAST_PROBLEMS)
+def test_a_past_that_does_not_fit(models, backend, inputs, problem):
+    message = refused(models("BertLMHeadModel", backend), {"input_ids": OK, **inputs})
+    assert message.startswith(f"BertLMHeadModel cannot run on these inputs: {problem}")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_past_needs_a_causal_model(models, backend):
+    message = refused(models("BertModel", backend), {"input_ids": OK, "past_key_values": (PAIR,) * 3})
+    assert message.endswith("past_key_values need a causal model, and is_decoder is false in the config")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("head", "name", "takes"),
     [
@@ -249,7 +291,8 @@ def test_multiple_choice_takes_three_dimensions(models, backend, inputs, problem
             "next_sentence_label",
             "inputs_embeds, labels, mask_positions; it was given next_sentence_label",
         ),
-        ("BertModel", "labels", "inputs_embeds; it was given labels"),
+        ("BertModel", "labels", "inputs_embeds, past_key_values; it was given labels"),
+        ("BertForMaskedLM", "past_key_values", "labels, mask_positions; it was given past_key_values"),
         ("BertForQuestionAnswering", "labels", "start_positions, end_positions; it was given labels"),
     ],
 )
@@ -394,7 +437,8 @@ def test_any_valid_batch_passes_unchanged(case):
     assert set(checked) == set(inputs)
     for name, value in before.items():
         assert np.array_equal(inputs[name], value) and np.array_equal(checked[name], value), name
-        assert checked[name].dtype == (np.int64 if value.dtype.kind in "iub" else value.dtype), name
+        counts = value.dtype.kind in "iub" or name == "attention_mask"
+        assert checked[name].dtype == (np.int64 if counts else value.dtype), name
 
 
 @given(valid_batches(), st.data())

@@ -62,7 +62,7 @@ def test_from_pretrained_and_save_pretrained(checkpoint, tmp_path, backend):
     assert type(module) is cls
     assert module.config == bertx.BertConfig.from_pretrained(folder)
     inputs = batch("BertForMaskedLM", "right")
-    outputs = get_backend(backend).forward(module, inputs, False, False)
+    outputs = get_backend(backend).forward(module, inputs, {"use_cache": False})
     assert max(differences(outputs, peer_forward(original, inputs)).values()) <= 5e-6
     module.save_pretrained(tmp_path)
     again, info = transformers.BertForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
@@ -147,8 +147,8 @@ def test_a_model_from_a_config_runs(backend):
     if backend == "torch":
         module.eval()
     inputs = batch("BertModel", "right")
-    found = get_backend(backend).forward(module, inputs, False, False)
-    expected = get_backend("numpy").forward(bertx_numpy.BertModel(config()), inputs, False, False)
+    found = get_backend(backend).forward(module, inputs, {"use_cache": False})
+    expected = get_backend("numpy").forward(bertx_numpy.BertModel(config()), inputs, {"use_cache": False})
     assert max(differences(found, expected).values()) <= 5e-6
 
 
@@ -169,7 +169,7 @@ def test_state_dict_is_transformers_own(head, tied):
     inputs = batch(head, "right")
     ours.load_state_dict(theirs.state_dict())
     expected = peer_forward(theirs, inputs)
-    found = get_backend("torch").forward(ours, inputs, False, False)
+    found = get_backend("torch").forward(ours, inputs, {"use_cache": False})
     assert max(differences(found, expected).values()) <= 5e-6
     blank = type(theirs)(theirs.config).eval()
     blank.load_state_dict(ours.state_dict())

@@ -44,12 +44,12 @@ class JaxBackend:
         module.fill_parameters(value_of, put)
         return module
 
-    def forward(self, module, inputs, output_hidden_states, output_attentions):
+    def forward(self, module, inputs, asked):
         """Runs compiled, once for each combination of shapes; float32 products are not rounded to TF32 on a GPU."""
         dtype = next(nn.parameters(module))[1].dtype
-        arrays = {name: value.astype(dtype if value.dtype.kind == "f" else np.int32) for name, value in inputs.items()}
+        arrays = jax.tree.map(lambda value: value.astype(dtype if value.dtype.kind == "f" else np.int32), inputs)
         with jax.default_matmul_precision("highest"):
-            outputs = _run(output_hidden_states, output_attentions, module, arrays)
+            outputs = _run(tuple(asked.items()), module, arrays)
         # One by one: a mapped dict would come back sorted.
         return {name: jax.tree.map(_to_numpy, value) for name, value in outputs.items()}
 
@@ -84,12 +84,10 @@ def _keep_compiled_code():
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _run(output_hidden_states, output_attentions, module, inputs):
+@functools.partial(jax.jit, static_argnums=0)
+def _run(asked, module, inputs):
     # The module itself is the tree of its parameters: nnx.split would take 4 ms of each call.
-    return module(
-        **inputs, output_hidden_states=output_hidden_states, output_attentions=output_attentions, return_dict=True
-    )
+    return module(**inputs, **dict(asked), return_dict=True)
 
 
 @functools.cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 import bertx.spec.heads
@@ -30,17 +28,16 @@ class NumpyBackend:
         module.fill_parameters(lambda name, shape: as_float(value_of(name, shape), dtype))
         return module
 
-    def forward(self, module, inputs, output_hidden_states, output_attentions):
+    def forward(self, module, inputs, asked):
         """The spec's own outputs."""
         dtype = next(nn.parameters(module))[1].value.dtype
-        inputs = {key: value.astype(dtype) if value.dtype.kind == "f" else value for key, value in inputs.items()}
-        outputs: dict[str, Any] = module(
-            **inputs,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            use_cache=False,
-            return_dict=True,
-        )
+
+        def array_of(value):
+            if isinstance(value, tuple):
+                return tuple(map(array_of, value))
+            return value.astype(dtype, copy=False) if value.dtype.kind == "f" else value
+
+        outputs = module(**{name: array_of(value) for name, value in inputs.items()}, **asked, return_dict=True)
         return dict(outputs)
 
     def tensors(self, module):

@@ -35,14 +35,14 @@ class TensorFlowBackend:
             keras.config.set_dtype_policy(policy)
         return module
 
-    def forward(self, module, inputs, output_hidden_states, output_attentions):
+    def forward(self, module, inputs, asked):
         """Runs as a graph, traced once for the inputs that are given, whatever their shapes."""
-        tensors = {
-            name: tf.convert_to_tensor(value, module.compute_dtype if value.dtype.kind == "f" else "int32")
-            for name, value in inputs.items()
-        }
-        outputs = _graph(module, tensors, output_hidden_states, output_attentions)(tensors)
-        return tf.nest.map_structure(_to_numpy, outputs)
+
+        def tensor_of(value):
+            return tf.convert_to_tensor(value, module.compute_dtype if value.dtype.kind == "f" else "int32")
+
+        tensors = tf.nest.map_structure(tensor_of, inputs)
+        return tf.nest.map_structure(_to_numpy, _graph(module, tensors, asked)(tensors))
 
     def tensors(self, module):
         """The variables' values, kernels transposed."""
@@ -66,26 +66,26 @@ class TensorFlowBackend:
         return f"gpu:{found.device_index}" if found.device_type == "GPU" else "cpu"
 
 
-def _graph(module, tensors, output_hidden_states, output_attentions):
+def _graph(module, tensors, asked):
     graphs = module.__dict__.setdefault("_bertx_graphs", {})
-    kinds = [(name, len(tensor.shape), tensor.dtype) for name, tensor in sorted(tensors.items())]
-    key = (output_hidden_states, output_attentions, *kinds)
+    signature = tf.nest.map_structure(_of_any_length, tensors)
+    key = str((asked, signature))
     if key not in graphs:
-        signature = {name: tf.TensorSpec([None] * len(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
-        if "inputs_embeds" in signature:
-            *others, size = (embeds := tensors["inputs_embeds"]).shape
-            signature["inputs_embeds"] = tf.TensorSpec([None] * len(others) + [size], embeds.dtype)
-        asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
 
         @tf.function(input_signature=[signature])
         def run(inputs):
-            outputs = dict(module(**inputs, **asked, use_cache=False, return_dict=True))
+            outputs = dict(module(**inputs, **asked, return_dict=True))
             if "loss" in outputs and isinstance(module, heads.BertForNextSentencePrediction):  # counts what is ignored
                 outputs["loss"] = tf.boolean_mask(outputs["loss"], inputs["labels"] != IGNORE_INDEX)
             return {name: tf.reduce_mean(value) if name == "loss" else value for name, value in outputs.items()}
 
         graphs[key] = run
     return graphs[key]
+
+
+def _of_any_length(tensor):
+    known = tensor.dtype.is_floating and tensor.shape.rank > 2  # the last size of states, and of keys and values
+    return tf.TensorSpec([None] * (tensor.shape.rank - 1) + [tensor.shape[-1] if known else None], tensor.dtype)
 
 
 def _from_numpy(array):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from bertx.backend import without_parameters
 from bertx_weights import BFLOAT16
@@ -53,25 +54,18 @@ class TorchBackend:
             to_int8(getattr(module, "bert", module).encoder)
         return module.eval()
 
-    def forward(self, module, inputs, output_hidden_states, output_attentions):
+    def forward(self, module, inputs, asked):
         """Runs in inference mode, on the device of the parameters."""
         like = next(module.parameters())
-        tensors = {}
-        for name, value in inputs.items():
+
+        def tensor_of(value):
             tensor = torch.from_numpy(np.ascontiguousarray(value)).to(like.device)
-            tensors[name] = tensor.to(like.dtype) if tensor.is_floating_point() else tensor
+            return tensor.to(like.dtype) if tensor.is_floating_point() else tensor
+
+        tensors = tree_map(tensor_of, inputs)
         with torch.inference_mode():
-            outputs = module(
-                **tensors,
-                output_hidden_states=output_hidden_states,
-                output_attentions=output_attentions,
-                use_cache=False,
-                return_dict=True,
-            )
-        return {
-            name: tuple(map(_to_numpy, value)) if isinstance(value, tuple) else _to_numpy(value)
-            for name, value in outputs.items()
-        }
+            outputs = module(**tensors, **asked, return_dict=True)
+        return tree_map(_to_numpy, dict(outputs))
 
     def tensors(self, module):
         """The parameters' own memory on the CPU."""

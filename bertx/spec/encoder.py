@@ -34,9 +34,9 @@ class BertSelfAttention(nn.Module):
         P + T of them to attend to, and the third result are all these. None, as without a past: the third is None.
         """
         queries = hidden_states if queries is None else queries
-        query = self.split_heads(self.query(queries))
-        key = self.split_heads(self.key(hidden_states))
-        value = self.split_heads(self.value(hidden_states))
+        query = self.split_heads(nn.linear(self.query, queries))
+        key = self.split_heads(nn.linear(self.key, hidden_states))
+        value = self.split_heads(nn.linear(self.value, hidden_states))
         if past_key_value:
             key, value = (nn.concat([past, new], 2) for past, new in zip(past_key_value, (key, value), strict=True))
         scale = self.head_size**-0.5
@@ -74,7 +74,7 @@ class BertSelfOutput(nn.Module):
 
     def forward(self, hidden_states, residual):
         """hidden_states, residual [B, T, H] → [B, T, H]."""
-        return self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
+        return self.LayerNorm(self.dropout(nn.linear(self.dense, hidden_states)) + residual)
 
 
 class BertAttention(nn.Module):
@@ -122,7 +122,7 @@ class BertOutput(nn.Module):
 
     def forward(self, hidden_states, residual):
         """hidden_states [..., intermediate], residual [..., H] → [..., H]."""
-        return self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
+        return self.LayerNorm(self.dropout(nn.linear(self.dense, hidden_states)) + residual)
 
 
 def as_rows(hidden_states):

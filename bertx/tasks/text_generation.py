@@ -9,7 +9,7 @@ import numpy as np
 from .classification import softmax
 from .streaming import InputError, Row, rows_of, run_whole
 
-# Rows grow in steps, so that a compiled backend meets few shapes; a causal mask hides what is not written yet.
+# The places for keys and values grow in steps where each shape is compiled.
 _STEP = 32
 
 
@@ -93,31 +93,65 @@ class TextGeneration:
         starts = [len(row) for row in ids]
         generators = [np.random.default_rng([seed, *row]) for row in ids]
         going = list(range(len(rows)))
+        past: Any = ()
         while going:
-            length = min(-(-max(len(ids[i]) for i in going) // _STEP) * _STEP, limit)
-            batch = np.full((len(going), length), self._tokenizer.pad_token_id or 0)
-            mask = np.zeros_like(batch)
-            for place, i in enumerate(going):
-                batch[place, : len(ids[i])] = ids[i]
-                mask[place, : len(ids[i])] = 1
-            last = np.array([[len(ids[i]) - 1] for i in going])
-            logits = self._model.forward(input_ids=batch, attention_mask=mask, mask_positions=last)["logits"][:, 0]
+            logits, past = self._score([ids[i] for i in going], past)
             still = []
-            for i, scores in zip(going, logits, strict=True):
+            for place, (i, scores) in enumerate(zip(going, logits, strict=True)):
                 token = choose(scores, generators[i])
                 ids[i].append(token)
                 if token not in self._ends and len(ids[i]) - starts[i] < max_new_tokens and len(ids[i]) < limit:
-                    still.append(i)
-            going = still
+                    still.append(place)
+            if len(still) < len(going):
+                past = _each(past, lambda part, still=still: part[still])
+            going = [going[place] for place in still]
         return [
             {"generated_text": self._text(row["prompt"], new), "tokens": new}
             for row, new in ((row, all_ids[start:]) for row, all_ids, start in zip(rows, ids, starts, strict=True))
         ]
 
+    def _score(self, ids: list[list[int]], past: Any) -> tuple[np.ndarray, Any]:
+        """The logits of what follows each row, [B, V], and the keys and values of all its places.
+
+        Without a past whole rows are computed, with it their last tokens. Rows end at the same place: what comes
+        before a shorter one is hidden.
+        """
+        lengths = np.array([len(row) for row in ids])
+        new = 1 if past else self._places(lengths.max())
+        before = self._places(lengths.max() - 1) if past else 0
+        batch = np.full((len(ids), new), self._tokenizer.pad_token_id or 0)
+        for place, row in enumerate(ids):
+            batch[place, -min(len(row), new) :] = row[-new:]
+        positions = np.arange(-before - new, 0) + lengths[:, None]
+        outputs = self._model.forward(
+            input_ids=batch,
+            attention_mask=positions >= 0,
+            position_ids=np.maximum(positions, 0)[:, before:],
+            mask_positions=np.full((len(ids), 1), new - 1),
+            past_key_values=_each(past, lambda part: _last_places(part, before)),
+            use_cache=True,
+        )
+        return outputs["logits"][:, 0], outputs["past_key_values"]
+
+    def _places(self, length: int) -> int:
+        """How many places so many tokens are given."""
+        step = _STEP if self._model.compiles_each_shape else 1
+        return int(min(-(-length // step) * step, self._model.config.max_position_embeddings - 1))
+
     def _text(self, prompt: str, new: list[int]) -> str:
         words = self._tokenizer.decode(new, skip_special_tokens=True)
         first = self._tokenizer.convert_ids_to_tokens(new[0]) or ""
         return prompt + ("" if first.startswith("##") or not words or not prompt else " ") + words.removeprefix("##")
+
+
+def _each(past: Any, function: Any) -> Any:
+    return tuple(tuple(function(part) for part in pair) for pair in past)
+
+
+def _last_places(part: np.ndarray, count: int) -> np.ndarray:
+    """[B, N, P, D] → [B, N, count, D]: the last of them, after zeros where there are fewer."""
+    missing = max(count - part.shape[2], 0)
+    return np.pad(part, ((0, 0), (0, 0), (missing, 0), (0, 0))) if missing else part[:, :, part.shape[2] - count :]
 
 
 def _truncated(probabilities: np.ndarray, top_k: int | None, top_p: float | None) -> np.ndarray:

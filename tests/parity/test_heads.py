@@ -44,16 +44,19 @@ def test_the_path_without_attentions_gives_the_same(peers, loaded, backend, padd
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_new"])
-def test_a_product_and_its_activation_at_once(peers, loaded, monkeypatch, hidden_act):
+@pytest.mark.parametrize(("products_from", "by_onednn"), [(0, 6), (float("inf"), 1)])
+def test_products_by_onednn(peers, loaded, monkeypatch, hidden_act, products_from, by_onednn):
+    """All six of a layer, or the one whose activation is computed with it."""
     torch, nn = pytest.importorskip("torch"), pytest.importorskip("bertx_torch.nn")
     model, folder = peers("BertForMaskedLM", hidden_act=hidden_act)
     inputs, ours = batch("BertForMaskedLM", "right"), loaded(folder, backend="torch")
-    monkeypatch.setattr(nn, "ONEDNN_FROM", 0)
+    monkeypatch.setattr(nn, "ONEDNN_FROM", products_from)
+    monkeypatch.setattr(nn, "ONEDNN_GELU_FROM", 0)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         found = ours.forward(**inputs, output_hidden_states=True)
-    assert (
-        sum(event.name == "mkldnn::_linear_pointwise" for event in profile.events()) == len(found["hidden_states"]) - 1
-    )
+    layers = len(found["hidden_states"]) - 1
+    products = sum(event.name == "mkldnn::_linear_pointwise" for event in profile.events())
+    assert products == by_onednn * layers
     for name, difference in differences(found, peer_forward(model, inputs, output_hidden_states=True)).items():
         assert difference <= TOLERANCE["float32"], (name, difference)
     hooked = []

@@ -7,6 +7,7 @@ import transformers
 
 import bertx
 from bertx.sources import resolve
+from bertx.spec import encoder
 from bertx.tasks.text_generation import _truncated
 from conftest import MINILM
 from support import BACKENDS
@@ -53,6 +54,37 @@ def test_a_seed_reproduces_and_another_does_not(checkpoint, loaded):
     assert model(PROMPTS, top_k=1, **options) == model(PROMPTS, max_new_tokens=8)
     assert model(PROMPTS, top_p=1e-9, **options) == model(PROMPTS, max_new_tokens=8)
     assert model(PROMPTS, temperature=1e-6, **options) == model(PROMPTS, max_new_tokens=8)
+
+
+def test_each_place_is_computed_once(checkpoint, loaded, monkeypatch):
+    """The prompts, and then the token that each row was given last."""
+    rows, forward = [], encoder.BertSelfOutput.forward
+
+    def spy(self, hidden_states, residual):
+        rows.append(len(hidden_states))
+        return forward(self, hidden_states, residual)
+
+    model = loaded(checkpoint[2], backend="numpy")
+    monkeypatch.setattr(encoder.BertSelfOutput, "forward", spy)
+    prompts = ["The happy dog", "Once upon a time there was a king who"]
+    found = model(prompts, max_new_tokens=6)
+    longest = max(len(model.tokenizer(prompt)["input_ids"]) for prompt in prompts) - 1  # without [SEP]
+    steps = [sum(len(row["tokens"]) > i for row in found) for i in range(1, 6)]
+    assert rows[:: model.config.num_hidden_layers] == [2 * longest, *[step for step in steps if step]]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_prompt_through_all_positions(checkpoint, loaded, tmp_path, backend):
+    """Past every step in which the places for keys and values grow, to the last position."""
+    _, tokenizer, folder = checkpoint
+    config = bertx.BertConfig.from_pretrained(folder)
+    loaded(folder, backend="numpy").save(tmp_path)
+    (tmp_path / "config.json").write_text(config.replace(eos_token_id=tokenizer.pad_token_id).to_json_string())
+    model = transformers.BertLMHeadModel.from_pretrained(tmp_path).eval()
+    ids = torch.tensor([[tokenizer.cls_token_id, *tokenizer("A dog", add_special_tokens=False)["input_ids"]]])
+    expected = model.generate(ids, max_new_tokens=120, do_sample=False, eos_token_id=-1, pad_token_id=0)
+    found = bertx.load(tmp_path, backend=backend)("A dog", max_new_tokens=120)["tokens"]
+    assert found == expected[0, ids.shape[1] :].tolist()
 
 
 @pytest.mark.parametrize(("top_k", "top_p"), [(3, None), (None, 0.6), (4, 0.7), (50, 1.0)])
