@@ -71,10 +71,7 @@ def _as_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if value is None or (name == _PAST and not len(value)):
             continue
         try:
-            as_array = (
-                np.asarray if name != _PAST else lambda past: tuple(tuple(map(np.asarray, pair)) for pair in past)
-            )
-            given[name] = as_array(value)
+            given[name] = tuple(tuple(map(np.asarray, pair)) for pair in value) if name == _PAST else np.asarray(value)
         except ValueError as error:  # rows of different length
             problems.append(f"{name} is no array: {error}")
     return given, problems

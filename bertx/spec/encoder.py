@@ -31,7 +31,7 @@ class BertSelfAttention(nn.Module):
 
         queries [B, K, H]: only these states attend, K for the first T.
         past_key_value: the keys and values [B, N, P, D] of what came before, or () where nothing did; there are then
-        P + T of them to attend to, and the third result are all these. None, as without a past: the third is None.
+        P + T of them to attend to, and the third result are all these. Where it is None, the third is ().
         """
         queries = hidden_states if queries is None else queries
         query = self.split_heads(nn.linear(self.query, queries))
@@ -45,7 +45,7 @@ class BertSelfAttention(nn.Module):
             bias = relative if bias is None else bias + relative
         context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
         context = nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries))
-        return context, probabilities, None if past_key_value is None else (key, value)
+        return context, probabilities, () if past_key_value is None else (key, value)
 
     def split_heads(self, projected):
         """[B, T, H] → [B, N, T, D]."""

@@ -44,7 +44,7 @@ def token_types_dropped(model, monkeypatch):
 
 
 def mask_dropped(model, monkeypatch):
-    monkeypatch.setattr(encoder, "attention_bias", lambda hidden_states, attention_mask, is_decoder: None)
+    monkeypatch.setattr(encoder, "attention_bias", lambda *_: None)
 
 
 def positions_shifted(model, monkeypatch):
