@@ -73,6 +73,22 @@ def test_each_place_is_computed_once(checkpoint, loaded, monkeypatch):
     assert rows[:: model.config.num_hidden_layers] == [2 * longest, *[step for step in steps if step]]
 
 
+def test_a_row_that_ends_leaves_the_others_as_they_are(checkpoint, loaded, tmp_path):
+    """Its keys and values go, and none of another's."""
+    folder = checkpoint[2]
+    mine = loaded(folder, backend="numpy")
+    second = mine(PROMPTS[0], max_new_tokens=2)["tokens"][1]
+    mine.save(tmp_path)
+    config = bertx.BertConfig.from_pretrained(folder).replace(eos_token_id=second)
+    (tmp_path / "config.json").write_text(config.to_json_string())
+    model = bertx.load(tmp_path, backend="numpy")
+    found = model(PROMPTS, max_new_tokens=12)
+    assert found == [model(prompt, max_new_tokens=12) for prompt in PROMPTS]
+    lengths = {prompt: len(one["tokens"]) for prompt, one in zip(PROMPTS, found, strict=True)}
+    # One in the middle of the batch, which begins with the longest, and more than one go on.
+    assert lengths[PROMPTS[0]] == 2 and sorted(lengths.values())[1] > 4
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_one_prompt_through_all_positions(checkpoint, loaded, tmp_path, backend):
     """Past every step in which the places for keys and values grow, to the last position."""
