@@ -199,7 +199,7 @@ class BertLMHeadModel(BertForMaskedLM):
             readout=None if mask_positions is None else positions_at(mask_positions),
         )
         logits = self.cls(encoded.last_hidden_state)
-        return CausalLMOutput(
+        return self.output_class(
             loss=None if labels is None else self.loss_function(logits, labels, num_items_in_batch),
             logits=logits,
             past_key_values=encoded.past_key_values,
