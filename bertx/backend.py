@@ -66,6 +66,10 @@ class Backend(Protocol):
     def device(self, module: Any) -> str:
         """The one of them that holds the parameters, with its number; of several that do, one."""
 
+    def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
+        """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
+        return 0, None
+
 
 def named_parameters(
     module: Any, modules: type, leaves: type | tuple[()], prefix: str = ""

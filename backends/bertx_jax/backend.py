@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bertx.backend import without_parameters
+from bertx.backend import Backend, without_parameters
 from bertx.caches import cache_folder
 from bertx_weights import BFLOAT16
 
 from . import heads, nn
 
 
-class JaxBackend:
+class JaxBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "jax"

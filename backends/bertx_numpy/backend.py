@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 import bertx.spec.heads
-from bertx.backend import without_parameters
+from bertx.backend import Backend, without_parameters
 from bertx.spec import nn
 from bertx_weights import as_float
 
 
-class NumpyBackend:
+class NumpyBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "numpy"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from bertx.backend import named_parameters, without_parameters
+from bertx.backend import Backend, named_parameters, without_parameters
 from bertx_weights import BFLOAT16
 
 from . import heads
 from .losses import IGNORE_INDEX
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "tensorflow"

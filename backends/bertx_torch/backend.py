@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+
 import numpy as np
 import torch
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from bertx.backend import without_parameters
+from bertx.backend import Backend, without_parameters
 from bertx_weights import BFLOAT16
 
 from . import heads, nn
@@ -27,7 +30,7 @@ class _Undrawn(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "torch"
@@ -94,6 +97,23 @@ class TorchBackend:
     def device(self, module):
         """That of the first parameter."""
         return str(next(module.parameters()).device)
+
+    def workers(self, module):
+        """One for each core; none for what torch.compile made, which it would make once more for one core."""
+        if self.device(module) != "cpu" or any(block._compiled_call_impl for block in module.modules()):
+            return 0, None
+        threads = torch.get_num_threads()
+        return threads, functools.partial(_take_one_core, threads, {})
+
+
+def _take_one_core(threads, laid_out):
+    nn.thread.laid_out = laid_out
+    torch.get_num_threads()  # else this thread's first operation would take the number of new threads for its own
+    torch.set_num_threads(1)
+    # That is now the number of new threads too: one of them puts it back.
+    restore = threading.Thread(target=torch.set_num_threads, args=(threads,))
+    restore.start()
+    restore.join()
 
 
 def _to_numpy(tensor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import threading
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ def linear(dense, x):
     """As the spec has it; in plain inference by oneDNN's product where it is faster than MKL's."""
     if not _takes_onednn(dense, x, ONEDNN_FROM):
         return dense(x)
-    return torch.ops.mkldnn._linear_pointwise(x, dense.weight, dense.bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "none", [], "")
 
 
 def activated(dense, activation, x):
@@ -81,7 +82,7 @@ def activated(dense, activation, x):
     """
     if activation not in _ONEDNN_GELU or not _takes_onednn(dense, x, ONEDNN_GELU_FROM):
         return activation(dense(x))
-    return torch.ops.mkldnn._linear_pointwise(x, dense.weight, dense.bias, "gelu", [], _ONEDNN_GELU[activation])
+    return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "gelu", [], _ONEDNN_GELU[activation])
 
 
 def _takes_onednn(dense, x, least):
@@ -96,6 +97,21 @@ def _takes_onednn(dense, x, least):
         and x.dtype == dense.weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
     )
+
+
+class _Thread(threading.local):
+    laid_out = None  # in a thread for many batches: Linear → its weight as oneDNN has it, else made for each product
+
+
+thread = _Thread()
+
+
+def _weight(dense):
+    if thread.laid_out is None:
+        return dense.weight
+    if dense not in thread.laid_out:
+        thread.laid_out[dense] = torch.ops.mkldnn._reorder_linear_weight(dense.weight, 1024)  # for about so many rows
+    return thread.laid_out[dense]
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):

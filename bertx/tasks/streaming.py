@@ -98,11 +98,12 @@ def _stream(
         first += len(window)
         rows = [row for of_input in encoded for row in of_input]
         said: list[Any] = [None] * len(rows)
-        for places in batches([_width(model, len(row["input_ids"])) for row in rows], batch_tokens):
-            batch = [rows[place] for place in places]
-            if model.compiles_each_shape:
-                batch += batch[:1] * _missing(model, batch, batch_tokens)
-            for place, answer in zip(places, compute(batch), strict=not model.compiles_each_shape):
+        places = list(batches([_width(model, len(row["input_ids"])) for row in rows], batch_tokens))
+        made = [[rows[place] for place in of_batch] for of_batch in places]
+        if model.compiles_each_shape:
+            made = [batch + batch[:1] * _missing(model, batch, batch_tokens) for batch in made]
+        for of_batch, answers in zip(places, model.map(compute, made), strict=True):
+            for place, answer in zip(of_batch, answers, strict=not model.compiles_each_shape):
                 said[place] = answer
         start = 0
         for of_input in encoded:

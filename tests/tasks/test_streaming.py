@@ -12,7 +12,7 @@ from bertx.tasks import streaming
 from bertx.tasks.streaming import batches, run_whole
 from conftest import MINILM
 
-MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu")
+MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu", map=map)
 
 
 def _encode(window):
