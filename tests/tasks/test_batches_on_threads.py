@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -88,6 +89,7 @@ def test_an_error_ends_the_work(model, two_threads):
 
     def compute(batch):
         computed.append(batch)
+        time.sleep(0.002)  # time in which what waits can be called off
         if batch == 3:
             raise ArithmeticError("of batch 3")
 
