@@ -66,7 +66,7 @@ def test_no_array_of_every_position_and_the_vocabulary_is_made(loaded, monkeypat
 
     monkeypatch.setattr(model, "forward", spy)
     model(TEXTS)
-    assert shapes == [((4, 23), (4, 2, 30522))]
+    assert shapes == [((1, 23), (1, 1, 30522)), ((3, 10), (3, 2, 30522))]
 
 
 def test_what_cannot_be_filled_is_an_error(loaded):
