@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import bertx
@@ -46,6 +46,7 @@ LENGTHS = st.lists(st.integers(0, 300), max_size=60)
 
 
 @settings(database=None, deadline=None, max_examples=200)
+@example([0, 0], 1, True)
 @given(LENGTHS, st.integers(1, 500), st.booleans())
 def test_every_row_is_in_one_batch_and_no_batch_is_over_the_budget(lengths, budget, full):
     made = batches(lengths, budget, full)
@@ -55,7 +56,7 @@ def test_every_row_is_in_one_batch_and_no_batch_is_over_the_budget(lengths, budg
     in_order = [lengths[place] for batch in made for place in batch]
     assert in_order == sorted(lengths, reverse=True)
     if full:
-        assert all((len(batch) + 1) * lengths[batch[0]] > budget for batch in made[:-1])
+        assert all((len(batch) + 1) * max(lengths[batch[0]], 1) > budget for batch in made[:-1])
 
 
 def _cost(lengths, made):
