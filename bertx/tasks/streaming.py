@@ -151,7 +151,7 @@ def rows_of(encoded: Mapping[str, Sequence[Any]]) -> list[Row]:
 
 
 def batches(lengths: Sequence[int], batch_tokens: int, full: bool = False) -> list[list[int]]:
-    """Places of rows, the longest first, in batches that are computed with the least padding.
+    """Places of rows, the longest first, in the batches whose tokens, padding included, and number cost least.
 
     Args:
         lengths: of the rows, in tokens.

@@ -42,12 +42,9 @@ def test_a_list_gives_a_list_and_a_stream_is_read_as_it_is_read(monkeypatch):
     assert list(results) == [i * 10 for i in range(2, 11)]
 
 
-LENGTHS = st.lists(st.integers(0, 300), max_size=60)
-
-
 @settings(database=None, deadline=None, max_examples=200)
 @example([0, 0], 1, True)
-@given(LENGTHS, st.integers(1, 500), st.booleans())
+@given(st.lists(st.integers(0, 300), max_size=60), st.integers(1, 500), st.booleans())
 def test_every_row_is_in_one_batch_and_no_batch_is_over_the_budget(lengths, budget, full):
     made = batches(lengths, budget, full)
     assert sorted(place for batch in made for place in batch) == list(range(len(lengths)))
