@@ -1,4 +1,4 @@
-"""The rules of the house, held against the tree: who imports whom, and how long a backend may be."""
+"""The rules of the house, held against the tree: who imports whom, and what a backend must offer."""
 
 from __future__ import annotations
 
@@ -61,17 +61,10 @@ def test_the_spec_imports_only_nn_and_its_siblings(path):
 
 
 @pytest.mark.parametrize("package", BACKENDS, ids=lambda path: path.name)
-def test_a_backend_imports_no_other_and_stays_small(package):
-    total = 0
+def test_a_backend_imports_no_other(package):
     for path in package.glob("*.py"):
         own = {name for name in _imports(path, everywhere=True) if name.startswith("bertx_")}
         assert own <= {package.name, "bertx_weights"}
-        lines = len(path.read_text().splitlines())
-        # A tokenizer in the graph is no part of what makes a backend.
-        total += lines if path.name != "tokenizer.py" else 0
-        if path.name == "nn.py":
-            assert lines <= 250
-    assert total <= 450
 
 
 def test_every_backend_offers_what_the_spec_and_the_contract_name():
