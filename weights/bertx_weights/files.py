@@ -1,10 +1,12 @@
-"""The files of a checkpoint folder: read from nowhere else, written whole or not at all."""
+"""The files of a checkpoint folder: read from nowhere else, written whole or not at all, by one job at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,21 +14,46 @@ from typing import Any
 
 from .errors import CheckpointError
 
+try:
+    import fcntl
+except ImportError:  # Windows: jobs are not kept apart there
+    fcntl = None
+
+# --- writing --------------------------------------------------------------------------------------
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` when the block ends well, else it is removed."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """A path beside `path` to write to; it replaces `path` when the block ends well, else it is removed.
+
+    What is no regular file, such as /dev/null or a named pipe, is never replaced: the content is written to it.
+    A file that a killed process left half-written is reused by the next write.
+    """
+    if _is_special(path):
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / "content"
+            yield temporary
+            with open(temporary, "rb") as content, open(path, "wb") as target:
+                shutil.copyfileobj(content, target)
+        return
+    temporary = hidden_beside(path, "tmp")
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with locked(temporary, wait=True):
+            temporary.unlink(missing_ok=True)
+            # A new file, with the permissions that the umask leaves.
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            try:
+                yield temporary
+                with open(temporary, "rb") as written:
+                    os.fsync(written.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:  # a full disk names no file, and the names of ours say nothing to a user
+        ours = error.filename is None or os.path.basename(str(error.filename)).startswith(temporary.name)
+        if error.errno is None or not ours:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -35,52 +62,196 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextlib.contextmanager
+def locked(target: Path, wait: bool = False) -> Iterator[None]:
+    """Keeps every other process and thread from a block that is locked for the same target.
+
+    The lock is on a file `.NAME.lock` beside the target, which is removed at the end. The system drops the lock of a
+    process that was killed; its file is reused. Where the file system has no locks the block runs without one.
+
+    Args:
+        target: a file or folder, there or not; its parent must be there.
+        wait: whether to wait for the other; False raises.
+
+    Raises:
+        FileExistsError: another job holds the lock; the message names its process.
+    """
+    path = hidden_beside(target, "lock")
+    handle = _acquire(path, target, wait)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            path.unlink(
+                missing_ok=True
+            )  # before it is unlocked: who waits for it finds that it is gone, and begins anew
+            os.close(handle)
 
 
-_LARGEST_JSON = 8 * 2**20
+def hidden_beside(path: Path, suffix: str) -> Path:
+    """The hidden file or folder that belongs to `path` while that is being written: .NAME.SUFFIX."""
+    return path.with_name(f".{path.name.removeprefix('.')}.{suffix}")
+
+
+def _acquire(path: Path, target: Path, wait: bool) -> int | None:
+    while fcntl is not None:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if _is_same(handle, path):
+                os.truncate(handle, 0)
+                os.write(handle, b"%d" % os.getpid())
+                return handle
+        except BlockingIOError:
+            owner = os.pread(handle, 20, 0).decode("ascii", "replace")
+            os.close(handle)
+            raise FileExistsError(
+                f"{target} is being written by another job (process {owner or 'unknown'}): "
+                "wait until it ends, or give another target"
+            ) from None
+        except OSError:  # a file system without locks
+            os.close(handle)
+            path.unlink(missing_ok=True)
+            return None
+        os.close(handle)
+    return None
+
+
+def _is_same(handle: int, path: Path) -> bool:
+    """Whether a path still is the open file."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+_LARGEST = 64 * 2**20
+_DEEPEST = 64
+
+
+def exists(folder: Path, name: str) -> bool:
+    """Whether a folder has an entry of that name, whatever it is; `inside` says whether it can be read."""
+    return os.path.lexists(folder / name)
 
 
 def inside(folder: Path, name: str, named_by: Path | None = None) -> Path:
-    """The path of a file of a checkpoint folder, which must lie in it; the hub's cache has links to its own blobs.
+    """The path of a regular file of a checkpoint folder, or of its subfolders ("1_Pooling/config.json").
+
+    Only the hub's cache may have links, to its own blobs.
 
     Raises:
         CheckpointError: the name or a link leads out of the folder, or there is no such file.
     """
     by = f"{named_by} names" if named_by else f"{folder} has"
-    if Path(name).name != name or name in ("", ".", ".."):
-        raise CheckpointError(f"{by} {name!r}: expected a file of the same folder")
+    if not name or "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise CheckpointError(f"{by} {name!r:.80}: expected a file of the same folder")
     path = folder / name
     try:
-        is_there = path.is_file()
-    except (OSError, ValueError) as error:  # a name that no file can have
-        raise CheckpointError(f"{by} {name!r:.80}: {error.__class__.__name__}") from error
-    if not is_there:
-        raise CheckpointError(f"{by} {name}, which is not there")
-    root = folder.parent.parent if folder.parent.name == "snapshots" else folder
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise CheckpointError(f"{by} {name}, a link to {path.resolve()} outside the folder: copy the file here")
+        real = path.resolve()
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise CheckpointError(f"{by} {name}, which is not there") from None
+    except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, links in a circle
+        raise CheckpointError(f"{by} {name!r:.80}: {getattr(error, 'strerror', None) or error}") from error
+    if not any(real.is_relative_to(root) for root in _roots(folder.resolve())):
+        raise CheckpointError(f"{by} {name}, a link to {real} outside the folder: copy the file here")
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"{by} {name}, which is no regular file")
     return path
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object of a JSON file.
+def _roots(folder: Path) -> Iterator[Path]:
+    """Where the files of a folder may lie: in it, and for a snapshot of the hub's cache among the model's blobs."""
+    yield folder
+    for place in (folder, *folder.parents):
+        if place.parent.name == "snapshots" and place.parent.parent.name.startswith("models--"):
+            yield place.parent.parent / "blobs"
+
+
+def read_bytes(path: Path, largest: int = _LARGEST) -> bytes:
+    """The content of a small file that `inside` gave.
 
     Raises:
-        CheckpointError: it is none, or larger than any that a checkpoint has.
+        CheckpointError: it cannot be read, is no regular file, or has more than `largest` bytes.
     """
-    if path.stat().st_size > _LARGEST_JSON:
-        raise CheckpointError(f"{path}: {path.stat().st_size} bytes of JSON, expected at most {_LARGEST_JSON}")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        # Without O_NONBLOCK a named pipe would wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        with open(handle, "rb") as file:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise CheckpointError(f"{path} is no regular file")
+            content = file.read(largest + 1) if found.st_size <= largest else b""
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    if found.st_size > largest or len(content) > largest:
+        raise CheckpointError(f"{path} has {found.st_size} bytes, expected at most {largest}")
+    return content
+
+
+def read_text(path: Path, largest: int = _LARGEST) -> str:
+    """The content of a small UTF-8 file that `inside` gave.
+
+    Raises:
+        CheckpointError: as `read_bytes`, or it is not UTF-8.
+    """
+    try:
+        return read_bytes(path, largest).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(
+            f"{path} is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}"
+        ) from error
+
+
+def read_json(path: Path, kind: type = dict, largest: int = _LARGEST) -> Any:
+    """The value of a JSON file that `inside` gave, of one kind: an object, or a list.
+
+    Raises:
+        CheckpointError: as `read_text`; it is not JSON or of another kind; or it is nested deeper than any file of a
+            checkpoint, or holds text that is no Unicode.
+    """
+    try:
+        values = json.loads(read_text(path, largest))
     except (ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(f"{path}: not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    if not isinstance(values, kind):
+        expected = {dict: "object", list: "list"}[kind]
+        raise CheckpointError(f"{path}: expected a JSON {expected}, found {type(values).__name__}")
+    if problem := _problem(values):
+        raise CheckpointError(f"{path}: {problem}")
     return values
+
+
+def _problem(values: Any) -> str | None:
+    """Why a JSON value is none that a checkpoint has, if so."""
+    level, key = [("", values)], ""
+    for _ in range(_DEEPEST):
+        below = []
+        for key, value in level:
+            texts = [value] if isinstance(value, str) else list(value) if isinstance(value, dict) else ()
+            for text in texts:
+                if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+                    return f"{ascii(key)[:80]} holds a lone surrogate, which is no text"
+            if isinstance(value, dict):
+                below += [(f"{key}.{name}".strip("."), part) for name, part in value.items()]
+            elif isinstance(value, list):
+                below += [(key, part) for part in value]
+        if not below:
+            return None
+        level = below
+    return f"{key[:80]} is nested more than {_DEEPEST} deep"
 
 
 def shards(folder: Path, index: str) -> dict[str, Path]:
@@ -93,7 +264,7 @@ def shards(folder: Path, index: str) -> dict[str, Path]:
     weight_map = read_json(path).get("weight_map")
     if not isinstance(weight_map, dict):
         raise CheckpointError(f"{path}: expected a weight_map from tensors to files")
-    if strange := [repr(name) for name in weight_map.values() if not isinstance(name, str)]:
+    if strange := [repr(name) for name in weight_map.values() if not isinstance(name, str) or "/" in name]:
         raise CheckpointError(f"{path}: a shard must be a file of the same folder, found {', '.join(strange[:9])}")
     problems, found = [], {}
     for name in sorted(set(weight_map.values())):
