@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from bertx_weights import BFLOAT16
 
 from . import heads, nn
 from .int8 import is_int8, to_int8
+from .threads import can_take_one_core, take_one_core
 
 
 class _Undrawn(TorchFunctionMode):
@@ -99,21 +99,20 @@ class TorchBackend(Backend):
         return str(next(module.parameters()).device)
 
     def workers(self, module):
-        """One for each core; none for what torch.compile made, which it would make once more for one core."""
+        """One for each core; none for what torch.compile made, which it would make once more for one core.
+
+        None either where a thread cannot be given one core without a change to the whole process.
+        """
         if self.device(module) != "cpu" or any(block._compiled_call_impl for block in module.modules()):
             return 0, None
-        threads = torch.get_num_threads()
-        return threads, functools.partial(_take_one_core, threads, {})
+        if not can_take_one_core():
+            return 0, None
+        return torch.get_num_threads(), functools.partial(_begin, {})
 
 
-def _take_one_core(threads, laid_out):
+def _begin(laid_out):
     nn.thread.laid_out = laid_out
-    torch.get_num_threads()  # else this thread's first operation would take the number of new threads for its own
-    torch.set_num_threads(1)
-    # That is now the number of new threads too: one of them puts it back.
-    restore = threading.Thread(target=torch.set_num_threads, args=(threads,))
-    restore.start()
-    restore.join()
+    take_one_core()
 
 
 def _to_numpy(tensor):

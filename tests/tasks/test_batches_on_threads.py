@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from conftest import MINILM
 
 torch = pytest.importorskip("torch")
 nn = pytest.importorskip("bertx_torch.nn")
+threads = pytest.importorskip("bertx_torch.threads")
 
 TEXTS = [" ".join(["word"] * (place % 7 + 1)) for place in range(24)]
 BUDGET = 16  # tokens of a batch: 11 batches
@@ -82,6 +84,41 @@ def test_the_number_of_threads_of_others_stays(model, two_threads):
 
     assert list(model.map(compute, list(range(9)))) == [2] * 9
     assert (torch.get_num_threads(), threads_of_a_new_thread()) == (2, 2)
+
+
+def test_eight_threads_that_call_one_model_change_no_setting(model, two_threads):
+    """Not even for a moment: threads that begin meanwhile see the number that was set."""
+    expected = model(TEXTS, batch_tokens=BUDGET)
+    before = torch.get_num_threads(), threads_of_a_new_thread()
+    seen_meanwhile, calls = set(), [threading.Event() for _ in range(8)]
+
+    def call(done):
+        try:
+            for _ in range(3):
+                np.testing.assert_allclose(model(TEXTS, batch_tokens=BUDGET), expected, atol=2e-6)
+                seen_meanwhile.add(torch.get_num_threads())
+        finally:
+            done.set()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        results = [pool.submit(call, done) for done in calls]
+        while not all(done.is_set() for done in calls):
+            seen_meanwhile |= {torch.get_num_threads(), threads_of_a_new_thread()}
+    for result in results:
+        result.result()
+    assert before == (2, 2) and seen_meanwhile == {2}
+    assert (torch.get_num_threads(), threads_of_a_new_thread()) == before
+
+
+def test_where_a_thread_cannot_have_one_core_each_batch_takes_all(model, two_threads, monkeypatch):
+    """As where PyTorch hides OpenMP's functions: the number of the process is not touched in their place."""
+    monkeypatch.setattr(threads, "_setters", tuple)
+    threads.can_take_one_core.cache_clear()
+    try:
+        found = list(model.map(seen, list(range(9))))
+    finally:
+        threads.can_take_one_core.cache_clear()
+    assert found == [(place, True, 2) for place in range(9)]
 
 
 def test_an_error_ends_the_work(model, two_threads):
