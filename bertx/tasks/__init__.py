@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-from bertx_weights import write_atomically
+from bertx_weights.files import atomic_path
 
 from . import sentence_transformers
 from .classification import NextSentencePrediction, TextClassification
@@ -42,9 +43,14 @@ def make_task(model: Any, folder: Path | None) -> Any:
 
 
 def copy_task_files(source: Path, target: Path) -> None:
-    """Copies what a task reads beside the config, so that a saved model does what it did."""
-    for name in sentence_transformers.FILES:
-        path, copy = source / name, target / name
-        if path.is_file() and path.resolve() != copy.resolve():
+    """Copies what a task reads beside the config, so that a saved model does what it did.
+
+    Raises:
+        CheckpointError: one of these files is missing, or leads out of the folder.
+    """
+    for name in sentence_transformers.side_files(source):
+        copy = target / name
+        if (source / name).resolve() != copy.resolve():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(copy, path.read_bytes())
+            with atomic_path(copy) as temporary:
+                shutil.copyfile(source / name, temporary)
