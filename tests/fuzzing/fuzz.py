@@ -5,8 +5,8 @@
 Case i of a seed is always the same folder. Each must load, or raise a CheckpointError that names the place. What does
 not is printed, and one folder of each kind is kept in /tmp/fuzz-crashes: an exception of another type (escape), an
 error without a place, memory beyond the size of the files, a file outside the folder that was opened, a hang, a crash,
-a tensor of another shape or dtype than was announced, or other values where a checksum guards them (npz, and the index
-of TensorFlow's bundles).
+a tensor of another shape or dtype than was announced, or other values where a checksum guards them (npz, and the
+bundles of TensorFlow).
 """
 
 from __future__ import annotations
@@ -298,8 +298,7 @@ def examine(form: str, folder: Path, original: Seed, done: list[str]) -> tuple[s
     )
     if equal:
         return "same", ""
-    # A bundle's data has checksums too, which bertx does not compute: they cost more than a conversion.
-    raw_only = all(way.startswith(("raw", "json")) and ".data-" not in way for way in done)
+    raw_only = all(way.startswith(("raw", "json")) for way in done)
     if form in _GUARDED and raw_only:
         names = [
             n for n, (a, _) in values.items() if n in original.values and a.tobytes() != original.values[n].tobytes()

@@ -46,7 +46,8 @@ def release(tensor: np.ndarray) -> None:
     mapped = tensor
     while isinstance(mapped, np.ndarray) and not isinstance(mapped, np.memmap):
         mapped = mapped.base
-    if isinstance(mapped, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+    # A copy of a mapped array is an np.memmap without a mapping.
+    if getattr(mapped, "_mmap", None) is not None and hasattr(mmap, "MADV_DONTNEED"):
         start = tensor.ctypes.data - mapped.ctypes.data
         first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
         last = (start + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -57,8 +58,9 @@ def release(tensor: np.ndarray) -> None:
 def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndarray]) -> None:
     """Writes model.safetensors, one tensor after the other; a write that is killed leaves an older file whole.
 
-    The library's own writer needs all tensors in memory at once. The shards of an older sharded checkpoint in the
-    folder go once the new file stands.
+    The library's own writer needs all tensors in memory at once. The pages of a StoredTensor are released once it is
+    written; those of an array are not, since its owner may have changed it in place. The shards of an older sharded
+    checkpoint in the folder go once the new file stands.
     """
     stored = {
         name: StoredTensor.of_array(name, tensor) if isinstance(tensor, np.ndarray) else tensor
@@ -83,7 +85,8 @@ def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndar
             array = stored[name].read()
             if array.size:
                 file.write(contiguous(array).astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B"))
-            release(array)
+            if not isinstance(tensors[name], np.ndarray):
+                release(array)
     if (folder / INDEX).is_file():
         for name in {INDEX, *_shards_of_an_older_checkpoint(folder / INDEX)}:
             (folder / name).unlink(missing_ok=True)

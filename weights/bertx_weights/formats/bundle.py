@@ -35,7 +35,8 @@ _DTYPES = {
     6: np.dtype("i1"), 9: np.dtype("<i8"), 10: np.dtype("?"), 14: BFLOAT16, 17: np.dtype("<u2"),
     19: np.dtype("<f2"), 22: np.dtype("<u4"), 23: np.dtype("<u8"),
 }  # fmt: skip
-_NO_NUMBERS = (7, 20, 21)  # strings, resources, variants
+_STRING = 7
+_NO_NUMBERS = (_STRING, 20, 21)  # strings, resources, variants
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ def read(folder: Path, prefix: str) -> dict[str, Variable]:
             for shard in sorted({dict(_fields(entry)).get(3, 0) for entry in entries.values()})
             if 0 <= shard < shards
         }
-        return {name.decode(): _variable(entry, data) for name, entry in sorted(entries.items())}
+        return {
+            name.decode(): _variable(name.decode(), entry, data, folder / prefix)
+            for name, entry in sorted(entries.items())
+        }
     except CheckpointError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, OSError, OverflowError) as error:
@@ -118,20 +122,41 @@ def _index(folder: Path, prefix: str) -> bytes:
     return path.read_bytes()
 
 
-def _variable(entry: bytes, data: Mapping[int, np.ndarray]) -> Variable:
+def _variable(name: str, entry: bytes, data: Mapping[int, np.ndarray], prefix: Path) -> Variable:
     fields = dict(_fields(entry))
     if 7 in fields:
         raise ValueError("a variable in slices")
     shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
     begin, size = fields.get(4, 0), fields.get(5, 0)
     whole = data[fields.get(3, 0)]
+    checksum = int.from_bytes(fields.get(6, b""), "little")
     if fields.get(1) in _NO_NUMBERS and begin + size <= len(whole):
+        if fields[1] == _STRING and _masked_crc(_as_checked(whole[begin : begin + size].tobytes(), shape)) != checksum:
+            raise ValueError(f"the values of {name} do not match their checksum")
         return Variable(shape, None, lambda: np.empty(0))
     dtype = _DTYPES[fields.get(1)]
     if size != math.prod(shape) * dtype.itemsize or begin + size > len(whole):
         raise ValueError(f"{size} bytes at {begin} for {dtype} {list(shape)}, the file has {len(whole)}")
-    array = whole[begin : begin + size].view(dtype).reshape(shape) if size else np.empty(shape, dtype)
-    return Variable(shape, dtype, lambda: array if array.flags.aligned else array.copy())
+    stored = whole[begin : begin + size]
+
+    def read() -> np.ndarray:
+        if _masked_crc(stored) != checksum:
+            raise CheckpointError(
+                f"{prefix}.data-…: the values of {name} do not match their checksum: the file is damaged, fetch it again"
+            )
+        array = stored.view(dtype).reshape(shape) if size else np.empty(shape, dtype)
+        return array if array.flags.aligned else array.copy()
+
+    return Variable(shape, dtype, read)
+
+
+def _as_checked(stored: bytes, shape: tuple[int, ...]) -> bytes:
+    """The bytes that the checksum of a tensor of strings is made of: the lengths as integers, then what is stored."""
+    place, lengths = 0, b""
+    for _ in range(math.prod(shape)):
+        length, place = _varint(stored, place)
+        lengths += length.to_bytes(4 if length < 2**32 else 8, "little")
+    return lengths + stored[place:]
 
 
 # --- a table of LevelDB's form ----------------------------------------------------------------------
@@ -169,7 +194,9 @@ def _block(index: bytes, begin: int, size: int) -> Iterator[tuple[bytes, bytes]]
         raise ValueError(f"a block of {size} bytes at {begin} is not in the table")
     if index[begin + size] != 0:
         raise ValueError("a compressed block, which TensorFlow does not write")
-    if _crc(index[begin : begin + size + 1]) != int.from_bytes(index[begin + size + 1 : begin + size + 5], "little"):
+    if _masked_crc(index[begin : begin + size + 1]) != int.from_bytes(
+        index[begin + size + 1 : begin + size + 5], "little"
+    ):
         raise ValueError(f"the block at {begin} has another checksum")
     restarts = int.from_bytes(block[-4:], "little")
     end = size - 4 * (restarts + 1)
@@ -187,22 +214,12 @@ def _block(index: bytes, begin: int, size: int) -> Iterator[tuple[bytes, bytes]]
         place += own + length
 
 
-def _crc(data: bytes) -> int:
-    """CRC-32C, masked as LevelDB has it."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = _CRC[(value ^ byte) & 0xFF] ^ (value >> 8)
-    value ^= 0xFFFFFFFF
+def _masked_crc(data: Any) -> int:
+    """CRC-32C of bytes or an array, masked as LevelDB has it."""
+    import google_crc32c
+
+    value = google_crc32c.value(data)
     return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _crc_of_byte(value: int) -> int:
-    for _ in range(8):
-        value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-    return value
-
-
-_CRC = tuple(map(_crc_of_byte, range(256)))
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

@@ -43,7 +43,7 @@ def read(folder: Path) -> Checkpoint:
     roots = _roots(folder)
     if len({root.parent.parent if _is_step(root) else root for root in roots}) > 1:
         raise CheckpointError(f"{folder} holds several Orbax checkpoints: {', '.join(map(str, roots))}")
-    root = roots[-1]
+    root = roots[-1].absolute()  # Orbax takes no relative path
     checkpointer = needs("orbax.checkpoint", "orbax").PyTreeCheckpointer()
     held = files(folder)
     try:
@@ -144,7 +144,7 @@ def _reader(root: Path, zarr3: bool) -> Callable[[str, str], np.ndarray]:
     context = ts.Context()
 
     def read(name: str, path: str) -> np.ndarray:
-        files = {"driver": "file", "path": f"{root.absolute() / ('' if ocdbt else name)}/"}
+        files = {"driver": "file", "path": f"{root / ('' if ocdbt else name)}/"}
         spec = {
             "driver": "zarr3" if zarr3 else "zarr",
             "kvstore": {"driver": "ocdbt", "base": files, "path": f"{name}/"} if ocdbt else files,
