@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from bertx_weights import as_dtype
 
 from .backend import ValueOf, parameters_come_later
-from .config import BertConfig
+from .config import BertConfig, name_of_dtype
 from .places import BERT, Customs, by_name
 
 
@@ -23,6 +23,10 @@ class PreTrainedModel:
     backend_name: str
     config: BertConfig
     customs: Customs = BERT
+    # As transformers' Trainer and accelerate read them.
+    base_model_prefix = "bert"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs; the inputs are those of `forward`, by name or in the places that transformers 4.57 gave them."""
@@ -75,7 +79,7 @@ class PreTrainedModel:
             source,
             cls.architecture(),
             cls.backend_name,
-            dtype=_dtype_name(dtype),
+            dtype=name_of_dtype(dtype),
             device=device,
             revision=revision,
             changes=changes,
@@ -122,8 +126,64 @@ class PreTrainedModel:
         self.config = _base(self).config = config
         return self.get_input_embeddings()
 
-    def gradient_checkpointing_enable(self) -> None:
-        """Computes each layer's activations again in the backward pass rather than keeping them."""
+    def get_output_embeddings(self) -> Any:
+        """The block that scores words, or None for a head that scores none."""
+        predictions = getattr(getattr(self, "cls", None), "predictions", None)
+        return getattr(predictions, "decoder", None)
+
+    def set_input_embeddings(self, value: Any) -> None:
+        """Takes another block of word embeddings of the same shape; what scores words shares it where it is tied.
+
+        Raises:
+            ValueError: its table has another shape.
+        """
+        embeddings = _base(self).embeddings
+        before, embeddings.word_embeddings = embeddings.word_embeddings, value
+        found, expected = self.table_shape(value), (self.config.vocab_size, self.config.hidden_size)
+        if found != expected:
+            embeddings.word_embeddings = before
+            raise ValueError(
+                f"the embeddings have the shape {list(found)}, expected {list(expected)}: for another number of tokens "
+                "call resize_token_embeddings first"
+            )
+        self.tie_weights()
+
+    def tie_weights(self, **kwargs: Any) -> None:
+        """Lets what scores words share the table of the word embeddings again, where the config ties them."""
+        decoder = self.get_output_embeddings()
+        if decoder is not None and self.config.tie_word_embeddings:
+            self.tie_decoder(decoder, self.get_input_embeddings())
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the parameters have, each shared one counted once."""
+        return sum(
+            size
+            for name, size, trainable in self.parameter_sizes()
+            if (trainable or not only_trainable) and not (exclude_embeddings and name.endswith(_TABLES))
+        )
+
+    @property
+    def device(self) -> Any:
+        """The device that holds the parameters."""
+        from .backend import get_backend
+
+        return get_backend(self.backend_name).device(self)
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether the activations are computed again in the backward pass."""
+        return bool(_base(self).encoder.gradient_checkpointing)
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
+        """Computes each layer's activations again in the backward pass rather than keeping them.
+
+        Of transformers' `gradient_checkpointing_kwargs` this takes `use_reentrant`, which changes no result.
+
+        Raises:
+            TypeError: others of them.
+        """
+        if unknown := sorted((gradient_checkpointing_kwargs or {}).keys() - {"use_reentrant"}):
+            raise TypeError(f"gradient_checkpointing_kwargs: bertx takes use_reentrant, and was given {unknown}")
         _base(self).encoder.gradient_checkpointing = True
 
     def gradient_checkpointing_disable(self) -> None:
@@ -145,7 +205,20 @@ class PreTrainedModel:
         """Gives the parameter of a schema name a value of another length; the backend's to do."""
         raise TypeError(f"{type(self).__name__} does not say how a parameter is replaced")
 
+    def parameter_sizes(self) -> Iterator[tuple[str, int, bool]]:
+        """Yields (schema name, number of values, whether it is trained), a shared one once; the backend's to do."""
+        raise TypeError(f"{type(self).__name__} does not say which parameters it has")
 
+    def table_shape(self, embedding: Any) -> tuple[int, ...]:
+        """The shape of an embedding's table; the backend's to do."""
+        raise TypeError(f"{type(self).__name__} does not say where the table of an embedding is")
+
+    def tie_decoder(self, decoder: Any, embedding: Any) -> None:
+        """Gives a decoder the table of an embedding; the backend's to do."""
+        raise TypeError(f"{type(self).__name__} does not say how a decoder is tied")
+
+
+_TABLES = ("embeddings.weight", "distance_embedding.weight")
 # Parameters whose first axis is the vocabulary.
 _PER_TOKEN = ("word_embeddings.weight", "cls.predictions.bias", "cls.predictions.decoder.weight")
 
@@ -153,10 +226,3 @@ _PER_TOKEN = ("word_embeddings.weight", "cls.predictions.bias", "cls.predictions
 def _base(model: Any) -> Any:
     """The BertModel inside, or the model itself. No property: Keras would save it as one more layer."""
     return getattr(model, "bert", model)
-
-
-def _dtype_name(dtype: Any) -> str:
-    """The name of a dtype: "bfloat16" for torch.bfloat16, tf.bfloat16, jnp.bfloat16 and "bfloat16"."""
-    if isinstance(dtype, str):
-        return dtype
-    return getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype).rpartition(".")[2]

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 import transformers
 
 import bertx
+from bertx.architectures import schema
 from bertx.config import BertConfig
 from bertx_weights import write_safetensors
 
@@ -231,9 +234,95 @@ def test_what_transformers_writes_is_read(tmp_path):
     assert config.tie_word_embeddings is False
 
 
-def test_it_is_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        BertConfig().hidden_size = 1
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, ALL_CHANGED[name]) for name in ALL_CHANGED if name not in ("extra", "add_cross_attention")],
+)
+def test_a_field_is_assigned_as_it_is_constructed(name, value):
+    config, value = BertConfig(), 768 * 2 if name == "hidden_size" else value
+    before = hash(config)
+    setattr(config, name, value)
+    assert config == BertConfig(**{name: value})
+    assert hash(config) == hash(BertConfig(**{name: value}))
+    assert hash(config) != before or name in ("id2label", "label2id", "eos_token_id")
+    assert BertConfig.from_dict(config.to_dict()) == config and pickle.loads(pickle.dumps(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", 770),
+        ("vocab_size", 0),
+        ("use_cache", "yes"),
+        ("num_labels", -1),
+        ("mine", object()),
+        ("extra", 3),
+    ],
+)
+def test_an_assignment_that_cannot_be_leaves_the_config_as_it_was(name, value):
+    config = BertConfig.from_dict(NAMED_ENTITIES)
+    before = copy.deepcopy(config)
+    with pytest.raises((ValueError, TypeError), match="mine|extra|int" if name in ("mine", "extra") else name):
+        setattr(config, name, value)
+    assert config == before and hash(config) == hash(before) and config.to_dict() == before.to_dict()
+
+
+def test_assigned_labels_are_counted_and_a_new_number_renames_them():
+    config, theirs = BertConfig.from_dict(NAMED_ENTITIES), transformers.BertConfig.from_dict(NAMED_ENTITIES)
+    for each in (config, theirs):
+        each.num_labels = 3
+    assert (config.num_labels, config.id2label, config.label2id) == (3, theirs.id2label, theirs.label2id)
+    config.id2label = {0: "no", 1: "yes"}
+    assert (config.num_labels, config.label2id) == (2, {"no": 0, "yes": 1})
+    config.label2id = {"n": 0, "y": 1}
+    assert (config.id2label, config.label2id) == ({0: "no", 1: "yes"}, {"n": 0, "y": 1})
+
+
+def test_the_schema_of_an_assigned_config_is_that_of_a_new_one():
+    config = BertConfig(vocab_size=31, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6)
+    before = schema("BertForMaskedLM", config)
+    for size in (33, 31, 35):
+        config.vocab_size = size
+        assert schema("BertForMaskedLM", config) == schema("BertForMaskedLM", config.replace(vocab_size=size))
+        assert schema("BertForMaskedLM", config)[0].shape == (size, 8)
+        assert schema("BertForMaskedLM", config.replace(vocab_size=31)) == before
+
+
+def test_other_attributes_are_kept_as_transformers_keeps_them():
+    ours, theirs = BertConfig(mine={"a": [1]}, torch_dtype="float16"), transformers.BertConfig(mine={"a": [1]})
+    ours.other = theirs.other = "x"
+    assert ours.mine == theirs.mine and ours.to_dict()["mine"] == theirs.to_dict()["mine"] == {"a": [1]}
+    assert ours.to_dict()["other"] == theirs.to_dict()["other"] == "x"
+    assert (ours.dtype, ours.torch_dtype) == ("float16", "float16")
+    assert getattr(ours, "absent", 7) == getattr(theirs, "absent", 7) == 7
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        _ = ours.absent
+    ours._private = 3
+    assert ours._private == 3 and "_private" not in ours.to_dict()
+    assert copy.deepcopy(ours) == ours == pickle.loads(pickle.dumps(ours))
+
+
+def test_what_other_libraries_read_is_what_transformers_has():
+    ours, theirs = BertConfig(num_labels=3, hidden_act="relu"), transformers.BertConfig(num_labels=3, hidden_act="relu")
+    for name in ("is_encoder_decoder", "chunk_size_feed_forward", "name_or_path", "_name_or_path", "return_dict"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.use_return_dict is True and ours.get_text_config(decoder=True) is ours
+    assert set(ours.to_diff_dict()) == {"hidden_act", "id2label", "label2id", "model_type"}
+    assert json.loads(ours.to_json_string(use_diff=True)) == ours.to_diff_dict()
+    read = transformers.BertConfig.from_dict(ours.to_diff_dict())
+    assert read.to_dict() == theirs.to_dict() | {"transformers_version": read.to_dict()["transformers_version"]}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_a_dtype_of_any_framework_is_its_name(dtype):
+    import jax.numpy as jnp
+    import tensorflow as tf
+    import torch
+
+    for framework in (torch, tf, jnp):
+        assert BertConfig(dtype=getattr(framework, dtype)).dtype == dtype
+        assert BertConfig(torch_dtype=getattr(framework, dtype)).dtype == dtype
+    assert BertConfig(dtype=np.dtype("float32")).dtype == BertConfig(dtype=np.float32).dtype == "float32"
 
 
 def test_equal_configs_have_equal_hashes_and_unequal_ones_differ():
@@ -276,7 +365,7 @@ WRONG = {
         "position_embedding_type is 'rotary', expected one of absolute, relative_key, relative_key_query",
     ),
     "problem_type": ("ranking", "problem_type is 'ranking', expected null or one of regression, "),
-    "pad_token_id": (-1, "pad_token_id -1 is not an id below vocab_size"),
+    "pad_token_id": ("0", "pad_token_id '0' is not an id below vocab_size"),
     "add_cross_attention": (True, "add_cross_attention is true but is_decoder is false"),
     "num_labels": (0, "num_labels is 0, expected an integer from 1"),
     "model_type": ("roberta", "model_type is 'roberta', bertx runs 'bert'"),

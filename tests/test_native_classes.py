@@ -152,6 +152,78 @@ def test_a_model_from_a_config_runs(backend):
     assert max(differences(found, expected).values()) <= 5e-6
 
 
+# --- what transformers' own libraries call ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM", CLASSIFIER])
+def test_parameters_are_counted_as_transformers_counts_them(backend, head):
+    module = native(backend, head)(config())
+    theirs = peer(head, num_hidden_layers=2)
+    for only in (False, True):
+        assert module.num_parameters(exclude_embeddings=only) == theirs.num_parameters(exclude_embeddings=only)
+    if backend == "torch":
+        module.bert.requires_grad_(False) if head != "BertModel" else module.encoder.requires_grad_(False)
+        theirs.base_model.requires_grad_(False) if head != "BertModel" else theirs.encoder.requires_grad_(False)
+        assert module.num_parameters(only_trainable=True) == theirs.num_parameters(only_trainable=True)
+    assert (module.base_model_prefix, module.main_input_name) == ("bert", "input_ids")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_device_and_dtype(backend):
+    module = native(backend, "BertForMaskedLM")(config())
+    assert str(module.device) == "cpu"
+    kinds = {"torch": torch.float32, "tensorflow": "float32"}
+    assert module.dtype == kinds.get(backend, np.float32)
+    if backend == "torch":
+        assert module.device == torch.device("cpu") and module.half().dtype == torch.float16
+    if backend != "tensorflow":
+        assert module.base_model is module.bert and module.bert.base_model is module.bert
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("tied", [True, False])
+def test_input_and_output_embeddings(backend, tied):
+    module = native(backend, "BertForMaskedLM")(config(tie_word_embeddings=tied))
+    other = native(backend, "BertModel")(config(initializer_range=0.5))
+    assert module.get_output_embeddings() is module.cls.predictions.decoder and other.get_output_embeddings() is None
+    table = dict(tensors(other))["embeddings.word_embeddings.weight"].copy()
+    scores = dict(tensors(module)).get("cls.predictions.decoder.weight")
+    scores = table if tied else scores.copy()
+    module.set_input_embeddings(other.get_input_embeddings())
+    found = tensors(module)
+    np.testing.assert_array_equal(found["bert.embeddings.word_embeddings.weight"], table)
+    inputs = batch("BertForMaskedLM", "right")
+    expected = native("numpy", "BertForMaskedLM")(config(tie_word_embeddings=tied))
+    expected.set_input_embeddings(native("numpy", "BertModel")(config(initializer_range=0.5)).get_input_embeddings())
+    np.testing.assert_array_equal(dict(tensors(expected))["cls.predictions.decoder.weight"], scores)
+    found = get_backend(backend).forward(module.eval() if backend == "torch" else module, inputs, {"use_cache": False})
+    expected = get_backend("numpy").forward(expected, inputs, {"use_cache": False})
+    assert max(differences(found, expected).values()) <= 5e-6
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "numpy"])
+def test_embeddings_of_another_shape_are_refused(backend):
+    module = native(backend, "BertForMaskedLM")(config())
+    before = module.get_input_embeddings()
+    with pytest.raises(ValueError, match=r"shape \[40, 48\], expected \[131, 48\]: .* call resize_token_embeddings"):
+        module.set_input_embeddings(native(backend, "BertModel")(config(vocab_size=40)).get_input_embeddings())
+    assert module.get_input_embeddings() is before
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+def test_gradient_checkpointing_takes_the_arguments_of_the_trainer(backend):
+    module = native(backend, CLASSIFIER)(config())
+    assert module.supports_gradient_checkpointing and not module.is_gradient_checkpointing
+    for kwargs in (None, {}, {"use_reentrant": False}):
+        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs=kwargs)
+        assert module.is_gradient_checkpointing
+        module.gradient_checkpointing_disable()
+        assert not module.is_gradient_checkpointing
+    with pytest.raises(TypeError, match="context_fn"):
+        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"context_fn": print})
+
+
 # --- torch ----------------------------------------------------------------------------------------
 
 

@@ -120,6 +120,32 @@ class Model(PreTrainedModel, Functional, Module):
         if hasattr(block, "num_embeddings"):
             block.num_embeddings = len(value)
 
+    @property
+    def dtype(self):
+        """That of the first parameter."""
+        return next(parameters(self))[1].get_value().dtype
+
+    @property
+    def base_model(self):
+        """The BertModel inside, or the model itself."""
+        return getattr(self, self.base_model_prefix, self)
+
+    def parameter_sizes(self):
+        """Yields (schema name, number of values, True), a shared one once."""
+        seen = set()
+        for name, parameter, _ in parameters(self):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter.get_value().size, True
+
+    def table_shape(self, embedding):
+        """That of the nnx.Param."""
+        return tuple(embedding.embedding.get_value().shape)
+
+    def tie_decoder(self, decoder, embedding):
+        """Gives a decoder the nnx.Param of an embedding."""
+        decoder.weight = embedding.embedding
+
     def fill_parameters(self, value_of, put=jnp.asarray):
         """Gives each nnx.Param without a value `value_of(schema name, shape)`; `put` makes a jax.Array of it."""
         for name, parameter, kind in parameters(self):

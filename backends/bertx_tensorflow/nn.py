@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 
 import keras
 import optree
@@ -177,6 +178,25 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
         """Gives a parameter a value of another length."""
         block, attribute = next(row[1:3] for row in named_parameters(self, keras.layers.Layer, ()) if row[0] == name)
         block.replace(attribute, value.view(tf.bfloat16.as_numpy_dtype) if value.dtype == BFLOAT16 else value)
+
+    def parameter_sizes(self):
+        """Yields (schema name, number of values, whether it is trained), a shared one once."""
+        seen = set()
+        for name, block, attribute, _ in named_parameters(self, keras.layers.Layer, ()):
+            variable = getattr(block, attribute)
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                yield name, math.prod(variable.shape), variable.trainable and block.trainable
+
+    def set_input_embeddings(self, value):
+        """Assigns the values of a tensor, or of another Embedding, to the table of the word embeddings.
+
+        Keras keeps the layers that a built layer has. What scores words reads the same variable.
+        """
+        self.get_input_embeddings().embeddings.assign(getattr(value, "embeddings", value))
+
+    def tie_weights(self, **kwargs):
+        """Nothing: a tied decoder reads the table of the word embeddings at each call."""
 
 
 def checkpointed(layer):

@@ -58,6 +58,34 @@ class Model(PreTrainedModel, Module):
             if hasattr(block, size):
                 setattr(block, size, len(value))
 
+    @property
+    def device(self):
+        """That of the first parameter."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self):
+        """That of the first floating-point parameter."""
+        return next(parameter.dtype for parameter in self.parameters() if parameter.is_floating_point())
+
+    @property
+    def base_model(self):
+        """The BertModel inside, or the model itself."""
+        return getattr(self, self.base_model_prefix, self)
+
+    def parameter_sizes(self):
+        """Yields (name, number of values, whether it requires gradients), a shared one once."""
+        for name, parameter in self.named_parameters():
+            yield name, parameter.numel(), parameter.requires_grad
+
+    def table_shape(self, embedding):
+        """That of the weight."""
+        return tuple(embedding.weight.shape)
+
+    def tie_decoder(self, decoder, embedding):
+        """Gives a decoder the weight of an embedding."""
+        decoder.weight = embedding.weight
+
 
 def from_numpy(array):
     """The array's memory as a tensor; a copy where it is transposed or read-only."""

@@ -125,6 +125,32 @@ class Model(PreTrainedModel, Module):
         parameter = dict(parameters(self))[name]
         parameter.value, parameter.shape = value, value.shape
 
+    @property
+    def dtype(self):
+        """That of the first parameter."""
+        return next(parameters(self))[1].value.dtype
+
+    @property
+    def base_model(self):
+        """The BertModel inside, or the model itself."""
+        return getattr(self, self.base_model_prefix, self)
+
+    def parameter_sizes(self):
+        """Yields (schema name, number of values, False), a shared one once."""
+        seen = set()
+        for name, parameter in parameters(self):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter.value.size, False
+
+    def table_shape(self, embedding):
+        """That of the weight."""
+        return embedding.weight.shape
+
+    def tie_decoder(self, decoder, embedding):
+        """Gives a decoder the weight of an embedding."""
+        decoder.weight = embedding.weight
+
 
 def mean_loss(losses, counted=None):
     """The mean of `losses`, 0 where `counted` is 0, over what is counted, of one shape: → [].
