@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from bertx_weights import read_json, write_atomically
+from bertx_weights.files import exists, inside, read_json, write_atomically
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
@@ -304,7 +304,8 @@ class BertConfig:
             from .sources import resolve
 
             folder = resolve(source, revision=revision, weights=False)
-            path = folder / ("config.json" if (folder / "config.json").is_file() else "bert_config.json")
+            names = ("config.json", "bert_config.json")
+            path = inside(folder, next((name for name in names if exists(folder, name)), names[0]))
         if not returns_unused:
             return cls.from_json_file(path, **changes)
         known = {name: value for name, value in changes.items() if name in _FIELDS or name == "torch_dtype"}
@@ -321,6 +322,8 @@ class BertConfig:
             ValueError: the file is no JSON object or its fields cannot be; the message names the file.
             FileNotFoundError: there is no such file.
         """
+        if not os.path.lexists(path):
+            raise FileNotFoundError(f"there is no file {path}")
         values = read_json(Path(path))
         try:
             return cls.from_dict(values, **changes)
