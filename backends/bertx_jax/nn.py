@@ -14,7 +14,7 @@ from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 from bertx.backend import named_parameters
 from bertx.places import FLAX_BERT
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import activated, linear, mean_loss
+from bertx.spec.nn import activated, check_shape, class_numbers, linear, mean_loss
 from bertx_weights import BFLOAT16, contiguous
 
 from .functional import Functional
@@ -216,6 +216,11 @@ def cast_like(x, like):
 def is_floating(x):
     """Whether the dtype is a floating one."""
     return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def at_least_float32(x):
+    """`x` in float32, or in its own dtype where that is wider."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def lowest(x):

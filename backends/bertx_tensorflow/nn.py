@@ -229,7 +229,7 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-mean, clip = tf.reduce_mean, tf.clip_by_value
+mean = tf.reduce_mean
 gelu_tanh = functools.partial(gelu, approximate=True)
 
 
@@ -253,6 +253,33 @@ def cast_like(x, like):
 def is_floating(x):
     """Whether the dtype is a floating one."""
     return x.dtype.is_floating
+
+
+def clip(x, low, high):
+    """`x` from `low` to `high`, which may be a scalar tensor."""
+    return tf.clip_by_value(x, low, tf.cast(high, x.dtype))
+
+
+def at_least_float32(x):
+    """`x` in float32, or in its own dtype where that is wider."""
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+
+
+def check_shape(x, expected, name):
+    """`x`, whose shape has to be `expected`; a dimension not known in a graph is checked when the graph runs."""
+    known = tuple(size if isinstance(size, int) else None for size in expected)
+    if not x.shape.is_compatible_with(known):
+        raise ValueError(f"{name} has the shape {x.shape.as_list()}, expected {list(known)}")
+    if not x.shape.is_fully_defined() or None in known:
+        message = f"{name} has another shape than the logits need"
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), tf.stack(expected), message)]):
+            x = tf.ensure_shape(tf.identity(x), known)
+    return x
+
+
+def class_numbers(labels, name):
+    """The integers that say a class each, as int32; floats are taken too: Keras gives class numbers as such."""
+    return tf.saturate_cast(labels, tf.int32)
 
 
 def lowest(x):

@@ -14,7 +14,7 @@ from torch.nn.functional import relu, scaled_dot_product_attention, silu, softpl
 from torch.utils import _pytree
 
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import mean_loss
+from bertx.spec.nn import check_shape, class_numbers, mean_loss
 from bertx_weights import BFLOAT16, contiguous
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -194,6 +194,11 @@ def cast_like(x, like):
 def is_floating(x):
     """Whether the dtype is a floating one."""
     return x.is_floating_point()
+
+
+def at_least_float32(x):
+    """`x` in float32, or in its own dtype where that is wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def lowest(x):

@@ -213,6 +213,7 @@ class BertLMHeadModel(BertForMaskedLM):
         num_items_in_batch: what the sum is divided by in place of how many are counted, as the Trainer gives it where
         a batch comes in several parts.
         """
+        labels = nn.check_shape(labels, nn.shape(logits)[:-1], "labels")
         return cross_entropy(logits[:, :-1], labels[:, 1:], num_items=num_items_in_batch)
 
 
@@ -268,7 +269,7 @@ class BertForSequenceClassification(BertWithLogits):
     """A Linear on the pooled output: one label, several, or numbers, by `problem_type`.
 
     Where the config has no `problem_type`, one label in all means regression, integer labels mean
-    one of them, floating labels mean several; transformers' rule.
+    one of them, floating labels [B, L] mean several; transformers' rule.
     """
 
     output_class = SequenceClassifierOutput
@@ -293,9 +294,11 @@ class BertForSequenceClassification(BertWithLogits):
         if problem is None and self.num_labels == 1:
             problem = "regression"
         if problem is None:
-            problem = "multi_label_classification" if nn.is_floating(labels) else "single_label_classification"
+            # A column of class numbers, which Keras gives as floats, is no row of zeros and ones.
+            per_label = nn.is_floating(labels) and len(labels.shape) == 2 and labels.shape[1] in (self.num_labels, None)
+            problem = "multi_label_classification" if per_label else "single_label_classification"
         if problem == "regression":
-            return mean_squared_error(logits, nn.reshape(labels, nn.shape(logits)))
+            return mean_squared_error(logits, nn.reshape(labels, (-1, 1)) if self.num_labels == 1 else labels)
         if problem == "multi_label_classification":
             return binary_cross_entropy(logits, labels)
         return cross_entropy(logits, nn.reshape(labels, (-1,)))
@@ -361,8 +364,9 @@ class BertForPreTraining(nn.Model):
         if labels is not None and next_sentence_label is not None:
             # As sequences of one: the loss of a sequence is a mean on every backend.
             next_sentence_logits = nn.reshape(relationship_logits, (-1, 1, 2))
-            next_sentence_loss = cross_entropy(next_sentence_logits, nn.reshape(next_sentence_label, (-1, 1)))
-            loss = cross_entropy(prediction_logits, labels) + next_sentence_loss
+            next_sentence_label = nn.reshape(next_sentence_label, (-1, 1))
+            loss = cross_entropy(prediction_logits, labels)
+            loss = loss + cross_entropy(next_sentence_logits, next_sentence_label, name="next_sentence_label")
         return BertForPreTrainingOutput(
             loss=loss,
             prediction_logits=prediction_logits,
@@ -460,7 +464,8 @@ class BertForQuestionAnswering(nn.Model):
         start_logits, end_logits = logits[..., 0], logits[..., 1]
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = (place_loss(start_logits, start_positions) + place_loss(end_logits, end_positions)) / 2
+            start_loss = position_loss(start_logits, start_positions, "start_positions")
+            loss = (start_loss + position_loss(end_logits, end_positions, "end_positions")) / 2
         return QuestionAnsweringModelOutput(
             loss=loss,
             start_logits=start_logits,
@@ -470,8 +475,8 @@ class BertForQuestionAnswering(nn.Model):
         ).returned(return_dict, self.config)
 
 
-def place_loss(logits, positions):
-    """Cross-entropy of a place in the sequence; logits [B, T], positions [B] → []."""
+def position_loss(logits, positions, name):
+    """Cross-entropy of a position in the sequence; logits [B, T], positions [B] → []."""
     length = nn.shape(logits)[1]
-    positions = nn.clip(nn.reshape(positions, (-1,)), 0, length)
-    return cross_entropy(logits, positions, ignore_index=length)
+    positions = nn.clip(nn.class_numbers(nn.reshape(positions, (-1,)), name), 0, length)
+    return cross_entropy(logits, positions, ignore_index=length, name=name)

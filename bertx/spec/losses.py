@@ -1,18 +1,27 @@
-"""The losses of the heads, each `nn.mean_loss` over what it counts, as PyTorch and TFBert define them."""
+"""The losses of the heads, each `nn.mean_loss` over what it counts, as PyTorch and TFBert define them.
+
+They are computed in float32 whatever the dtype of the logits (float64 stays), and labels of another shape than the
+logits need are refused: broadcast, they would give a loss that looks right.
+"""
 
 from . import nn
 
 IGNORE_INDEX = -100
 
 
-def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ignored_count=False):
+def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ignored_count=False, name="labels"):
     """Mean −log softmax(logits)[label] over the labels that are not `ignore_index`; NaN when all are.
 
     num_items: the sum, of labels [B, T], is divided by this number instead. ignored_count: a label that is ignored has
-    a loss of 0, which the mean counts.
+    a loss of 0, which the mean counts. name: of the labels, for errors.
 
     Shapes: logits [..., L], labels [...] integers → [], or as `nn.mean_loss` has it.
+
+    Raises:
+        ValueError: labels of another shape or dtype.
     """
+    labels = nn.check_shape(nn.class_numbers(labels, name), nn.shape(logits)[:-1], name)
+    logits = nn.at_least_float32(logits)
     counted = labels != ignore_index
     label = nn.where(counted, labels, nn.zeros_like(labels))
     log_probability = nn.take_last(nn.log_softmax(logits), label)
@@ -23,11 +32,26 @@ def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ign
 
 
 def binary_cross_entropy(logits, labels):
-    """Mean binary cross-entropy of independent labels; logits and labels [B, L] → [], or on TensorFlow [B]."""
-    return nn.mean_loss(nn.mean(nn.softplus(logits) - logits * nn.cast_like(labels, logits), -1))
+    """Mean binary cross-entropy of independent labels; logits and labels [B, L] → [], or on TensorFlow [B].
+
+    Raises:
+        ValueError: labels of another shape.
+    """
+    logits, labels = _in_pairs(logits, labels)
+    return nn.mean_loss(nn.mean(nn.softplus(logits) - logits * labels, -1))
 
 
 def mean_squared_error(values, labels):
-    """Mean squared difference; values and labels [B, L] → [], or on TensorFlow [B]."""
-    difference = values - nn.cast_like(labels, values)
+    """Mean squared difference; values and labels [B, L] → [], or on TensorFlow [B].
+
+    Raises:
+        ValueError: labels of another shape.
+    """
+    values, labels = _in_pairs(values, labels)
+    difference = values - labels
     return nn.mean_loss(nn.mean(difference * difference, -1))
+
+
+def _in_pairs(logits, labels):
+    logits = nn.at_least_float32(logits)
+    return logits, nn.cast_like(nn.check_shape(labels, nn.shape(logits), "labels"), logits)

@@ -221,6 +221,33 @@ def is_floating(x):
     return np.issubdtype(x.dtype, np.floating)
 
 
+def at_least_float32(x):
+    """`x` in float32, or in its own dtype where that is wider."""
+    return x.astype(np.promote_types(x.dtype, np.float32))
+
+
+def check_shape(x, expected, name):
+    """`x`, whose shape has to be `expected`; in a traced graph a dimension that is not known is checked when it runs.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if tuple(x.shape) != tuple(expected):
+        raise ValueError(f"{name} has the shape {list(x.shape)}, expected {list(expected)}")
+    return x
+
+
+def class_numbers(labels, name):
+    """The integers that say a class each. TensorFlow takes floats too: Keras gives class numbers as such.
+
+    Raises:
+        ValueError: they are floats.
+    """
+    if "float" in str(labels.dtype):
+        raise ValueError(f"{name} are {labels.dtype} {list(labels.shape)}, expected class numbers: integers")
+    return labels
+
+
 def lowest(x):
     """The lowest finite number of the dtype of `x`."""
     return float(np.finfo(x.dtype).min)
