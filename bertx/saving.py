@@ -20,16 +20,33 @@ def save_model(
     """Writes model.safetensors, then config.json, each whole or not at all.
 
     As on the hub a decoder that shares the word embeddings is left out; an untied one is written with
-    its bias, where transformers looks for it.
+    its bias, where transformers looks for it. Of tensors of several dtypes the config names the first one's,
+    as transformers does.
+
+    Raises:
+        ValueError: parameters are missing, since blocks of the model were replaced by others.
     """
     tensors = dict(tensors)
     has_pooler = any(name.removeprefix("bert.").startswith("pooler.") for name in tensors)
-    for row in schema(architecture, config, has_pooler):
+    rows = schema(architecture, config, has_pooler)
+    if missing := [row.name for row in rows if row.tied_to is None and row.name not in tensors]:
+        strange = sorted(tensors.keys() - {row.name for row in rows})
+        found = f"and has {_some(strange)} in their place" if strange else "since quantization replaced their blocks"
+        raise ValueError(
+            f"this {architecture} cannot be saved: it has no {_some(missing)}, {found}; save it before it is quantized "
+            "or parametrized, and merge adapters first (merge_and_unload of PEFT)"
+        )
+    for row in rows:
         if row.tied_to is not None and config.tie_word_embeddings:
             tensors.pop(row.name, None)
-    (dtype,) = {dtype_name(tensor.dtype) for tensor in tensors.values()}
+    dtype = dtype_name(next(iter(tensors.values())).dtype)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder, tensors)
     config = config.replace(architectures=(architecture,), dtype=dtype)
     write_atomically(folder / "config.json", config.to_json_string().encode())
+
+
+def _some(names: list[str]) -> str:
+    """The first few of many names, and how many there are."""
+    return ", ".join(names[:3]) + (f", … ({len(names)} in all)" if len(names) > 3 else "")

@@ -116,8 +116,10 @@ def activated(dense, activation, x):
 def _takes_onednn(dense, x, least):
     return (
         not torch.compiler.is_compiling()  # first: what follows would break its graph
+        and not torch.jit.is_tracing()  # what it records runs elsewhere too
+        and type(dense) is Linear  # a quantized one has a method for its weight
+        and type(dense.weight) is torch.nn.Parameter
         and dense.weight.numel() >= least
-        and (type(dense), type(dense.weight)) == (Linear, torch.nn.Parameter)
         and not (dense._forward_hooks or dense._forward_pre_hooks)
         and torch.is_inference_mode_enabled()
         and not torch.is_autocast_enabled("cpu")
@@ -160,7 +162,8 @@ def checkpointed(layer):
 
 
 def register_output(cls):
-    """Makes an output a container of tensors for torch.export and torch.func."""
+    """Makes an output a container of tensors for torch.export and torch.func, and a dict for torch.jit.trace."""
+    torch.jit.ignore(cls)  # else TorchScript would compile the class rather than see a dict
     _pytree.register_pytree_node(
         cls,
         lambda output: (list(output.values()), list(output)),

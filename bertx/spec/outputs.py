@@ -39,9 +39,13 @@ class ModelOutput(dict):
     def returned(self, return_dict, config, empty_places=()):
         """This, or where `return_dict`, or for None the config's, is False the tuple of its fields.
 
+        A config with `torchscript`, which transformers 4 had for torch.jit.trace, counts as one whose is False.
+
         empty_places: fields that have a place in the tuple even where there is none of them.
         """
-        if config.return_dict if return_dict is None else return_dict:
+        if return_dict is None:
+            return_dict = config.return_dict and not config.extra.get("torchscript")
+        if return_dict:
             return self
         return tuple(self.get(name) for name in self.fields if name in self or name in empty_places)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import warnings
 
@@ -11,11 +12,16 @@ import pytest
 import torch
 import torch.nn.utils.parametrize
 import transformers
+from safetensors.torch import load_file
 
 import bertx_torch
 from bertx import BertConfig
 from bertx_torch import nn
 from support import HEADS, batch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import peft
 
 IDS = torch.tensor([[2, 5, 6, 7, 3], [2, 5, 6, 3, 0]])
 MASK = (IDS != 0).long()
@@ -188,14 +194,103 @@ def test_a_head_of_another_size_is_initialised_with_a_warning(peers):
 
 
 def test_lora_of_peft():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import peft
-
-        config = BertConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=2)
-        model = bertx_torch.BertForSequenceClassification(config).eval()
-        before = model(IDS).logits
-        tuned = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["query", "value"]))
+    config = BertConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=2)
+    model = bertx_torch.BertForSequenceClassification(config).eval()
+    before = model(IDS).logits
+    tuned = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["query", "value"]))
     assert torch.equal(tuned(IDS).logits, before)  # LoRA begins at zero
     trained = {name for name, parameter in tuned.named_parameters() if parameter.requires_grad}
     assert trained and all("lora_" in name for name in trained)
+
+
+TRACES = pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+QUANTIZES = pytest.mark.filterwarnings("ignore:.*torch.ao.quantization", "ignore:.*quantize_per_tensor")
+
+
+@TRACES
+@pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM", "BertForQuestionAnswering"])
+def test_a_trace_gives_a_dict(peers, head, tmp_path, monkeypatch):
+    monkeypatch.setattr(nn, "ONEDNN_FROM", 0)
+    monkeypatch.setattr(nn, "ONEDNN_GELU_FROM", 0)
+    model = getattr(bertx_torch, head).from_pretrained(peers(head)[1])
+    longer = torch.arange(3 * 9).reshape(3, 9)
+    with torch.inference_mode():
+        traced = torch.jit.trace(model, (IDS, MASK), strict=False)
+        assert "mkldnn" not in str(traced.inlined_graph)  # what one processor is fast with is not in the file
+        traced.save(tmp_path / "model.pt")
+        read = torch.jit.load(tmp_path / "model.pt")
+        for run, ids in ((traced, longer), (read, IDS), (read, longer)):
+            mask = (ids != 0).long()
+            found, expected = run(ids, mask), model(ids, mask)
+            assert type(found) is dict and list(found) == list(expected)
+            for name, value in expected.items():
+                torch.testing.assert_close(found[name], value, rtol=0, atol=2e-6)
+
+
+@TRACES
+@pytest.mark.parametrize("setting", [{"return_dict": False}, {"torchscript": True}])
+@pytest.mark.parametrize("head", ["BertModel", "BertForSequenceClassification"])
+def test_a_trace_gives_a_tuple_where_the_config_does(peers, head, setting, tmp_path):
+    config = BertConfig.from_dict(BertConfig.from_pretrained(peers(head)[1]).to_dict() | setting)
+    model = getattr(bertx_torch, head)(config).eval()
+    expected = model(IDS, MASK)
+    found = torch.jit.trace(model, (IDS, MASK))(IDS, MASK)
+    assert type(found) is type(expected) is tuple and len(found) == len(expected)
+    for value, of_model in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, of_model, rtol=0, atol=1e-6)
+    assert isinstance(model(IDS, MASK, return_dict=True), dict)
+
+
+@QUANTIZES
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+@pytest.mark.parametrize("head", ["BertForSequenceClassification", "BertForMaskedLM"])
+def test_dynamic_quantization(peers, head, mode):
+    """As near as that of transformers' model of the same weights, in the mode that takes oneDNN's products too."""
+    quantize = functools.partial(
+        torch.ao.quantization.quantize_dynamic, qconfig_spec={torch.nn.Linear}, dtype=torch.qint8
+    )
+    theirs = quantize(getattr(transformers, head).from_pretrained(peers(head)[1]).eval())
+    model = getattr(bertx_torch, head).from_pretrained(peers(head)[1])
+    quantized = quantize(model)
+    blocks = [type(block).__name__ for block in quantized.modules()]
+    assert blocks.count("Linear") == sum(isinstance(block, torch.nn.Linear) for block in model.modules())
+    assert not any(type(block) is torch.nn.Linear for block in quantized.modules())
+    with mode():
+        found, expected = quantized(IDS, MASK).logits, theirs(IDS, MASK).logits
+        assert 0 < (found - model(IDS, MASK).logits).abs().max() < 0.2
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
+
+
+@QUANTIZES
+def test_what_cannot_be_saved_is_refused_and_nothing_written(model, tmp_path):
+    quantized = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    halved = copy.deepcopy(model)
+    torch.nn.utils.parametrize.register_parametrization(halved.classifier, "weight", torch.nn.Identity())
+    adapted = copy.deepcopy(model)
+    peft.get_peft_model(adapted, peft.LoraConfig(r=2, target_modules=["query"]))
+    for changed, missing, found in (
+        (quantized, r"encoder\.layer\.0\.attention\.self\.query\.weight, .*in all\)", "quantization replaced"),
+        (halved, r"classifier\.weight", r"classifier\.parametrizations\.weight\.original in their place"),
+        (
+            adapted,
+            r"encoder\.layer\.0\.attention\.self\.query\.weight, ",
+            r"query\.base_layer\.bias, .*merge_and_unload",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"cannot be saved: it has no .*{missing}.*{found}"):
+            changed.save_pretrained(tmp_path / "saved")
+        assert not (tmp_path / "saved").exists()
+
+
+def test_a_model_of_several_dtypes_is_saved_as_it_is(model, tmp_path):
+    model.classifier.half()
+    model.bert.encoder.layer[1].bfloat16()
+    model.save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert {name: tensor.dtype for name, tensor in stored.items()} == {
+        name: parameter.dtype for name, parameter in model.named_parameters()
+    }
+    assert BertConfig.from_pretrained(tmp_path).dtype == "float32"  # that of the first, as transformers writes it
+    again = bertx_torch.BertForSequenceClassification.from_pretrained(tmp_path)
+    for name, parameter in again.named_parameters():
+        assert parameter.dtype == torch.float32 and torch.equal(parameter, model.get_parameter(name).float())
