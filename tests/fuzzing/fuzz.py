@@ -33,9 +33,16 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CORPUS = HERE.parent / "fixtures" / "checkpoints"
+CASES = HERE.parent / "fixtures" / "cases"
 KEPT = Path("/tmp/fuzz-crashes")
 FORMATS = ("safetensors", "pytorch", "tensorflow", "flax", "npz", "keras-hub", "tf1", "tf2", "orbax")
 FINE = ("same", "different", "refused")
+# Checkpoints of older or other writers, beside those of the corpus.
+_CASES = {
+    "safetensors": ("15_tf_flax_safetensors/tf",),
+    "pytorch": ("22_bert_config_json/folder",),
+    "tensorflow": ("11_tf_h5/subclass", "23_tf_h5_of_4_2/TFBertModel"),
+}
 # Refused, but only after memory was asked for that the system did not give: torch does so for a legacy storage, and
 # libhdf5 for a block that says it is longer than the file.
 SOFT = dict.fromkeys(("pytorch", "tensorflow", "keras-hub"), ("allocation",))
@@ -74,8 +81,7 @@ def folders(form: str, corpus: Path) -> list[Path]:
         path.parent for path in sorted(corpus.rglob("*config.json")) if path.name in ("config.json", "bert_config.json")
     ]
     of_form = [path for path in dict.fromkeys(found) if re.fullmatch(rf"{start}(_.*)?", path.name)]
-    # Of the names of other frameworks, which are refused as they are.
-    return [path for path in of_form if path.name not in ("safetensors_flax", "safetensors_tensorflow")]
+    return of_form + [CASES / name for name in _CASES.get(form, ()) if corpus == CORPUS]
 
 
 def seeds(form: str, corpus: Path, scratch: Path) -> list[Seed]:
@@ -94,7 +100,7 @@ def seeds(form: str, corpus: Path, scratch: Path) -> list[Seed]:
                 _compress(target / "model.npz")
             name, folder = f"{folder.relative_to(corpus)} as npz", target
         else:
-            name = str(folder.relative_to(corpus))
+            name = str(folder.relative_to(HERE.parent / "fixtures" if corpus == CORPUS else corpus))
         files = {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(folder.rglob("*"))

@@ -33,6 +33,8 @@ def _format(what: str, module: Any) -> Format:
     return Format(what, module.files, module.read, module.write)
 
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
 # In the order in which a folder that has several is read.
 FORMATS: Mapping[str, Format] = {
     "safetensors": _format("model.safetensors", safetensors),
@@ -65,7 +67,25 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint of a folder, whatever its format.
 
     Raises:
-        CheckpointError: there is none, or its files are broken.
+        CheckpointError: there is none, or its files are broken, or git has not fetched them.
         MissingExtraError: the library of its format is not installed.
     """
-    return FORMATS[format_of(folder)].read(folder)
+    _refuse_pointers(path for path in folder.iterdir() if path.suffix == ".json")
+    form = FORMATS[format_of(folder)]
+    _refuse_pointers(form.files(folder))
+    return form.read(folder)
+
+
+def _refuse_pointers(paths: Iterable[Path]) -> None:
+    """Raises CheckpointError for what git-lfs has put in the place of files that it has not fetched."""
+    found = sorted(path for path in paths if path.is_file() and _begins(path, _POINTER))
+    if found:
+        raise CheckpointError(
+            f"{', '.join(map(str, found))}: a git-lfs pointer, the file itself was not fetched: "
+            f"run `git lfs pull` in {found[0].parent}"
+        )
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(start)) == start

@@ -22,7 +22,6 @@ from ..safetensors_store import release
 from . import hub
 from .libraries import needs
 
-CONFIG = "bert_config.json"
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LARGEST_INDEX = 64 * 2**20
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
@@ -50,7 +49,7 @@ class Variable:
 
 def prefixes(folder: Path) -> list[str]:
     """The checkpoints of a folder that has a config beside them, the last step at the end."""
-    if not any((folder / name).is_file() for name in (CONFIG, hub.CONFIG)):
+    if not any((folder / name).is_file() for name in (hub.BERT_CONFIG, hub.CONFIG)):
         return []
     names = [path.name for path in folder.iterdir() if path.is_file()]
     found = [name.removesuffix(".index") for name in names if name.endswith(".index")]
@@ -76,13 +75,6 @@ def files(folder: Path, prefix: str) -> list[Path]:
     """
     data = sorted(path.name for path in folder.iterdir() if path.name.startswith(f"{prefix}.data-"))
     return [inside(folder, name) for name in (f"{prefix}.index", *data)]
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The keys of config.json where that is there, else of bert_config.json, which may have all that the hub's has."""
-    if (folder / hub.CONFIG).is_file():
-        return hub.read_config(folder)
-    return hub.read_json(inside(folder, CONFIG))
 
 
 def read(folder: Path, prefix: str) -> dict[str, Variable]:

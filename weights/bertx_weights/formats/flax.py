@@ -93,12 +93,15 @@ def read(folder: Path) -> Checkpoint:
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], folder: Path) -> dict[str, StoredTensor]:
-    """The tensors of a FlaxBert's parameters, flattened with "/"; a model without a head has no bert/ before them."""
+    """The tensors of a FlaxBert's parameters, flattened with "/", or with "." as in safetensors.
+
+    A model without a head has no bert/ before them.
+    """
     reading, _ = both_ways(NAMES, layers_of(config, folder))
     return {
         name: stored_tensor(
             name,
-            reading.get(name) or reading.get(f"bert/{name}"),
+            reading.get(name.replace(".", "/")) or reading.get(f"bert/{name.replace('.', '/')}"),
             array.shape,
             array.dtype,
             lambda array=array: array,

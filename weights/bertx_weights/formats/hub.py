@@ -13,6 +13,7 @@ from ..files import inside, read_json, shards, write_atomically
 from .names import hub_name, is_base
 
 CONFIG = "config.json"
+BERT_CONFIG = "bert_config.json"
 
 
 def files(folder: Path, whole: str, index: str) -> list[Path]:
@@ -38,14 +39,15 @@ def under_hub_names(tensors: Iterable[StoredTensor]) -> dict[str, StoredTensor]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The keys of config.json.
+    """The keys of config.json; of bert_config.json where that is all there is, as in the first PyTorch checkpoints.
 
     Raises:
-        CheckpointError: there is none, or it is no JSON object.
+        CheckpointError: there is neither, or it is no JSON object.
     """
-    if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} has no {CONFIG}: a checkpoint folder holds one beside its weights")
-    return read_json(inside(folder, CONFIG))
+    for name in (CONFIG, BERT_CONFIG):
+        if (folder / name).is_file():
+            return read_json(inside(folder, name))
+    raise CheckpointError(f"{folder} has no {CONFIG}: a checkpoint folder holds one beside its weights")
 
 
 def write_config(folder: Path, config: Mapping[str, Any], name: str = CONFIG) -> None:

@@ -17,7 +17,6 @@ from ..errors import CheckpointError
 from ..files import atomic_path, inside, read_json, write_atomically
 from ..safetensors_store import release
 from . import h5, hub
-from .bundle import CONFIG as BERT_CONFIG
 from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
@@ -109,7 +108,7 @@ def _read_config(folder: Path, task: Mapping[str, Any]) -> dict[str, Any]:
     own = values.get("config")
     if values.get("class_name") != "BertBackbone" or not isinstance(own, dict) or not _KEYS.keys() <= own.keys():
         raise CheckpointError(f"{folder / hub.CONFIG} is of {values.get('class_name')!r}, expected a BertBackbone")
-    written = read_json(inside(folder, BERT_CONFIG)) if (folder / BERT_CONFIG).is_file() else {}
+    written = read_json(inside(folder, hub.BERT_CONFIG)) if (folder / hub.BERT_CONFIG).is_file() else {}
     config = {**written, **{hubs: own[key] for key, hubs in _KEYS.items()}, **_FIXED}
     config["attention_probs_dropout_prob"] = written.get("attention_probs_dropout_prob", own["dropout"])
     if "architectures" not in written:
@@ -162,7 +161,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         labels = next(tensor.shape[0] for tensor in tensors if tensor.schema_name == "classifier.bias")
         classifier["config"] |= {"backbone": backbone, "preprocessor": None, "num_classes": labels, "dropout": 0.1}
         _write(folder, TASK, classifier)
-    hub.write_config(folder, config, BERT_CONFIG)
+    hub.write_config(folder, config, hub.BERT_CONFIG)
     return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import struct
@@ -18,11 +19,14 @@ from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
 from ..schema import schema_name
-from . import hub, pickles
+from . import hub, pickles, wrappers
 from .libraries import needs
 
 FILE = "pytorch_model.bin"
 INDEX = "pytorch_model.bin.index.json"
+# The keys under which trainings save a model's state dict.
+_STATE_DICTS = ("state_dict", "model_state_dict", "model", "module")
+_DEEPEST = 3
 _END = 22  # bytes of a zip's last record
 _IN_ZIP64 = 2**32 - 1  # it says that a larger number is in another record
 
@@ -46,7 +50,12 @@ def read(folder: Path) -> Checkpoint:
         held = {path: _read_file(path) for path in sorted(set(weight_map.values()))}
         check_index(folder, INDEX, weight_map, {name: path for path, of_file in held.items() for name in of_file})
         tensors = {name: held[path][name] for name, path in weight_map.items()}
-    return Checkpoint(folder, "pytorch", tuple(files(folder)), hub.read_config(folder), tensors)
+    plain = wrappers.unwrapped(tensors)
+    named = {
+        name: dataclasses.replace(tensor, schema_name=schema_name(plain[name])) for name, tensor in tensors.items()
+    }
+    notes = wrappers.notes(plain)
+    return Checkpoint(folder, "pytorch", tuple(files(folder)), hub.read_config(folder), named, notes=notes)
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
@@ -77,14 +86,25 @@ def _read_file(path: Path) -> dict[str, StoredTensor]:
 
 
 def _tensors(torch: Any, state: Any, path: Path) -> dict[str, StoredTensor]:
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping):
-        raise CheckpointError(f"{path}: expected a state dict, found {type(state).__name__}")
+    state = _state_dict(state, path)
     foreign = sorted(str(name)[:80] for name, value in state.items() if not _is_dense(torch, name, value))
     if foreign:
         raise CheckpointError(f"{path}: expected dense tensors by name, these are not: {', '.join(foreign[:20])}")
     return {name: _stored(torch, name, tensor) for name, tensor in state.items()}
+
+
+def _state_dict(state: Any, path: Path) -> Mapping[Any, Any]:
+    """The state dict of what was saved: itself, or the one that a training saved beside its optimizer's."""
+    for _ in range(_DEEPEST):
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"{path}: expected a state dict, found {type(state).__name__}")
+        within = [key for key in _STATE_DICTS if isinstance(state.get(key), Mapping)]
+        if not within:
+            break
+        if len(within) > 1:
+            raise CheckpointError(f"{path} holds several state dicts: {', '.join(within)}: save the one alone")
+        state = state[within[0]]
+    return state
 
 
 def _check_pickles(torch: Any, path: Path) -> bool:

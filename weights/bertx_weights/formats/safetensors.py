@@ -1,4 +1,7 @@
-"""The hub's safetensors: model.safetensors, whole or in shards, under the schema's own names."""
+"""The hub's safetensors: model.safetensors, whole or in shards, under the schema's own names.
+
+Read are also those that TFBert and FlaxBert wrote: the names and layouts of tf_model.h5 and flax_model.msgpack.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
 from ..safetensors_store import FILE, INDEX, open_safetensors, write_safetensors
-from . import hub
+from ..schema import schema_name
+from . import flax, hub, tensorflow, wrappers
+
+_FLAX_WORDS = "embeddings.word_embeddings.embedding"
 
 
 def files(folder: Path) -> list[Path]:
@@ -22,8 +28,24 @@ def read(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing, truncated or corrupt.
     """
-    tensors = {name: StoredTensor.of_array(name, array) for name, array in open_safetensors(folder).items()}
-    return Checkpoint(folder, "safetensors", tuple(files(folder)), hub.read_config(folder), tensors)
+    held, config, notes = open_safetensors(folder), hub.read_config(folder), ()
+    if any(name.endswith(tensorflow.WORDS) for name in held):
+        config, notes = tensorflow.tied(config)
+        tensors = tensorflow.tensors_of(
+            ((name, array.shape, array.dtype, lambda array=array: array) for name, array in held.items()),
+            config,
+            folder,
+        )
+    elif any(name.endswith(_FLAX_WORDS) for name in held):
+        tensors = flax.tensors_of(held, config, folder)
+    else:
+        plain = wrappers.unwrapped(held)
+        notes = wrappers.notes(plain)
+        tensors = {
+            name: StoredTensor(name, schema_name(plain[name]), array.shape, array.dtype, lambda array=array: array)
+            for name, array in held.items()
+        }
+    return Checkpoint(folder, "safetensors", tuple(files(folder)), config, tensors, notes=notes)
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "tf_model.h5"
 INDEX = "tf_model.h5.index.json"
+WORDS = "embeddings/word_embeddings/weight:0"  # ends the name of a tensor that every TFBert has
 
 NAMES = (
     ("bert/embeddings/word_embeddings/weight", "bert.embeddings.word_embeddings.weight", "same"),
@@ -58,7 +60,6 @@ NAMES = (
 )  # fmt: skip
 
 _LAYERS = ("bert", "mlm___cls", "nsp___cls", "classifier", "qa_outputs")
-_MODEL = "tf_bert"
 _TIES = "TFBert always shares the word embeddings with the decoder, whatever tie_word_embeddings says"
 
 
@@ -74,20 +75,66 @@ def read(folder: Path) -> Checkpoint:
         CheckpointError: a file is missing or broken, or points out of itself.
         MissingExtraError: h5py is not installed.
     """
-    config = hub.read_config(folder)
-    reading, _ = both_ways(NAMES, layers_of(config, folder))
+    config, notes = tied(hub.read_config(folder))
     held = files(folder)
-    tensors = {}
-    for path in held:
-        for place, (shape, dtype) in h5.datasets(path).items():
-            own = place.removesuffix(":0").strip("/").split("/")
-            # LAYER/MODEL/NAME in a whole file, NAME in a shard; the model is called tf_bert_for_…, or that with _1.
-            name = "/".join(own[2:] if len(own) > 2 and own[1].startswith(_MODEL) else own)
-            tensors[place] = stored_tensor(place, reading.get(name), shape, dtype, h5.reader(path, place))
-    notes = ()
-    if not config.get("tie_word_embeddings", True):
-        config, notes = {**config, "tie_word_embeddings": True}, (_TIES,)
+    stored = [
+        (place, shape, dtype, h5.reader(path, place))
+        for path in held
+        for place, (shape, dtype) in h5.datasets(path).items()
+    ]
+    tensors = tensors_of(stored, config, folder)
+    if not config.get("architectures") and (architecture := _architecture(tensors)):
+        config = {**config, "architectures": [architecture]}
     return Checkpoint(folder, "tensorflow", tuple(held), config, tensors, notes=notes)
+
+
+def tied(config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The config as TFBert runs it, and what a reader should know of that."""
+    if config.get("tie_word_embeddings", True):
+        return dict(config), ()
+    return {**config, "tie_word_embeddings": True}, (_TIES,)
+
+
+def tensors_of(
+    stored: Iterable[tuple[str, tuple[int, ...], np.dtype, Callable[[], np.ndarray]]],
+    config: Mapping[str, Any],
+    folder: Path,
+) -> dict[str, StoredTensor]:
+    """The tensors of a TFBert from (stored name, shape, dtype, how to read it).
+
+    A name is NAME in a shard and in safetensors, LAYER/MODEL/NAME in a whole .h5: Keras calls the model as its class or
+    its maker does.
+    """
+    reading, _ = both_ways(NAMES, layers_of(config, folder))
+    tensors = {}
+    for name, shape, dtype, read in stored:
+        own = _parts(name)
+        meaning = reading.get("/".join(own)) or reading.get("/".join(own[2:]))
+        tensors[name] = stored_tensor(name, meaning and _with_heads(meaning, len(shape)), shape, dtype, read)
+    return tensors
+
+
+def _parts(name: str) -> list[str]:
+    return name.removesuffix(":0").strip("/").split("/")
+
+
+def _with_heads(meaning: tuple[str, str], axes: int) -> tuple[str, str]:
+    """transformers 4.2 keeps the heads of an attention as an axis of their own."""
+    name, layout = meaning
+    if ".attention.self." in name and (layout, axes) in (("kernel", 3), ("same", 2)):
+        return name, "to heads" if axes == 3 else "heads"
+    if ".attention.output.dense." in name and (layout, axes) == ("kernel", 3):
+        return name, "from heads"
+    return meaning
+
+
+def _architecture(names: Iterable[str]) -> str | None:
+    """The class that Keras named the model after: tf_bert_for_masked_lm, or that with _1; None where it is another."""
+    models = {re.sub(r"_\d+$", "", parts[1]) for parts in map(_parts, names) if len(parts) > 2}
+    known = [model for model in models if model.startswith("tf_bert_")]
+    if len(known) != 1:
+        return None
+    return known[0].title().replace("_", "").replace("Lm", "LM").replace("Tf", "TF")
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:

@@ -76,7 +76,7 @@ def read(folder: Path) -> Checkpoint:
         CheckpointError: a file is missing or broken.
     """
     held = files(folder)
-    config = bundle.read_config(folder)
+    config = hub.read_config(folder)
     variables = bundle.read(folder, _prefix(folder))
     skipped = bundle.skip_training(variables, lambda name: name.endswith(_SLOTS), _COUNTERS)
     reading, _ = both_ways(NAMES, layers_of(config, folder))
@@ -95,5 +95,5 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     """Writes bert_config.json, with all that the hub's config has, and bert_model.ckpt."""
     _, writing = both_ways(NAMES, layers_of(config, folder))
     bundle.save(folder / PREFIX, to_stored(tensors, writing, config, "tf1"))
-    hub.write_config(folder, config, bundle.CONFIG)
+    hub.write_config(folder, config, hub.BERT_CONFIG)
     return []

@@ -98,7 +98,7 @@ def read(folder: Path) -> Checkpoint:
         CheckpointError: a file is missing or broken.
     """
     held = files(folder)
-    config = bundle.read_config(folder)
+    config = hub.read_config(folder)
     variables = bundle.read(folder, _prefix(folder))
     meanings = _meanings(layers_of(config, folder))
     skipped = bundle.skip_training(variables, lambda name: "/.OPTIMIZER_SLOT/" in name, ())
@@ -141,7 +141,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     values = to_stored(tensors, writing, config, "tf2")
     stored = {f"model/{name}{_VALUE}": value_of for name, value_of in values.items()}
     bundle.save(folder / PREFIX, stored, _object_graph(values))
-    hub.write_config(folder, config, bundle.CONFIG)
+    hub.write_config(folder, config, hub.BERT_CONFIG)
     return []
 
 
