@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ from bertx_weights import write_atomically
 from bertx_weights.formats import keras_hub
 
 from . import word_piece
-from .encoding import BatchEncoding, as_tensors
+from .encoding import BatchEncoding
+from .special_tokens import NAMES, SpecialTokens
+from .truncation import Truncation, encode, lengths_kept
 
 TOKENIZER_JSON = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -22,13 +26,15 @@ VOCAB = "vocab.txt"
 _PADDINGS = {True: "longest", False: "do_not_pad"}
 _TRUNCATIONS = {True: "longest_first", False: "do_not_truncate"}
 _SIDES = ("right", "left")
+_UNLIMITED = int(1e30)  # transformers' model_max_length of a checkpoint that names none
+_log = logging.getLogger(__name__)
 _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 # What clean_up_tokenization_spaces takes out, in this order, beyond what the decoder joined.
 _CLEANED = {f" {mark}": mark for mark in (".", "?", "!", ",")} | {" ' ": "'"}
 _CLEANED |= {f" {ending}": ending for ending in ("n't", "'m", "'s", "'ve", "'re")}
 
 
-class BertTokenizer:
+class BertTokenizer(SpecialTokens):
     """The WordPiece tokenizer of a checkpoint (Devlin et al. 2019, section 3).
 
     Padding and truncation are what a call asks for, and none by default; of what a `tokenizer.json` bakes
@@ -36,7 +42,7 @@ class BertTokenizer:
 
     Attributes:
         unk_token, sep_token, pad_token, cls_token, mask_token, and each with `_id`: the special tokens.
-        model_max_length: the length that truncation and padding to "max_length" take; None where not known.
+        model_max_length: the length that truncation and padding to "max_length" take; 10**30 where not known.
         padding_side, truncation_side: "right" or "left".
         model_input_names: what a call gives unless it says otherwise.
         backend_tokenizer: the `tokenizers.Tokenizer`.
@@ -71,12 +77,13 @@ class BertTokenizer:
         self.model_input_names = list(self.settings.get("model_input_names", _MODEL_INPUTS))
         self.clean_up_tokenization_spaces = self.settings.get("clean_up_tokenization_spaces", False)
         length = self.settings.get("model_max_length", self.settings.get("max_len"))
-        # transformers writes 1e30 for "not known".
-        self.model_max_length = int(length) if length and length < 1e9 else None
-        self._special_tokens = word_piece.special_tokens(self.settings)
-        for name, token in self._special_tokens.items():
-            setattr(self, name, token)
-            setattr(self, f"{name}_id", tokenizer.token_to_id(token))
+        self.model_max_length = int(length) if length and length < 1e9 else _UNLIMITED
+        self.deprecation_warnings: dict[str, bool] = {}
+        named = word_piece.special_tokens(self.settings)
+        self._named_tokens = {name: named.get(name) for name in NAMES}
+        self._additional_tokens: list[str] = []
+        if further := self.settings.get("additional_special_tokens"):
+            self.add_special_tokens({"additional_special_tokens": further})
 
     # --- reading, writing, training ---------------------------------------------------------------
 
@@ -138,15 +145,55 @@ class BertTokenizer:
             raise FileNotFoundError(f"no such text files: {', '.join(lost)}")
         return cls(word_piece.train(paths, settings, vocab_size, min_frequency, limit_alphabet), **settings)
 
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[str | Sequence[str]],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: Sequence[Any] | None = None,
+        special_tokens_map: Mapping[str, str] | None = None,
+        min_frequency: int = 2,
+        limit_alphabet: int = 1000,
+    ) -> BertTokenizer:
+        """Learns a new vocabulary from texts, with the settings and special tokens of this tokenizer.
+
+        Args:
+            text_iterator: texts, or batches of texts.
+            vocab_size: the most tokens it may have, special ones included.
+            length: not needed; transformers shows progress by it.
+            new_special_tokens: further special tokens.
+            special_tokens_map: a new name for an old special token.
+            min_frequency, limit_alphabet: as for `train`.
+        """
+        renamed = dict(special_tokens_map or {})
+        named = {name: renamed.get(token, token) for name, token in self.special_tokens_map.items()}
+        further = [renamed.get(token, token) for token in self._additional_tokens]
+        further += [getattr(token, "content", token) for token in new_special_tokens or ()]
+        settings = self._saved_settings() | named | {"additional_special_tokens": further}
+        settings.pop("added_tokens_decoder", None)
+        settings.pop("extra_special_tokens", None)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "texts.txt"
+            with open(path, "w", encoding="utf-8") as file:
+                for texts in text_iterator:
+                    for text in [texts] if isinstance(texts, str) else texts:
+                        file.write(" ".join(text.splitlines()) + "\n")  # a line is a text; BERT reads both as space
+            return type(self).train([path], vocab_size, min_frequency, limit_alphabet, **settings)
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Writes tokenizer.json, tokenizer_config.json and vocab.txt."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {"tokenizer_class": "BertTokenizer"} | self._special_tokens | self.settings
-        self.backend_tokenizer.no_truncation()
+        settings = self._saved_settings()
         write_atomically(folder / TOKENIZER_JSON, self.backend_tokenizer.to_str().encode())
         write_atomically(folder / TOKENIZER_CONFIG, json.dumps(settings, indent=2, ensure_ascii=False).encode())
         self.save_vocabulary(folder)
+
+    def _saved_settings(self) -> dict[str, Any]:
+        settings = {"tokenizer_class": "BertTokenizer"} | self.settings | self.special_tokens_map
+        if self._additional_tokens:
+            settings["additional_special_tokens"] = self.additional_special_tokens
+        return settings
 
     def save_vocabulary(self, folder: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
         """Writes vocab.txt, without tokens added later; gives its path."""
@@ -170,21 +217,33 @@ class BertTokenizer:
         return self.backend_tokenizer.get_vocab()
 
     @property
-    def all_special_ids(self) -> list[int]:
-        """The ids of the special tokens that the vocabulary has."""
-        names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-        ids = (self.backend_tokenizer.token_to_id(self._special_tokens[name]) for name in names)
-        return [i for i in ids if i is not None]
+    def vocab(self) -> dict[str, int]:
+        """Every token and its id."""
+        return self.get_vocab()
 
     @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """The special tokens by their names, such as `"mask_token"`."""
-        return dict(self._special_tokens)
+    def is_fast(self) -> bool:
+        """True: its rows know the words and characters behind their tokens."""
+        return True
 
     @property
-    def all_special_tokens(self) -> list[str]:
-        """The special tokens that the vocabulary has, in the order of `all_special_ids`."""
-        return [self.backend_tokenizer.id_to_token(i) for i in self.all_special_ids]
+    def pad_token_type_id(self) -> int:
+        """The token type of padding."""
+        return 0
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, Any]:
+        """The added tokens, as `tokenizers.AddedToken`, by their ids; the special tokens are among them."""
+        return self.backend_tokenizer.get_added_tokens_decoder()
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """The ids of the added tokens; the special tokens are among them."""
+        return {token.content: i for i, token in sorted(self.added_tokens_decoder.items())}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """The ids of the added tokens; the special tokens are among them."""
+        return self.added_tokens_encoder
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
         """Adds tokens that stay whole, one or a list: strings or `tokenizers.AddedToken`.
@@ -250,7 +309,6 @@ class BertTokenizer:
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
         """The tokens of a text, or of a text and its pair one after the other."""
-        self.backend_tokenizer.no_truncation()
         return self.backend_tokenizer.encode(text, pair or None, add_special_tokens=add_special_tokens).tokens
 
     def encode(self, text: str, text_pair: str | None = None, **options: Any) -> list[int]:
@@ -277,6 +335,7 @@ class BertTokenizer:
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_length: bool = False,
+        verbose: bool = True,
     ) -> BatchEncoding:
         """Tokenises one text or a batch, alone or as pairs.
 
@@ -297,9 +356,10 @@ class BertTokenizer:
             return_special_tokens_mask: 1 for a token that was added.
             return_offsets_mapping: the characters of each token in the text, first and one past the last.
             return_length: the number of tokens of each row.
+            verbose: whether a row beyond model_max_length is logged, once, where no max_length is given.
 
         Returns:
-            input_ids, token_type_ids, attention_mask and what was asked for: of a batch a row each, of
+            input_ids, token_type_ids, attention_mask and what was requested: of a batch a row each, of
             one text the row itself unless tensors or windows were asked for.
 
         Raises:
@@ -311,7 +371,10 @@ class BertTokenizer:
         _check_kind("text", text)
         if text_pair is None and not is_split_into_words and _are_pairs(text):
             text, text_pair = (list(texts) for texts in zip(*text, strict=True))
-        one = isinstance(text, str) or (is_split_into_words and all(isinstance(word, str) for word in text))
+        if not isinstance(text, (str, Sequence)):
+            text = list(text)
+        # What the first is says what all are to be: a word, or a text of words.
+        one = isinstance(text, str) or (is_split_into_words and (not len(text) or isinstance(text[0], str)))
         text_pair = None if one and not text_pair else text_pair
         texts = _as_batch(text, one, is_split_into_words, "text")
         pairs = None if text_pair is None else _as_batch(text_pair, one, is_split_into_words, "text_pair")
@@ -323,27 +386,30 @@ class BertTokenizer:
         if truncation is None:
             truncation = max_length is not None and padding is False
         padding = _option("padding", padding, _PADDINGS, ("longest", "max_length", "do_not_pad"))
-        cut = self._set_truncation(truncation, max_length, stride, special)
-        if cut is not None and padding != "do_not_pad" and pad_to_multiple_of and cut % pad_to_multiple_of:
-            raise ValueError(f"max_length is {cut}, expected a multiple of pad_to_multiple_of {pad_to_multiple_of}")
-        try:
-            encodings = self.backend_tokenizer.encode_batch(
-                texts if pairs is None else list(zip(texts, pairs, strict=True)),
-                is_pretokenized=is_split_into_words,
-                add_special_tokens=add_special_tokens,
+        cut = self._truncation(truncation, max_length, stride, special)
+        if cut and padding != "do_not_pad" and pad_to_multiple_of and cut.max_length % pad_to_multiple_of:
+            raise ValueError(
+                f"max_length is {cut.max_length}, expected a multiple of pad_to_multiple_of {pad_to_multiple_of}"
             )
-        except TypeError as error:
-            raise ValueError(f"a text holds a lone surrogate, expected Unicode: {error}") from error
-        except BaseException as error:  # the library raises the bare Exception, or a PanicException that is none
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise ValueError(f"max_length {cut} with truncation {truncation!r}, stride {stride}: {error}") from error
+        encodings = encode(
+            self.backend_tokenizer,
+            texts,
+            pairs,
+            is_split_into_words,
+            add_special_tokens,
+            cut,
+            return_overflowing_tokens,
+        )
+        if max_length is None and verbose:
+            self._warn_of_length(max(map(len, encodings)))
         samples = list(range(len(encodings)))
         if return_overflowing_tokens:
             samples = [i for i, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))]
             encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
-            if cut is not None and max(map(len, encodings)) > cut:
-                raise ValueError(f"max_length is {cut}, expected more: a window has no room for a token of each text")
+            if cut is not None and max(map(len, encodings)) > cut.max_length:
+                raise ValueError(
+                    f"max_length is {cut.max_length}, expected more: a window has no room for a token of each text"
+                )
         self._pad_encodings(encodings, padding, max_length, pad_to_multiple_of, padding_side)
         columns = {
             "input_ids": ("ids", True),
@@ -362,10 +428,80 @@ class BertTokenizer:
         if return_overflowing_tokens:
             values["overflow_to_sample_mapping"] = samples
         if return_tensors is not None:
-            return BatchEncoding(as_tensors(values, return_tensors), encodings)
+            return BatchEncoding(values, encodings, return_tensors)
         if one and not return_overflowing_tokens:
             values = {key: rows[0] if isinstance(rows[0], list) else rows for key, rows in values.items()}
         return BatchEncoding(values, encodings)
+
+    encode_plus = batch_encode_plus = __call__
+
+    def prepare_for_model(
+        self,
+        ids: Sequence[int],
+        pair_ids: Sequence[int] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        prepend_batch_axis: bool = False,
+    ) -> BatchEncoding:
+        """Truncates one row of ids, adds special tokens and pads; options as for a call.
+
+        `return_overflowing_tokens` also gives `overflowing_tokens`, what was cut off with `stride` tokens before it,
+        and `num_truncated_tokens`; not of a pair that is cut by "longest_first".
+
+        Raises:
+            ValueError: an unknown option, or ids that cannot be cut so.
+        """
+        first, second = list(ids), None if pair_ids is None else list(pair_ids)
+        special = (2 if second is None else 3) if add_special_tokens else 0
+        if truncation is None:
+            truncation = max_length is not None and padding is False
+        cut = self._truncation(truncation, max_length, stride, special)
+        total = len(first) + len(second or ()) + special
+        values: dict[str, Any] = {}
+        if cut and total > cut.max_length:
+            if return_overflowing_tokens and second is not None and cut.strategy == "longest_first":
+                raise ValueError("longest_first gives no overflowing tokens of a pair: take only_first or only_second")
+            keep = lengths_kept(
+                len(first), None if second is None else len(second), cut.max_length - special, cut, "ids"
+            )
+            first, lost = _split(first, keep[0], cut)
+            second, lost_second = (None, []) if second is None else _split(second, keep[1], cut)
+            values["overflowing_tokens"] = lost or lost_second
+        else:
+            values["overflowing_tokens"] = []
+        values["num_truncated_tokens"] = total - (cut.max_length if cut else total)
+        if not return_overflowing_tokens:
+            values = {}
+        if add_special_tokens:
+            values["input_ids"] = self.build_inputs_with_special_tokens(first, second)
+            types = self.create_token_type_ids_from_sequences(first, second)
+        else:
+            values["input_ids"] = [*first, *(second or ())]
+            types = [0] * len(values["input_ids"])
+        if "token_type_ids" in self.model_input_names if return_token_type_ids is None else return_token_type_ids:
+            values["token_type_ids"] = types
+        if return_special_tokens_mask:
+            values["special_tokens_mask"] = (
+                self.get_special_tokens_mask(first, second) if add_special_tokens else [0] * len(types)
+            )
+        if max_length is None and verbose:
+            self._warn_of_length(len(types))
+        values = self.pad(values, padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask)
+        if return_length:
+            values["length"] = len(values["input_ids"])
+        return BatchEncoding(values, tensor_type=return_tensors, prepend_batch_axis=prepend_batch_axis)
 
     def pad(
         self,
@@ -376,6 +512,7 @@ class BertTokenizer:
         padding_side: str | None = None,
         return_attention_mask: bool | None = None,
         return_tensors: str | None = None,
+        verbose: bool = True,
     ) -> BatchEncoding:
         """Pads what was tokenised before: one row, several, or a batch as a call gives it; options as there.
 
@@ -414,46 +551,51 @@ class BertTokenizer:
             columns[key] = [[*row, *blank] if side == "right" else [*blank, *row] for row, blank in rows]
         if one:
             columns = {key: values[0] for key, values in columns.items()}
-        return BatchEncoding(columns if return_tensors is None else as_tensors(columns, return_tensors))
+        return BatchEncoding(columns, tensor_type=return_tensors)
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens a text, or a pair, gets."""
         return self.backend_tokenizer.num_special_tokens_to_add(pair)
 
-    def build_inputs_with_special_tokens(self, ids: list[int], pair_ids: list[int] | None = None) -> list[int]:
-        """[CLS] ids [SEP], and for a pair further pair_ids [SEP]."""
-        first = [self.cls_token_id, *ids, self.sep_token_id]
-        return first if pair_ids is None else [*first, *pair_ids, self.sep_token_id]
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """[CLS] token_ids_0 [SEP], and for a pair further token_ids_1 [SEP]."""
+        first = [self.cls_token_id, *token_ids_0, self.sep_token_id]
+        return first if token_ids_1 is None else [*first, *token_ids_1, self.sep_token_id]
 
-    def create_token_type_ids_from_sequences(self, ids: list[int], pair_ids: list[int] | None = None) -> list[int]:
-        """0 for [CLS] ids [SEP], 1 for pair_ids [SEP]."""
-        first = [0] * (len(ids) + 2)
-        return first if pair_ids is None else first + [1] * (len(pair_ids) + 1)
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """0 for [CLS] token_ids_0 [SEP], 1 for token_ids_1 [SEP]."""
+        first = [0] * (len(token_ids_0) + 2)
+        return first if token_ids_1 is None else first + [1] * (len(token_ids_1) + 1)
 
     def get_special_tokens_mask(
-        self, ids: list[int], pair_ids: list[int] | None = None, already_has_special_tokens: bool = False
+        self, token_ids_0: Any, token_ids_1: Any = None, already_has_special_tokens: bool = False
     ) -> list[int]:
-        """1 for each special token of the built sequence; of `ids` as they are if they have theirs already.
+        """1 for each special token of the built sequence; of `token_ids_0` as they are if they have theirs already.
 
         Raises:
-            ValueError: `pair_ids` next to `ids` that have their special tokens already.
+            ValueError: `token_ids_1` next to `token_ids_0` that have their special tokens already.
         """
         if already_has_special_tokens:
-            if pair_ids is not None:
+            if token_ids_1 is not None:
                 raise ValueError(
-                    "pair_ids is given, expected None: ids with their special tokens are the whole sequence"
+                    "token_ids_1 is given, expected None: ids with their special tokens are the whole sequence"
                 )
             special = set(self.all_special_ids)
-            return [int(i in special) for i in ids]
-        first = [1, *([0] * len(ids)), 1]
-        return first if pair_ids is None else [*first, *([0] * len(pair_ids)), 1]
+            return [int(i in special) for i in _as_list(token_ids_0)]
+        first = [1, *([0] * len(token_ids_0)), 1]
+        return first if token_ids_1 is None else [*first, *([0] * len(token_ids_1)), 1]
 
-    def _set_truncation(self, truncation: bool | str, max_length: int | None, stride: int, special: int) -> int | None:
+    def _truncation(
+        self, truncation: bool | str, max_length: int | None, stride: int, special: int
+    ) -> Truncation | None:
         known = ("longest_first", "only_first", "only_second", "do_not_truncate")
         strategy = _option("truncation", truncation, _TRUNCATIONS, known)
         max_length = self.model_max_length if max_length is None else max_length
-        if strategy == "do_not_truncate" or max_length is None:
-            self.backend_tokenizer.no_truncation()
+        if strategy == "do_not_truncate" or max_length >= _UNLIMITED:
             return None
         if max_length < special:
             raise ValueError(
@@ -465,13 +607,20 @@ class BertTokenizer:
                 f"stride is {stride}, expected 0 or more and less than {room}: "
                 f"max_length {max_length} has room for that many tokens"
             )
-        self.backend_tokenizer.enable_truncation(
-            max_length,
-            stride=stride,
-            strategy=strategy,
-            direction=_option("truncation_side", self.truncation_side, {}, _SIDES),
-        )
-        return max_length
+        side = _option("truncation_side", self.truncation_side, {}, _SIDES)
+        return Truncation(max_length, strategy, stride, side)
+
+    def _warn_of_length(self, longest: int) -> None:
+        """Once for each tokenizer, as transformers."""
+        key = "sequence-length-is-longer-than-the-specified-maximum"
+        if longest > self.model_max_length and not self.deprecation_warnings.get(key):
+            self.deprecation_warnings[key] = True
+            _log.warning(
+                "Token indices sequence length is longer than the specified maximum sequence length for this model "
+                "(%d > %d). Running this sequence through the model will result in indexing errors",
+                longest,
+                self.model_max_length,
+            )
 
     def _pad_encodings(
         self, encodings: list[Any], padding: str, max_length: int | None, multiple: int | None, side: str | None
@@ -496,7 +645,7 @@ class BertTokenizer:
         longest = max(lengths)
         if padding == "max_length":
             wanted = self.model_max_length if max_length is None else max_length
-            if wanted is None:
+            if wanted >= _UNLIMITED:
                 raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
             if longest > rounded(wanted):
                 raise ValueError(
@@ -520,8 +669,16 @@ def _as_batch(text: Any, one: bool, words: bool, argument: str) -> list[Any]:
         raise TypeError(f"{argument} is a str, expected a list of strings, as many as texts")
     _check_kind(argument, text)
     texts = [text] if one or isinstance(text, str) else list(text)
+    if one and words and not isinstance(text, str):
+        odd = [(i, word) for i, word in enumerate(text) if not isinstance(word, str)]
+        if odd:
+            raise TypeError(f"{argument}[{odd[0][0]}] is a {type(odd[0][1]).__name__}, expected a word, as the others")
     for i, entry in enumerate(texts):
-        if words and (isinstance(entry, str) or not all(isinstance(word, str) for word in entry)):
+        if words and (
+            isinstance(entry, str)
+            or not isinstance(entry, Iterable)
+            or not all(isinstance(word, str) for word in entry)
+        ):
             raise TypeError(f"{argument}[{i}] is {type(entry).__name__} {entry!r:.40}, expected a list of words")
         if not words and not isinstance(entry, str):
             raise TypeError(f"{argument}[{i}] is a {type(entry).__name__}, expected a string")
@@ -529,8 +686,24 @@ def _as_batch(text: Any, one: bool, words: bool, argument: str) -> list[Any]:
 
 
 def _are_pairs(text: Any) -> bool:
-    # A list of two strings could as well be words without is_split_into_words: it stays an error.
-    return isinstance(text, list) and bool(text) and all(isinstance(entry, tuple) and len(entry) == 2 for entry in text)
+    return (
+        isinstance(text, (list, tuple))
+        and bool(text)
+        and all(
+            isinstance(entry, (list, tuple)) and len(entry) == 2 and all(isinstance(part, str) for part in entry)
+            for entry in text
+        )
+    )
+
+
+def _split(ids: list[int], length: int, cut: Truncation) -> tuple[list[int], list[int]]:
+    """The ids that stay, and those that are cut off with `stride` of the others."""
+    if length == len(ids):
+        return ids, []
+    window = min(len(ids), len(ids) - length + cut.stride)
+    if cut.side == "left":
+        return ids[len(ids) - length :], ids[:window]
+    return ids[:length], ids[len(ids) - window :]
 
 
 def _check_kind(argument: str, text: Any) -> None:

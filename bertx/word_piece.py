@@ -49,7 +49,7 @@ def build(vocabulary: Mapping[str, int], settings: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: the vocabulary lacks a special token that every text needs.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     special = special_tokens(settings)
     lost = sorted({special[name] for name in ("unk_token", "cls_token", "sep_token")} - vocabulary.keys())
@@ -60,13 +60,22 @@ def build(vocabulary: Mapping[str, int], settings: Mapping[str, Any]) -> Any:
     apply_normalization(tokenizer, {"do_lower_case": True, "tokenize_chinese_chars": True} | dict(settings))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{special['cls_token']}:0 $A:0 {special['sep_token']}:0",
-        pair=f"{special['cls_token']}:0 $A:0 {special['sep_token']}:0 $B:1 {special['sep_token']}:1",
-        special_tokens=[(special[name], vocabulary[special[name]]) for name in ("cls_token", "sep_token")],
+    tokenizer.post_processor = template(
+        *((special[name], vocabulary[special[name]]) for name in ("cls_token", "sep_token"))
     )
     tokenizer.add_special_tokens([token for token in special.values() if token in vocabulary])
     return tokenizer
+
+
+def template(cls: tuple[str, int], sep: tuple[str, int]) -> Any:
+    """The post-processor of BERT: [CLS] A [SEP], or [CLS] A [SEP] B [SEP], each special token given with its id."""
+    from tokenizers import processors
+
+    return processors.TemplateProcessing(
+        single=f"{cls[0]}:0 $A:0 {sep[0]}:0",
+        pair=f"{cls[0]}:0 $A:0 {sep[0]}:0 $B:1 {sep[0]}:1",
+        special_tokens=[cls, sep],
+    )
 
 
 def keep_whole(tokenizer: Any, settings: Mapping[str, Any]) -> None:

@@ -139,12 +139,12 @@ def test_a_folder_with_only_a_vocab_gives_the_ids_of_tokenizer_json(tmp_path, ou
         assert dict(found(TEXTS, pairs, **options)) == dict(ours(TEXTS, pairs, **options))
     assert found.vocab_size == len(found) == ours.vocab_size == 30522
     assert found.get_vocab() == ours.get_vocab()
-    assert found.model_max_length is None and ours.model_max_length == 512
+    assert found.model_max_length == int(1e30) and ours.model_max_length == 512
     assert (found.pad_token_id, found.cls_token_id, found.sep_token_id, found.mask_token_id) == (0, 101, 102, 103)
 
 
 def test_a_model_max_length_that_transformers_writes_for_not_known(tmp_path):
-    assert BertTokenizer.from_pretrained(folder_with(tmp_path, model_max_length=10**30)).model_max_length is None
+    assert BertTokenizer.from_pretrained(folder_with(tmp_path, model_max_length=10**30)).model_max_length == int(1e30)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,8 @@ def test_an_empty_batch_is_an_error(ours, empty):
         ((["a", 3],), r"text\[1\] is a int, expected a string"),
         (([None],), r"text\[0\] is a NoneType, expected a string"),
         (([b"a"],), r"text\[0\] is a bytes, expected a string"),
-        (([["a", "b"]],), r"text\[0\] is a list, expected a string"),
+        (([["a", "b", "c"]],), r"text\[0\] is a list, expected a string"),
+        ((["a", "b", "c", "d", 5],), r"text\[4\] is a int, expected a string"),
         ((["a"], [None]), r"text_pair\[0\] is a NoneType, expected a string"),
         (("a", ["b"]), r"text_pair\[0\] is a list, expected a string"),
         ((["a"], "b"), "text_pair is a str, expected a list of strings"),
