@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from bertx_weights import Row
 
@@ -24,6 +26,8 @@ TASKS = {
 ARCHITECTURES = tuple(TASKS.values())
 # TensorFlow's and Flax's names for a class, as their config.json has them.
 _ALIASES = {"BertForCausalLM": "BertLMHeadModel"}
+# What a class of BERT's is called, a user's own head among them; "BertGenerationEncoder" is of another family.
+_OF_BERT = re.compile(r"(TF|Flax)?Bert(Model|LMHead|PreTrained|For[A-Z])\w*")
 
 
 def architecture_of_task(task: str) -> str:
@@ -42,17 +46,55 @@ def task_of_architecture(architecture: str) -> str:
     return next(task for task, name in TASKS.items() if name == architecture)
 
 
+def check_family(values: Mapping[str, Any]) -> None:
+    """Raises ValueError where a config.json has no `model_type` and names a class that is not one of BERT's.
+
+    Encoders of other families have tensors of the same names and shapes, and compute something else.
+    """
+    if values.get("model_type") not in (None, ""):
+        return  # BertConfig takes "bert" alone
+    stated = BertConfig.from_dict(values).architectures or ()
+    if strange := [name for name in stated if not _OF_BERT.fullmatch(name)]:
+        raise ValueError(
+            f"architectures names {', '.join(strange)}, which is no class of BERT, and there is no model_type: bertx "
+            'runs BERT alone; where the class is your own and its encoder BERT, add "model_type": "bert" and name the '
+            "head with task="
+        )
+
+
+def _known_architecture(written: str) -> str | None:
+    plain = written.removeprefix("TF").removeprefix("Flax")
+    plain = _ALIASES.get(plain, plain)
+    return plain if plain in ARCHITECTURES else None
+
+
+def _own_code(config: BertConfig) -> list[str]:
+    """The model classes that a checkpoint brings its own code for."""
+    entries = config.extra.get("auto_map")
+    entries = entries if isinstance(entries, Mapping) else {}
+    return [str(value) for key, value in entries.items() if re.match("(TF|Flax)?AutoModel", str(key))]
+
+
 def own_architecture(config: BertConfig, names: Collection[str]) -> str:
     """The head that a checkpoint was saved with: what its config says, else what its tensors (schema names) show.
 
     Raises:
-        ValueError: neither tells.
+        ValueError: neither tells, or the config names a class that bertx does not have.
     """
-    for written in config.architectures or ():
-        plain = written.removeprefix("TF").removeprefix("Flax")
-        plain = _ALIASES.get(plain, plain)
-        if plain in ARCHITECTURES:
-            return plain
+    if classes := _own_code(config):
+        raise ValueError(
+            f"auto_map names classes of the checkpoint's own code, {', '.join(classes)}, which bertx does not run: if "
+            "its weights are a plain BERT's, name the head with task="
+        )
+    stated = config.architectures or ()
+    for written in stated:
+        if known := _known_architecture(written):
+            return known
+    if stated:
+        raise ValueError(
+            f"architectures names {', '.join(stated)}, which bertx does not have: if its encoder is a plain BERT, name "
+            f"the head with task=; bertx has {', '.join(ARCHITECTURES)}"
+        )
 
     def holds(prefix: str) -> bool:
         return any(name.startswith(prefix) for name in names)
@@ -67,8 +109,8 @@ def own_architecture(config: BertConfig, names: Collection[str]) -> str:
         return "BertForQuestionAnswering"
     if holds("classifier."):
         raise ValueError(
-            f"config.json names no architecture that bertx knows ({config.architectures}), and a classifier can be "
-            "text-classification, token-classification or multiple-choice: say which with task="
+            "config.json names no architecture, and a classifier can be text-classification, token-classification or "
+            "multiple-choice: say which with task="
         )
     return "BertModel"
 

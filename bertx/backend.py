@@ -182,9 +182,26 @@ def check_dtype(backend: Backend, dtype: str) -> None:
         raise ValueError(f"the {backend.name} backend runs {', '.join(backend.dtypes)}; asked for dtype {dtype!r}")
 
 
-def check_device(backend: Backend, device: str | None) -> None:
-    """Raises ValueError for a device that the backend does not see."""
-    if device is not None and device not in backend.devices():
-        raise ValueError(
-            f"the {backend.name} backend sees {', '.join(backend.devices())} here; asked for device {device!r}"
+def check_device(backend: Backend, device: Any) -> str | None:
+    """The backend's name of a device: of its name, of a framework's object of that name, or of its number.
+
+    Raises:
+        ValueError: the backend does not see it.
+    """
+    if device is None:
+        return None
+    seen = backend.devices()
+    if isinstance(device, int) and not isinstance(device, bool):
+        # As torch.device(0) and transformers' pipeline(device=-1) have it.
+        name = (
+            "cpu" if device == -1 else next((name for name in seen if name.endswith(f":{device}")), f"number {device}")
         )
+    elif hasattr(device, "platform"):  # a jax.Device
+        platform = {"gpu": "cuda"}.get(device.platform, device.platform)
+        name = platform if platform == "cpu" else f"{platform}:{device.id}"
+    else:
+        name = str(device).lower().removeprefix("/").removeprefix("device:")  # TensorFlow's: "/GPU:0", "/device:GPU:0"
+        name = "cpu" if name == "cpu:0" else name
+    if name not in seen:
+        raise ValueError(f"the {backend.name} backend sees {', '.join(seen)} here; asked for device {device!r}")
+    return name

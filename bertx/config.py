@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_json, write_atomically
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
@@ -319,7 +320,7 @@ class BertConfig:
         """Reads one `config.json`, `changes` in place of what it says.
 
         Raises:
-            ValueError: the file is no JSON object or its fields cannot be; the message names the file.
+            CheckpointError: the file is no JSON object or its fields cannot be; the message names the file.
             FileNotFoundError: there is no such file.
         """
         if not os.path.lexists(path):
@@ -328,7 +329,7 @@ class BertConfig:
         try:
             return cls.from_dict(values, **changes)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise CheckpointError(f"{path}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """The keys of a `config.json`, those of `extra` as they were read."""

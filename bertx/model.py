@@ -15,7 +15,7 @@ from bertx_weights import LoadReport, dtype_name
 
 from .architectures import task_of_architecture
 from .backend import Backend, check_device, check_dtype, get_backend
-from .config import BertConfig
+from .config import BertConfig, name_of_dtype
 from .inputs import check_inputs
 from .tokenizer import BertTokenizer
 
@@ -151,7 +151,7 @@ class Model:
         """Yields (schema name, tensor in the schema's layout); a tied one may come again under its other names."""
         return self._backend.tensors(self.module)
 
-    def to(self, backend: str, dtype: str | None = None, device: str | None = None) -> Model:
+    def to(self, backend: str, dtype: Any = None, device: Any = None) -> Model:
         """A copy of the model on another backend, in memory; the dtype stays unless another is asked for.
 
         Raises:
@@ -160,9 +160,9 @@ class Model:
         """
         target = get_backend(backend)
         tensors = dict(self.tensors())
-        dtype = dtype or dtype_name(next(iter(tensors.values())).dtype)
+        dtype = name_of_dtype(dtype) or dtype_name(next(iter(tensors.values())).dtype)
         check_dtype(target, dtype)
-        check_device(target, device)
+        device = check_device(target, device)
         options = {}
         if self.architecture == "BertModel":
             options["add_pooling_layer"] = "pooler.dense.weight" in tensors

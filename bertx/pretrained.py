@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ import numpy as np
 from bertx_weights import as_dtype
 
 from .backend import ValueOf, parameters_come_later
-from .config import BertConfig, name_of_dtype
+from .config import BertConfig, name_of_dtype, refuse_upload, without_hub_arguments
 from .places import BERT, Customs, by_name
 
 
@@ -48,18 +49,31 @@ class PreTrainedModel:
     @classmethod
     def from_pretrained(
         cls,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] | None,
         *,
+        config: Any = None,
+        state_dict: Mapping[str, Any] | None = None,
         dtype: Any = "float32",
-        device: str | None = None,
+        device: Any = None,
         revision: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
         **changes: Any,
-    ) -> Self:
+    ) -> Any:
         """A native model of this class from a checkpoint, in inference mode; `source` as in `bertx.load`.
 
-        `dtype` is a name or the framework's own object; `changes` are fields of the config to override, such as
-        `num_labels=3`, and arguments of the class, such as `add_pooling_layer=False`. A head that the checkpoint lacks
-        is initialised, with a warning.
+        A head that the checkpoint lacks is initialised, with a warning.
+
+        Args:
+            source: as in `bertx.load`; None with `config` and `state_dict`.
+            config: a BertConfig in place of the checkpoint's, a path of one, or any object with its `to_dict`.
+            state_dict: schema name → tensor of the framework, in place of the checkpoint's.
+            dtype: a name, the framework's own object, or "auto": what the checkpoint has.
+            device, revision: as in `bertx.load`.
+            ignore_mismatched_sizes: a tensor of another shape than the config says is initialised, rather than refused.
+            output_loading_info: gives (model, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
+            changes: fields of the config in place of those read, such as `num_labels=3`, and arguments of the class,
+                such as `add_pooling_layer=False`. Fewer `num_hidden_layers` than there are take the first.
 
         Raises:
             CheckpointError: the checkpoint does not fit; all its problems are listed.
@@ -67,32 +81,114 @@ class PreTrainedModel:
         """
         from .loading import load_model
 
+        caller = f"{cls.__name__}.from_pretrained"
+        changes = without_hub_arguments(caller, changes)
+        if "torch_dtype" in changes:
+            dtype = changes.pop("torch_dtype")
+        if (placed := changes.pop("device_map", None)) is not None:
+            if not isinstance(placed, str) or placed == "auto":
+                raise TypeError(f"{caller} takes no device_map but the name of one device, and was given {placed!r}")
+            device = placed
+        changes = {name: value for name, value in changes.items() if value not in _WITHOUT_EFFECT.get(name, ())}
         arguments = inspect.signature(cls.__init__).parameters.keys() - {"self", "config"}
         fields = {field.name for field in dataclasses.fields(BertConfig)} - {"extra"}
         if unknown := sorted(changes.keys() - arguments - fields):
             raise TypeError(
-                f"{cls.__name__}.from_pretrained takes no {', '.join(unknown)}: it takes dtype, device, revision, "
+                f"{caller} takes no {', '.join(f'{name}={changes[name]!r:.40}' for name in unknown)}: it takes config, "
+                "state_dict, dtype, device, revision, ignore_mismatched_sizes, output_loading_info, "
                 f"{''.join(f'{name}, ' for name in sorted(arguments))}and the fields of BertConfig"
             )
         options = {name: changes.pop(name) for name in arguments & changes.keys()}
-        return load_model(
+        model = load_model(
             source,
             cls.architecture(),
             cls.backend_name,
-            dtype=name_of_dtype(dtype),
+            dtype="float32" if dtype is None else name_of_dtype(dtype),
             device=device,
             revision=revision,
             changes=changes,
             options=options,
             model_class=cls,
-        ).module
+            config=None if config is None else _config_from(config),
+            tensors=None if state_dict is None else {name: cls.to_array(t) for name, t in state_dict.items()},
+            resize=ignore_mismatched_sizes,
+        )
+        if not output_loading_info:
+            return model.module
+        report = model.load_report
+        resized = {line.partition(",")[0] for line in report.resized}
+        info = {
+            "missing_keys": {name for name in report.initialised if name not in resized},
+            "unexpected_keys": set(report.unused),
+            "mismatched_keys": resized,
+            "error_msgs": [],
+        }
+        return model.module, info
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Writes config.json and model.safetensors, the hub's layout, each whole or not at all."""
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Any] | None = None,
+        *,
+        params: Any = None,
+        safe_serialization: bool = True,
+        max_shard_size: int | str | None = None,
+        push_to_hub: bool = False,
+        **others: Any,
+    ) -> None:
+        """Writes config.json and model.safetensors, the hub's layout, each whole or not at all.
+
+        Args:
+            folder: is made if it is not there.
+            is_main_process: False writes nothing: of several processes one saves.
+            state_dict: schema name → tensor of the framework, to write in place of the model's own.
+            params: for a model of JAX, parameters as its `params` has them, to write in place of its own.
+            safe_serialization: False writes pytorch_model.bin, for which PyTorch is needed.
+            max_shard_size: in bytes or as "5GB": larger checkpoints are written in several files with an index.
+            push_to_hub: True is refused: huggingface_hub uploads folders.
+
+        Raises:
+            ValueError: `push_to_hub`, or `state_dict` or `params` that are not this model's.
+            TypeError: `others` of transformers' arguments that bertx does not have.
+        """
         from .backend import get_backend
         from .saving import save_model
 
-        save_model(folder, self.architecture(), self.config, get_backend(self.backend_name).tensors(self))
+        refuse_upload(push_to_hub)
+        others = {name: value for name, value in others.items() if value not in _WITHOUT_EFFECT_ON_SAVE.get(name, ())}
+        if others:
+            raise TypeError(f"{type(self).__name__}.save_pretrained takes no {', '.join(sorted(others))}")
+        if not is_main_process:
+            return
+        if params is not None and state_dict is not None:
+            raise TypeError("give state_dict or params, not both")
+        model = self if params is None else self.with_params(params)
+        tensors = dict(get_backend(self.backend_name).tensors(model))
+        if state_dict is not None:
+            tensors = self._checked({name: self.to_array(tensor) for name, tensor in state_dict.items()}, tensors)
+        save_model(
+            folder,
+            self.architecture(),
+            self.config,
+            tensors.items(),
+            max_bytes=_bytes_of(max_shard_size),
+            format_name="safetensors" if safe_serialization else "pytorch",
+        )
+
+    def _checked(self, given: dict[str, np.ndarray], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays of a state dict, which must be the model's, but for a tied one that is left out."""
+        tied = _SHARED if self.config.tie_word_embeddings else ()
+        problems = [f"{name} is not the model's" for name in given.keys() - own.keys()]
+        problems += [f"{name} is missing" for name in own.keys() - given.keys() if name not in tied]
+        problems += [
+            f"{name} is {list(array.shape)}, expected {list(own[name].shape)}"
+            for name, array in given.items()
+            if name in own and array.shape != own[name].shape
+        ]
+        if problems:
+            raise ValueError("\n  ".join([f"state_dict is not that of this {type(self).__name__}:", *sorted(problems)]))
+        return given
 
     def get_input_embeddings(self) -> Any:
         """The block of the word embeddings."""
@@ -209,6 +305,15 @@ class PreTrainedModel:
         """Yields (schema name, number of values, whether it is trained), a shared one once; the backend's to do."""
         raise TypeError(f"{type(self).__name__} does not say which parameters it has")
 
+    def with_params(self, params: Any) -> Any:
+        """A copy of the model with other parameters; a backend's to do where models are functions of parameters."""
+        raise TypeError(f"{type(self).__name__} has no params apart from the model: give state_dict=")
+
+    @staticmethod
+    def to_array(tensor: Any) -> np.ndarray:
+        """A tensor of the framework as an array; the backend's to do where NumPy cannot."""
+        return np.asarray(tensor)
+
     def table_shape(self, embedding: Any) -> tuple[int, ...]:
         """The shape of an embedding's table; the backend's to do."""
         raise TypeError(f"{type(self).__name__} does not say where the table of an embedding is")
@@ -219,6 +324,8 @@ class PreTrainedModel:
 
 
 _TABLES = ("embeddings.weight", "distance_embedding.weight")
+# Names under which a tied parameter may come again.
+_SHARED = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
 # Parameters whose first axis is the vocabulary.
 _PER_TOKEN = ("word_embeddings.weight", "cls.predictions.bias", "cls.predictions.decoder.weight")
 
@@ -226,3 +333,47 @@ _PER_TOKEN = ("word_embeddings.weight", "cls.predictions.bias", "cls.predictions
 def _base(model: Any) -> Any:
     """The BertModel inside, or the model itself. No property: Keras would save it as one more layer."""
     return getattr(model, "bert", model)
+
+
+# transformers' arguments that change no result here: what of them is taken.
+_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
+    "attn_implementation": (None, "eager", "sdpa"),
+    "low_cpu_mem_usage": (None, False, True),
+    "use_safetensors": (None,),
+    "weights_only": (None, True),
+    "variant": (None,),
+    "from_pt": (None, False, True),
+    "from_tf": (None, False, True),
+    "from_flax": (None, False, True),
+    "quantization_config": (None,),
+    "max_memory": (None,),
+    "offload_folder": (None,),
+    "key_mapping": (None,),
+}
+_WITHOUT_EFFECT_ON_SAVE: dict[str, tuple[Any, ...]] = {
+    "variant": (None,),
+    "token": (None, False),
+    "save_peft_format": (False, True),
+    "saved_model": (None, False),
+    "save_original_format": (False, True),
+}
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+def _config_from(config: Any) -> BertConfig:
+    if isinstance(config, (str, os.PathLike)):
+        return BertConfig.from_pretrained(config)
+    if isinstance(config, BertConfig):
+        return config.replace()
+    values = config if isinstance(config, Mapping) else config.to_dict()
+    return BertConfig.from_dict(values)
+
+
+def _bytes_of(size: int | str | None) -> int | None:
+    """5_000_000_000 of "5GB"."""
+    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0):
+        return size
+    found = re.fullmatch(r"(\d+)\s*([KMGT]I?B)", str(size).strip().upper())
+    if found is None or not int(found[1]):
+        raise ValueError(f'max_shard_size is {size!r}, expected a number of bytes or a size such as "5GB"')
+    return int(found[1]) * _UNITS[found[2]]

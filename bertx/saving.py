@@ -8,23 +8,32 @@ from pathlib import Path
 
 import numpy as np
 
-from bertx_weights import dtype_name, write_atomically, write_safetensors
+from bertx_weights import FORMATS, StoredTensor, dtype_name, write_atomically, write_safetensors
+from bertx_weights.safetensors_store import FILE, write_shards
 
 from .architectures import schema
 from .config import BertConfig
 
 
 def save_model(
-    folder: str | os.PathLike[str], architecture: str, config: BertConfig, tensors: Iterable[tuple[str, np.ndarray]]
+    folder: str | os.PathLike[str],
+    architecture: str,
+    config: BertConfig,
+    tensors: Iterable[tuple[str, np.ndarray]],
+    *,
+    max_bytes: int | None = None,
+    format_name: str = "safetensors",
 ) -> None:
     """Writes model.safetensors, then config.json, each whole or not at all.
 
     As on the hub a decoder that shares the word embeddings is left out; an untied one is written with
-    its bias, where transformers looks for it. Of tensors of several dtypes the config names the first one's,
-    as transformers does.
+    its bias, where transformers looks for it. Of tensors of several dtypes the config names the one that holds all
+    their values: loaded with `dtype="auto"` nothing is rounded. `max_bytes`: a larger model is written in several
+    files. `format_name`: "pytorch" writes pytorch_model.bin.
 
     Raises:
-        ValueError: parameters are missing, since blocks of the model were replaced by others.
+        ValueError: parameters are missing, since blocks of the model were replaced by others; or a pytorch_model.bin
+            beside a model.safetensors, which would be read instead.
     """
     tensors = dict(tensors)
     has_pooler = any(name.removeprefix("bert.").startswith("pooler.") for name in tensors)
@@ -39,14 +48,33 @@ def save_model(
     for row in rows:
         if row.tied_to is not None and config.tie_word_embeddings:
             tensors.pop(row.name, None)
-    dtype = dtype_name(next(iter(tensors.values())).dtype)
+    config = config.replace(
+        architectures=(architecture,), dtype=_widest({dtype_name(t.dtype) for t in tensors.values()})
+    )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_safetensors(folder, tensors)
-    config = config.replace(architectures=(architecture,), dtype=dtype)
+    if format_name != "safetensors":
+        if (folder / FILE).exists() or (folder / f"{FILE}.index.json").exists():
+            raise ValueError(
+                f"{folder} has a {FILE}, which is read before others: remove it, or save to another folder"
+            )
+        stored = [StoredTensor.of_array(name, tensor) for name, tensor in tensors.items()]
+        FORMATS[format_name].write(folder, config.to_dict(), stored)
+        return
+    if max_bytes is not None and sum(tensor.nbytes for tensor in tensors.values()) > max_bytes:
+        write_shards(folder, tensors, max_bytes)
+    else:
+        write_safetensors(folder, tensors)
     write_atomically(folder / "config.json", config.to_json_string().encode())
 
 
 def _some(names: list[str]) -> str:
     """The first few of many names, and how many there are."""
     return ", ".join(names[:3]) + (f", … ({len(names)} in all)" if len(names) > 3 else "")
+
+
+def _widest(dtypes: set[str]) -> str:
+    """The dtype that holds the values of all exactly: what `dtype="auto"` then loads."""
+    if len(dtypes) == 1:
+        return dtypes.pop()
+    return "float64" if "float64" in dtypes else "float32"

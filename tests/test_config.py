@@ -4,16 +4,23 @@ import copy
 import dataclasses
 import json
 import pickle
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import transformers
 
 import bertx
+import bertx_torch
 from bertx.architectures import schema
 from bertx.config import BertConfig
 from bertx_weights import write_safetensors
+from support import peer, save_peer
+
+CASES = Path(__file__).parent / "fixtures" / "cases"
 
 BASE_UNCASED = {
     "architectures": ["BertForMaskedLM"],
@@ -317,7 +324,6 @@ def test_what_other_libraries_read_is_what_transformers_has():
 def test_a_dtype_of_any_framework_is_its_name(dtype):
     import jax.numpy as jnp
     import tensorflow as tf
-    import torch
 
     for framework in (torch, tf, jnp):
         assert BertConfig(dtype=getattr(framework, dtype)).dtype == dtype
@@ -485,3 +491,180 @@ def test_new_labels_are_counted_again():
         warnings.simplefilter("error")
         config = BertConfig.from_dict(NAMED_ENTITIES).replace(id2label={0: "no", 1: "yes", 2: "maybe"})
     assert (config.num_labels, config.label2id) == (3, {"no": 0, "yes": 1, "maybe": 2})
+
+
+# --- what transformers takes beside the usual -----------------------------------------------------
+
+ODD = {
+    "null flags": {"output_attentions": None, "output_hidden_states": None},
+    "numbers as flags": {"output_attentions": 0, "output_hidden_states": 1, "return_dict": 1},
+    "null return_dict": {"return_dict": None},
+    "padding of -1": {"pad_token_id": -1},
+    "no padding": {"pad_token_id": None},
+    "problem type": {"problem_type": ""},
+    "architectures": {"architectures": "BertForSequenceClassification"},
+    "no architectures": {"architectures": []},
+    "token ids": {"bos_token_id": -1, "eos_token_id": [1, -2]},
+    "model type": {"model_type": None},
+    "empty model type": {"model_type": ""},
+    "dropout": {"classifier_dropout": 0, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0},
+    "labels that are numbers": {"id2label": {"0": 0, "1": 1}, "label2id": {"0": 0, "1": 1}},
+    "labels that are null": {"id2label": {"0": None, "1": 1.5}, "label2id": None},
+    "label2id of strings": {"label2id": {"a": "0", "b": "1"}},
+    "label ids with gaps": {"id2label": {"3": "a", "7": "b"}},
+    "label ids below 0": {"id2label": {"-1": "a", "0": "b"}},
+    "empty label2id": {"label2id": {}},
+    "other": {"pruned_heads": None, "torchscript": False, "is_encoder_decoder": None, "chunk_size_feed_forward": 0},
+}
+
+
+@pytest.mark.parametrize("changes", ODD.values(), ids=ODD)
+@pytest.mark.filterwarnings("ignore:.*pad_token_id")
+def test_odd_fields_that_transformers_takes(tmp_path, changes):
+    """The logits, and how many outputs there are, are those of transformers."""
+    model = peer("BertForSequenceClassification", num_labels=2, num_hidden_layers=1)
+    folder = save_peer(model, tmp_path)
+    values = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(values))
+    theirs = transformers.BertForSequenceClassification(transformers.BertConfig.from_dict(values)).eval()
+    theirs.load_state_dict(model.float().state_dict())
+    ours = bertx_torch.BertForSequenceClassification.from_pretrained(folder)
+    ids = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        found, expected = ours(ids), theirs(ids)
+    assert len(found) == len(expected) and isinstance(found, dict) == isinstance(expected, dict)
+    assert (found[0] - expected[0]).abs().max() < 5e-6
+    written = BertConfig.from_pretrained(folder)
+    assert {i: str(label) for i, label in theirs.config.id2label.items()} == written.id2label
+    assert BertConfig.from_dict(json.loads(written.to_json_string())) == written
+    if changes.get("architectures") != [] and "BertForSequenceClassification" in str(values["architectures"]):
+        assert bertx.load(folder, backend="numpy").architecture == "BertForSequenceClassification"
+
+
+def test_a_config_without_labels_is_read(tmp_path):
+    theirs = transformers.BertConfig(id2label={})
+    assert BertConfig(id2label={}).num_labels == theirs.num_labels == 0
+    folder = save_peer(peer("BertModel", num_hidden_layers=1), tmp_path)
+    values = json.loads((folder / "config.json").read_text()) | {"id2label": {}}
+    (folder / "config.json").write_text(json.dumps(values))
+    assert bertx.load(folder, backend="numpy").config.num_labels == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pad_token_id", -30523),
+        ("problem_type", "ranking"),
+        ("use_cache", "no"),
+        ("return_dict", 2),
+        ("architectures", 5),
+        ("position_embedding_type", None),
+        ("id2label", {"1.5": "a"}),
+        ("id2label", {1.5: "a"}),
+        ("id2label", {"0": "a", "b": "c"}),
+    ],
+)
+def test_odd_fields_that_change_results_stay_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        BertConfig(**{name: value})
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+def test_labels_that_are_numbers_are_their_names():
+    """Case 09: transformers' pipeline gives the number as it is; here labels are strings."""
+    model = bertx.load(CASES / "09_int_labels" / "token", backend="numpy")
+    assert model.config.id2label == {0: "0", 1: "1", 2: "2"} and model.config.labels == ("0", "1", "2")
+    found = model("hello world", aggregation="none")
+    assert found and {entity["entity"] for entity in found} <= {"0", "1", "2"}
+    assert "labels     0, 1, 2" in str(bertx.inspect(CASES / "09_int_labels" / "token"))
+
+
+@pytest.mark.parametrize("ids", [(1, 2, 3), (0, 1, 3), (-1, 0, 1), (2, 1, 3)])
+def test_label_ids_that_are_no_outputs_are_refused_by_the_task_alone(tmp_path, ids):
+    shutil.copytree(CASES / "09_int_labels" / "from_1", tmp_path / "folder")
+    values = json.loads((tmp_path / "folder" / "config.json").read_text())
+    values |= {"id2label": dict(zip(map(str, ids), "abc", strict=True)), "label2id": dict(zip("abc", ids, strict=True))}
+    (tmp_path / "folder" / "config.json").write_text(json.dumps(values))
+    model = bertx.load(tmp_path / "folder", backend="numpy")
+    assert model.forward([[1, 2]])["logits"].shape == (1, 3)
+    numbers = ", ".join(map(str, sorted(ids)))
+    with pytest.raises(
+        bertx.CheckpointError, match=f"id2label has the ids {numbers}, and .* numbered from 0 to 2"
+    ) as error:
+        model("a text")
+    assert str(tmp_path / "folder") in str(error.value)
+
+
+def test_label_ids_in_another_order_are_the_outputs(tmp_path):
+    shutil.copytree(CASES / "09_int_labels" / "from_1", tmp_path / "folder")
+    values = json.loads((tmp_path / "folder" / "config.json").read_text())
+    values |= {"id2label": {"2": "c", "0": "a", "1": "b"}, "label2id": None}
+    (tmp_path / "folder" / "config.json").write_text(json.dumps(values))
+    model = bertx.load(tmp_path / "folder", backend="numpy")
+    logits = model.forward(model.tokenizer(["a text"], return_tensors="np")["input_ids"])["logits"][0]
+    assert model("a text")["label"] == "abc"[logits.argmax()]
+
+
+# --- from_pretrained, save_pretrained, to_json_file -----------------------------------------------
+
+
+def test_from_pretrained_takes_changes_as_transformers_does(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(NAMED_ENTITIES))
+    changes = {"num_labels": 3, "output_attentions": True, "hidden_dropout_prob": 0.5, "problem_type": "regression"}
+    ours = BertConfig.from_pretrained(tmp_path, **changes, cache_dir=None, force_download=False)
+    theirs = transformers.BertConfig.from_pretrained(tmp_path, **changes)
+    for name in (*changes, "id2label", "label2id", "vocab_size"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    same = BertConfig.from_pretrained(tmp_path, num_labels=7)
+    assert same.id2label == BertConfig.from_pretrained(tmp_path).id2label
+    assert BertConfig.from_pretrained(tmp_path, id2label={0: "x"}).label2id == {"x": 0}
+    assert BertConfig.from_pretrained(tmp_path, finetuning_task="ner").finetuning_task == "ner"
+    for kwargs in ({"output_past": False, "foo": 1}, {"hidden_size": 384, "foo": 1}):
+        ours, left = BertConfig.from_pretrained(tmp_path, **kwargs, return_unused_kwargs=True)
+        theirs, unused = transformers.BertConfig.from_pretrained(tmp_path, **kwargs, return_unused_kwargs=True)
+        assert left == unused == {"foo": 1}
+        assert all(getattr(ours, name) == getattr(theirs, name) for name in kwargs if name != "foo")
+
+
+@pytest.mark.parametrize(
+    "argument", [{"cache_dir": "x"}, {"token": "secret"}, {"trust_remote_code": True}, {"subfolder": "a"}]
+)
+def test_arguments_of_the_hubs_client_are_refused_by_name(tmp_path, argument):
+    (tmp_path / "config.json").write_text(json.dumps(BASE_UNCASED))
+    with pytest.raises(TypeError, match=f"takes no {next(iter(argument))}") as error:
+        BertConfig.from_pretrained(tmp_path, **argument)
+    assert "secret" not in str(error.value)
+
+
+def test_a_change_that_cannot_be_names_the_file(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(BASE_UNCASED))
+    with pytest.raises(bertx.CheckpointError, match="hidden_size 770") as error:
+        BertConfig.from_pretrained(tmp_path, hidden_size=770)
+    assert str(tmp_path / "config.json") in str(error.value)
+    (tmp_path / "config.json").write_text(json.dumps(BASE_UNCASED | {"position_embedding_type": None}))
+    assert BertConfig.from_pretrained(tmp_path, position_embedding_type="absolute").vocab_size == 30522
+
+
+def test_a_config_is_saved_as_transformers_saves_it(tmp_path):
+    config = BertConfig.from_dict(NAMED_ENTITIES)
+    config.save_pretrained(tmp_path / "new" / "folder")
+    config.to_json_file(tmp_path / "all.json")
+    config.to_json_file(tmp_path / "diff.json", use_diff=True)
+    for path in (tmp_path / "new" / "folder", tmp_path / "all.json", tmp_path / "diff.json"):
+        assert BertConfig.from_pretrained(path) == config
+        assert transformers.BertConfig.from_pretrained(path).id2label == config.id2label
+    assert len(json.loads((tmp_path / "diff.json").read_text())) < len(json.loads((tmp_path / "all.json").read_text()))
+    with pytest.raises(ValueError, match="push_to_hub: bertx uploads nothing"):
+        config.save_pretrained(tmp_path / "other", push_to_hub=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_update_assigns_several_at_once():
+    config = BertConfig()
+    config.update({"hidden_size": 770, "num_attention_heads": 10, "mine": 1})
+    assert (config.hidden_size, config.num_attention_heads, config.mine) == (770, 10, 1)
+    with pytest.raises(ValueError, match="hidden_size 771"):
+        config.update({"hidden_size": 771, "mine": 2})
+    assert (config.hidden_size, config.mine) == (770, 1)

@@ -6,12 +6,18 @@ import copy
 import importlib
 import inspect
 import io
+import json
 import pickle
+import shutil
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
+import tensorflow as tf
 import torch
 import transformers
 from flax import nnx
@@ -22,9 +28,12 @@ import bertx_jax
 import bertx_numpy
 import bertx_tensorflow
 import bertx_torch
-from bertx.backend import get_backend
+from bertx.backend import check_device, get_backend
+from bertx.loading import load_model
 from support import BACKENDS, HEADS, SIZES, batch, differences, peer, peer_forward, save_peer
 
+CASES = Path(__file__).parent / "fixtures" / "cases"
+open_safetensors_file = safetensors.numpy.load_file
 PACKAGES = {"numpy": bertx_numpy, "torch": bertx_torch, "jax": bertx_jax, "tensorflow": bertx_tensorflow}
 PREFIXES = {"numpy": "", "torch": "", "jax": "Flax", "tensorflow": "TF"}
 KINDS = {"torch": torch.nn.Module, "jax": nnx.Module, "tensorflow": keras.Model}
@@ -98,6 +107,207 @@ def test_from_pretrained_refuses_a_head_of_another_size(tmp_path, backend):
 def test_from_pretrained_takes_a_dtype(checkpoint, backend):
     module = native(backend, "BertForMaskedLM").from_pretrained(checkpoint[1], dtype="float16")
     assert {tensor.dtype for tensor in tensors(module).values()} == {np.dtype("float16")}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_fewer_layers_are_the_first(backend):
+    """Case 16: transformers takes the first layers."""
+    folder = CASES / "16_fewer_layers" / "folder"
+    module, info = native(backend, "BertModel").from_pretrained(folder, num_hidden_layers=1, output_loading_info=True)
+    ids = np.array([[1, 2, 3]])
+    theirs = transformers.BertModel.from_pretrained(folder, num_hidden_layers=1).eval()
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(ids)).last_hidden_state.numpy()
+    found = get_backend(backend).forward(module, {"input_ids": ids}, {"use_cache": False})["last_hidden_state"]
+    assert np.abs(found - expected).max() < 5e-6
+    assert info["unexpected_keys"] and all(".layer.1." in name for name in info["unexpected_keys"])
+    assert module.config.num_hidden_layers == 1 and not info["missing_keys"]
+
+
+def test_layers_left_out_are_told_and_other_mismatches_are_not_left_out(tmp_path):
+    report = load_model(
+        CASES / "16_fewer_layers" / "folder", None, "numpy", changes={"num_hidden_layers": 1}
+    ).load_report
+    assert report.notes == ["num_hidden_layers=1: the first of the 2 layers are loaded"]
+    with pytest.raises(bertx.CheckpointError, match=r"missing: encoder\.layer\.2"):
+        bertx_numpy.BertModel.from_pretrained(CASES / "16_fewer_layers" / "folder", num_hidden_layers=3)
+    shutil.copytree(CASES / "16_fewer_layers" / "folder", tmp_path / "folder")
+    values = json.loads((tmp_path / "folder" / "config.json").read_text()) | {"num_hidden_layers": 1}
+    (tmp_path / "folder" / "config.json").write_text(json.dumps(values))  # says another number than the file has
+    with pytest.raises(bertx.CheckpointError, match=r"unexpected: encoder\.layer\.1"):
+        bertx.load(tmp_path / "folder", backend="numpy")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_from_pretrained_takes_a_config_and_a_state_dict(checkpoint, tmp_path, backend):
+    cls = native(backend, "BertForMaskedLM")
+    module = cls.from_pretrained(checkpoint[1])
+    config = bertx.BertConfig.from_pretrained(checkpoint[1], output_hidden_states=True)
+    for given in (config, transformers.BertConfig.from_pretrained(checkpoint[1], output_hidden_states=True)):
+        assert cls.from_pretrained(checkpoint[1], config=given).config.output_hidden_states is True
+    named = {name: array.copy() for name, array in tensors(module).items()}
+    named["bert.pooler.dense.bias"] = np.zeros(SIZES["hidden_size"], np.float32)
+    name = "cls.predictions.transform.dense.bias"
+    named[name] = named[name] + 1
+    state = {key: get_backend(backend).tensor(array) for key, array in named.items()}
+    for source in (checkpoint[1], None):
+        made, info = cls.from_pretrained(source, config=config, state_dict=state, output_loading_info=True)
+        np.testing.assert_array_equal(tensors(made)[name], named[name])
+        assert info["unexpected_keys"] == {"bert.pooler.dense.bias"} and not info["missing_keys"]
+    with pytest.raises(ValueError, match="give both config= and state_dict="):
+        cls.from_pretrained(None, config=config)
+    assert config == bertx.BertConfig.from_pretrained(checkpoint[1], output_hidden_states=True)
+    changed = cls.from_pretrained(checkpoint[1], config=config, hidden_dropout_prob=0.5)
+    assert changed.config.hidden_dropout_prob == 0.5 and config.hidden_dropout_prob != 0.5
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_from_pretrained_draws_what_has_another_size_if_it_may(tmp_path, backend):
+    original = peer(CLASSIFIER, num_hidden_layers=1)
+    save_peer(original, tmp_path)
+    cls = native(backend, CLASSIFIER)
+    with pytest.warns(UserWarning, match=r"of the shapes that the config says no classifier\.weight, classifier\.bias"):
+        module, info = cls.from_pretrained(
+            tmp_path, num_labels=2, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    assert info["mismatched_keys"] == {"classifier.weight", "classifier.bias"} and not info["missing_keys"]
+    found = tensors(module)
+    assert found["classifier.weight"].shape == (2, SIZES["hidden_size"]) and 0 < found["classifier.weight"].std() < 0.05
+    name = "bert.pooler.dense.weight"
+    np.testing.assert_array_equal(found[name], original.state_dict()[name].float().numpy())
+    assert cls.from_pretrained(tmp_path, ignore_mismatched_sizes=True).config.num_labels == 5
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_dtype_auto_is_the_checkpoints(checkpoint, tmp_path, backend, dtype):
+    cls = native(backend, "BertForMaskedLM")
+    framework = {"torch": torch, "jax": jnp, "tensorflow": tf}[backend]
+    module = cls.from_pretrained(checkpoint[1], dtype=getattr(framework, dtype))
+    module.save_pretrained(tmp_path)
+    before = {name: array.tobytes() for name, array in tensors(module).items()}
+    for argument in ({"dtype": "auto"}, {"torch_dtype": "auto"}, {"torch_dtype": getattr(framework, dtype)}):
+        again = tensors(cls.from_pretrained(tmp_path, **argument))
+        assert {name: array.tobytes() for name, array in again.items()} == before
+    assert {array.dtype for array in tensors(cls.from_pretrained(tmp_path)).values()} == {np.dtype("float32")}
+    model = bertx.load(tmp_path, backend=backend, dtype=getattr(framework, dtype))
+    assert {name: array.tobytes() for name, array in model.tensors()} == before
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_arguments_that_change_no_result_are_taken_and_others_refused_by_name(checkpoint, backend):
+    cls = native(backend, "BertForMaskedLM")
+    cls.from_pretrained(
+        checkpoint[1],
+        attn_implementation="sdpa",
+        low_cpu_mem_usage=True,
+        from_pt=True,
+        cache_dir=None,
+        device_map="cpu",
+    )
+    for argument in ({"attn_implementation": "flash_attention_2"}, {"load_in_8bit": True}, {"device_map": "auto"}):
+        with pytest.raises(TypeError, match=next(iter(argument))):
+            cls.from_pretrained(checkpoint[1], **argument)
+    with pytest.raises(TypeError, match="takes no cache_dir"):
+        cls.from_pretrained(checkpoint[1], cache_dir="x")
+
+
+def test_a_device_is_a_name_a_number_or_the_frameworks_object(checkpoint):
+    for backend, devices in {
+        "torch": ["cpu", torch.device("cpu"), -1],
+        "jax": ["cpu", jax.devices("cpu")[0], -1],
+        "tensorflow": ["cpu", "/CPU:0", "/device:CPU:0", -1],
+        "numpy": ["cpu", -1],
+    }.items():
+        for device in devices:
+            assert bertx.load(checkpoint[1], backend=backend, device=device).device == "cpu", (backend, device)
+        for device in (7, "nowhere", True, torch.device("meta")):
+            with pytest.raises(ValueError, match=f"the {backend} backend sees cpu.* here; asked for device"):
+                bertx.load(checkpoint[1], backend=backend, device=device)
+
+
+class _Sees:
+    name, devices = "torch", staticmethod(lambda: ["cpu", "cuda", "cuda:0", "cuda:1"])
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [(0, "cuda:0"), (1, "cuda:1"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), (torch.device("cuda", 1), "cuda:1")],
+)
+def test_the_number_of_a_device_is_that_of_an_accelerator(device, expected):
+    assert check_device(_Sees, device) == expected
+
+
+# --- save_pretrained ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_save_pretrained_takes_the_arguments_of_transformers(checkpoint, tmp_path, backend):
+    module = native(backend, "BertForMaskedLM").from_pretrained(checkpoint[1])
+    module.save_pretrained(tmp_path / "none", is_main_process=False)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(ValueError, match="push_to_hub: bertx uploads nothing"):
+        module.save_pretrained(tmp_path / "none", push_to_hub=True)
+    with pytest.raises(TypeError, match="takes no saved_model"):
+        module.save_pretrained(tmp_path / "none", saved_model=True)
+    assert not (tmp_path / "none").exists()
+    module.save_pretrained(tmp_path / "bin", safe_serialization=False)
+    assert not list((tmp_path / "bin").glob("*.safetensors")) and (tmp_path / "bin" / "pytorch_model.bin").is_file()
+    assert not any(transformers.BertForMaskedLM.from_pretrained(tmp_path / "bin", output_loading_info=True)[1].values())
+    module.save_pretrained(tmp_path / "whole")
+    with pytest.raises(ValueError, match=r"has a model\.safetensors, which is read before others"):
+        module.save_pretrained(tmp_path / "whole", safe_serialization=False)
+    state = {name: array + 1 for name, array in tensors(module).items()}
+    state = {name: get_backend(backend).tensor(array) for name, array in state.items()}
+    module.save_pretrained(tmp_path / "state", state_dict=state)
+    found = tensors(native(backend, "BertForMaskedLM").from_pretrained(tmp_path / "state"))
+    assert all(np.array_equal(array, np.asarray(state[name])) for name, array in found.items())
+    wrong = {name: tensor for name, tensor in state.items() if not name.endswith("query.bias")}
+    wrong["mine"] = state["cls.predictions.bias"]
+    with pytest.raises(ValueError, match=r"(?s)layer\.0.*query\.bias is missing.*layer\.1.*mine is not the model's"):
+        module.save_pretrained(tmp_path / "state", state_dict=wrong)
+    if backend == "jax":
+        params = jax.tree.map(lambda array: array + 2, module.params)
+        module.save_pretrained(tmp_path / "params", params=params)
+        again = native(backend, "BertForMaskedLM").from_pretrained(tmp_path / "params")
+        assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), again.params, params)))
+    else:
+        with pytest.raises(TypeError, match="give state_dict="):
+            module.save_pretrained(tmp_path / "params", params={})
+
+
+@pytest.mark.parametrize("size", [60_000, "60KB", "1KB", "10 GB"])
+def test_large_checkpoints_are_written_in_shards(checkpoint, tmp_path, size):
+    module = bertx_torch.BertForMaskedLM.from_pretrained(checkpoint[1])
+    module.save_pretrained(tmp_path)
+    module.save_pretrained(tmp_path, max_shard_size=size)
+    module.save_pretrained(tmp_path, max_shard_size=size)  # over its own shards
+    files = sorted(path.name for path in tmp_path.glob("*.safetensors*"))
+    if size == "10 GB":
+        assert files == ["model.safetensors"]
+    else:
+        index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+        assert files == sorted({*index["weight_map"].values(), "model.safetensors.index.json"}) and len(files) > 3
+        limit = 60_000 if size != "1KB" else 1000
+        with_one = set(index["weight_map"].values()) - {
+            file for file in index["weight_map"].values() if list(index["weight_map"].values()).count(file) > 1
+        }
+        sizes = {file: sum(t.nbytes for t in open_safetensors_file(tmp_path / file).values()) for file in files[:-1]}
+        assert all(held <= limit or file in with_one for file, held in sizes.items())
+        assert index["metadata"]["total_size"] == sum(sizes.values())
+    _, info = transformers.BertForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values()), info
+    found = tensors(bertx_torch.BertForMaskedLM.from_pretrained(tmp_path))
+    assert all(np.array_equal(array, found[name]) for name, array in tensors(module).items())
+    module.save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("size", [0, -1, "5 apples", True, "0KB"])
+def test_a_shard_size_that_is_none_is_refused(size, tmp_path):
+    with pytest.raises(ValueError, match="max_shard_size is"):
+        bertx_numpy.BertModel(config(num_hidden_layers=0)).save_pretrained(tmp_path, max_shard_size=size)
+    assert not list(tmp_path.iterdir())
 
 
 # --- from a config --------------------------------------------------------------------------------

@@ -248,3 +248,27 @@ def test_an_array_given_to_the_writer_is_not_released(tmp_path):
     assert (mapped["a"] == 7).all()
     file = np.memmap(tmp_path / "model.safetensors", np.uint8, "c")
     bertx_weights.release(file.copy())  # a copy of a mapped array is a memmap without a mapping
+
+
+# --- mixed dtypes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("narrow", "other", "expected"),
+    [("bfloat16", "float32", "float32"), ("float16", "bfloat16", "float32"), ("float16", "float64", "float64")],
+)
+def test_a_model_of_mixed_dtypes_is_written_as_it_is(folder_of, tmp_path, narrow, other, expected):
+    model = bertx.load(folder_of("BertForMaskedLM")[1], backend="torch", dtype=narrow)
+    for name, parameter in model.module.named_parameters():
+        if "LayerNorm" in name:
+            parameter.data = parameter.data.to(getattr(torch, other)) + 2**-20
+    model.save(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == expected
+    with safetensors.safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert {str(tensor.dtype) for tensor in stored.values()} == {f"torch.{narrow}", f"torch.{other}"}
+    for name, parameter in model.module.named_parameters():
+        assert torch.equal(stored[name], parameter.data), name
+    again = bertx.load(tmp_path, backend="torch", dtype="auto")  # nothing is rounded
+    for name, parameter in again.module.named_parameters():
+        assert torch.equal(parameter.data.double(), stored[name].double()), name

@@ -138,6 +138,18 @@ class Model(PreTrainedModel, Functional, Module):
                 seen.add(id(parameter))
                 yield name, parameter.get_value().size, True
 
+    def with_params(self, params):
+        """A copy of the model with these parameters."""
+        model = nnx.clone(self)
+        model.set_params(params)
+        return model
+
+    @staticmethod
+    def to_array(tensor):
+        """The array's values, bfloat16 as its bits."""
+        array = np.asarray(tensor)
+        return array.view(BFLOAT16) if array.dtype == jnp.bfloat16 else array
+
     def table_shape(self, embedding):
         """That of the nnx.Param."""
         return tuple(embedding.embedding.get_value().shape)

@@ -7,6 +7,7 @@ import itertools
 import math
 
 import keras
+import numpy as np
 import optree
 import tensorflow as tf
 from tensorflow import concat, einsum, reshape, tanh, transpose, where, zeros_like
@@ -187,6 +188,12 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
             if id(variable) not in seen:
                 seen.add(id(variable))
                 yield name, math.prod(variable.shape), variable.trainable and block.trainable
+
+    @staticmethod
+    def to_array(tensor):
+        """The tensor's values, bfloat16 as its bits."""
+        array = tensor.numpy() if hasattr(tensor, "numpy") else np.asarray(tensor)
+        return array.view(BFLOAT16) if array.dtype == tf.bfloat16.as_numpy_dtype else array
 
     def set_input_embeddings(self, value):
         """Assigns the values of a tensor, or of another Embedding, to the table of the word embeddings.

@@ -78,6 +78,14 @@ class Model(PreTrainedModel, Module):
         for name, parameter in self.named_parameters():
             yield name, parameter.numel(), parameter.requires_grad
 
+    @staticmethod
+    def to_array(tensor):
+        """The tensor's values, bfloat16 as its bits."""
+        if not isinstance(tensor, torch.Tensor):
+            return np.asarray(tensor)
+        tensor = tensor.detach().cpu().contiguous()
+        return tensor.view(torch.int16).numpy().view(BFLOAT16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
+
     def table_shape(self, embedding):
         """That of the weight."""
         return tuple(embedding.weight.shape)

@@ -7,7 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from bertx_weights import CheckpointError
+
 from .streaming import InputError, Row, padded, rows_of, run_whole
+
+
+def labels_of(model: Any, folder: Any) -> list[str]:
+    """The names of a classifier's outputs, in their order.
+
+    Raises:
+        CheckpointError: the config does not say which name is which output's.
+    """
+    try:
+        return list(model.config.labels)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -42,7 +56,7 @@ class TextClassification:
 
     def __init__(self, model: Any, folder: Any = None):
         self._model = model
-        self._labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        self._labels = labels_of(model, folder)
 
     def __call__(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .classification import max_tokens, softmax
+from .classification import labels_of, max_tokens, softmax
 from .streaming import Row, padded, rows_of, run
 
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
@@ -21,7 +21,7 @@ class TokenClassification:
     def __init__(self, model: Any, folder: Any = None):
         self._model = model
         self._tokenizer = model.tokenizer
-        self._labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        self._labels = labels_of(model, folder)
 
     def __call__(
         self,

@@ -29,6 +29,7 @@ class LoadReport:
         used: schema name → stored name.
         missing, unexpected, wrong_shape, wrong_dtype, conflicting: the problems, a line each.
         initialised: schema names that the checkpoint lacks and that were drawn at random instead.
+        resized: those of them that are stored in another shape, a line each.
         unused: stored tensors of another head.
         ignored: stored buffers that a model does not need, and tensors that are stored twice.
         skipped: what is stored and is no weight, such as an optimizer's slots, and why.
@@ -44,6 +45,7 @@ class LoadReport:
     wrong_dtype: list[str] = field(default_factory=list)
     conflicting: list[str] = field(default_factory=list)
     initialised: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -58,7 +60,7 @@ class LoadReport:
     def __str__(self) -> str:
         lines = [f"{self.source} → {self.target}: {len(self.used)} tensors loaded"]
         lines += self.problems
-        for kind in ("initialised", "unused", "ignored", "skipped", "notes"):
+        for kind in ("initialised", "resized", "unused", "ignored", "skipped", "notes"):
             lines += [f"{kind}: {line}" for line in getattr(self, kind)]
         return "\n  ".join(lines)
 
@@ -80,12 +82,13 @@ def match(
     known_names: Collection[str],
     may_initialise: Callable[[str], bool],
     may_leave: Callable[[str], bool] = lambda name: False,
+    may_resize: Callable[[str], bool] = lambda name: False,
 ) -> LoadReport:
     """Finds each row's stored tensor under any of its published names.
 
     `known_names` are the schema names of all heads: what is stored and not asked for is `unused` if it
     is one of them, or `may_leave` allows, and `unexpected` if not. A missing row is `initialised` where
-    `may_initialise` allows.
+    `may_initialise` allows, one that is stored in another shape where `may_resize` does.
     """
     rows = list(rows)
     report = LoadReport(source, target)
@@ -100,10 +103,12 @@ def match(
         elif name not in wanted:
             hinted = len(report.unexpected) < _MOST_HINTS
             report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names, hinted))
+    groups: dict[str, list[Row]] = {row.name: [row] for row in rows if row.tied_to is None}
     for row in rows:
-        if row.tied_to is None:
-            group = [row, *(other for other in rows if other.tied_to == row.name)]
-            _match_row(group, by_name, spare, stored, report, may_initialise)
+        if row.tied_to is not None:
+            groups[row.tied_to].append(row)
+    for group in groups.values():
+        _match_row(group, by_name, spare, stored, report, may_initialise, may_resize)
     for lines in (report.missing, report.unexpected, report.wrong_shape, report.wrong_dtype, report.unused):
         lines.sort()
     return report
@@ -131,6 +136,7 @@ def _match_row(
     stored: Mapping[str, StoredTensor],
     report: LoadReport,
     may_initialise: Callable[[str], bool],
+    may_resize: Callable[[str], bool],
 ) -> None:
     """Matches a row and the rows tied to it, of which the checkpoint may hold one or several."""
     row = group[0]
@@ -139,7 +145,12 @@ def _match_row(
         if may_initialise(row.name):
             report.initialised.append(row.name)
         else:
-            report.missing.append(f"{row.name}, expected {list(row.shape)}{_nearest(schema_name(row.name), spare)}")
+            hint = _nearest(schema_name(row.name), spare) if len(report.missing) < _MOST_HINTS else ""
+            report.missing.append(f"{row.name}, expected {list(row.shape)}{hint}")
+        return
+    if may_resize(row.name) and all(stored[name].shape != row.shape for name in names):
+        report.initialised.append(row.name)
+        report.resized += [f"{name}, expected {list(row.shape)}, found {list(stored[name].shape)}" for name in names]
         return
     fitting = True
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from .arrays import contiguous
 from .checkpoint import StoredTensor
 from .dtypes import SAFETENSORS_DTYPES
 from .errors import CheckpointError
-from .files import atomic_path, check_index, inside, read_json, shards
+from .files import atomic_path, check_index, inside, read_json, shards, write_atomically
 
 FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -62,6 +63,40 @@ def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndar
     written; those of an array are not, since its owner may have changed it in place. The shards of an older sharded
     checkpoint in the folder go once the new file stands.
     """
+    with atomic_path(folder / FILE) as temporary:
+        _write_file(temporary, tensors)
+    if (folder / INDEX).is_file():
+        for name in {INDEX, *_shards_of_an_older_checkpoint(folder / INDEX)}:
+            (folder / name).unlink(missing_ok=True)
+
+
+def write_shards(folder: Path, tensors: Mapping[str, StoredTensor | np.ndarray], max_bytes: int) -> None:
+    """Writes the tensors, in their order, to files of at most `max_bytes` each, or of one tensor, and their index.
+
+    All files are whole before the first takes its place. A model.safetensors, and shards of an older checkpoint, go
+    once the index stands.
+    """
+    parts: list[dict[str, StoredTensor | np.ndarray]] = [{}]
+    size = total = 0
+    for name, tensor in tensors.items():
+        if parts[-1] and size + tensor.nbytes > max_bytes:
+            parts.append({})
+            size = 0
+        parts[-1][name] = tensor
+        size, total = size + tensor.nbytes, total + tensor.nbytes
+    names = [f"model-{i:05}-of-{len(parts):05}.safetensors" for i in range(1, len(parts) + 1)]
+    weight_map = {name: file for file, part in zip(names, parts, strict=True) for name in part}
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    older = _shards_of_an_older_checkpoint(folder / INDEX) if (folder / INDEX).is_file() else set()
+    with contextlib.ExitStack() as stack:
+        for file, part in zip(names, parts, strict=True):
+            _write_file(stack.enter_context(atomic_path(folder / file)), part)
+    write_atomically(folder / INDEX, (json.dumps(index, indent=2) + "\n").encode())
+    for name in {FILE, *older} - set(names):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _write_file(path: Path, tensors: Mapping[str, StoredTensor | np.ndarray]) -> None:
     stored = {
         name: StoredTensor.of_array(name, tensor) if isinstance(tensor, np.ndarray) else tensor
         for name, tensor in tensors.items()
@@ -79,7 +114,7 @@ def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndar
         header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_path(folder / FILE) as temporary, open(temporary, "wb") as file:
+    with open(path, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
             array = stored[name].read()
@@ -87,9 +122,6 @@ def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndar
                 file.write(contiguous(array).astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B"))
             if not isinstance(tensors[name], np.ndarray):
                 release(array)
-    if (folder / INDEX).is_file():
-        for name in {INDEX, *_shards_of_an_older_checkpoint(folder / INDEX)}:
-            (folder / name).unlink(missing_ok=True)
 
 
 def _map_file(path: Path) -> dict[str, np.ndarray]:
