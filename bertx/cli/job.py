@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ..tasks.streaming import WINDOW, InputError
+from ..tasks.streaming import InputError, count_characters, next_window
 from .formats import Columns, Row
 from .outputs import Output, TableOutput
 from .records import Record, Source, WrongUsage
@@ -49,9 +48,10 @@ def run(
     digest = records.digest if isinstance(records, Source) else lambda: fixed
     stream = iter(records)
     with _Progress(name, records) as progress:
-        for _ in range(0, output.records, WINDOW):
-            _chunk(stream)
-        if output.records and digest() != output.digest:
+        skipped = 0
+        while skipped < output.records and (chunk := _chunk(stream)):
+            skipped += len(chunk)
+        if skipped != output.records or (skipped and digest() != output.digest):
             raise WrongUsage(
                 f"the first {output.records} records are not those that this job began with: "
                 "give the same input, or begin with --overwrite"
@@ -75,7 +75,7 @@ def run(
 
 
 def _chunk(stream: Iterator[Record]) -> list[Record]:
-    return list(itertools.islice(stream, WINDOW))
+    return next_window(stream, lambda record: count_characters(record.values))
 
 
 def _rows(records: Sequence[Record], task: Callable[[list[Any]], Iterable[Any]], columns: Columns) -> list[Row]:

@@ -6,12 +6,15 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 # How many inputs are tokenised and sorted by length at once: a stream needs the memory of so many.
 WINDOW = 1024
+# And how many characters they may have, with which a window ends: tokenised, a character takes 65 bytes. 1,024 texts of
+# 2,000 characters are more than 400 words each, so that only texts which the model truncates or splits have more.
+WINDOW_CHARACTERS = 2_097_152
 # How many tokens a batch has, padding included. All-MiniLM on PyTorch took 6.0 s for 1,000 mixed texts in batches of
 # 1,024 or 2,048, on two cores; 6.4 in those of 512 and 6.2 in those of 4,096.
 BATCH_TOKENS = 1024
@@ -25,6 +28,8 @@ _BATCH_COST = 16
 # The lengths of batches where each is compiled anew, which takes about a second. On JAX 1,000 mixed texts took 1.06
 # times as long with steps of 32 from 128 to 256; steps of 4 below 40 gain nothing.
 _WIDTHS = (*range(8, 65, 8), *range(80, 257, 16), *range(320, 513, 64))
+
+T = TypeVar("T")
 
 _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -50,6 +55,33 @@ class InputError(ValueError):
             raise cls(problems)
 
 
+def next_window(source: Iterator[T], characters: Callable[[T], int] | None = None) -> list[T]:
+    """The inputs of a stream that are tokenised together: `WINDOW`, or fewer that have `WINDOW_CHARACTERS`.
+
+    A part of a window's inputs is one window too.
+
+    Args:
+        source: the inputs; what is returned has been read from it, an empty list at its end.
+        characters: how many an input has; None counts those of strings, tuples, lists and mappings.
+    """
+    window, left = [], WINDOW_CHARACTERS
+    for one in itertools.islice(source, WINDOW):
+        window.append(one)
+        left -= (characters or count_characters)(one)
+        if left <= 0:
+            break
+    return window
+
+
+def count_characters(value: Any) -> int:
+    """The characters of a text, or of all texts in a tuple, list or mapping of them."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return sum(map(count_characters, value)) if isinstance(value, (tuple, list)) else 0
+
+
 def run(
     model: Any,
     inputs: Any,
@@ -73,7 +105,7 @@ def run(
         The result, a list of results, or for another iterable an iterator that reads it as it is read.
 
     Raises:
-        InputError: inputs that the task or the model cannot take: all those among `WINDOW` of them.
+        InputError: inputs that the task or the model cannot take: all those of one window.
     """
     alone = isinstance(inputs, (str, Mapping, tuple))
     if batch_tokens is None:
@@ -94,7 +126,7 @@ def _stream(
 ) -> Iterator[Any]:
     source = iter(inputs)
     first = 0
-    while window := list(itertools.islice(source, WINDOW)):
+    while window := next_window(source):
         try:
             encoded = encode(window)
             InputError.raise_for(_unknown_tokens(encoded, model.config.vocab_size))
@@ -179,12 +211,21 @@ def batches(lengths: Sequence[int], batch_tokens: int, full: bool = False) -> li
 
 
 def padded(model: Any, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types."""
+    """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types.
+
+    Rows are padded on the right, whatever the tokenizer's side: positions then count from a row's first token, so that
+    it gives the same alone as in a batch. BERT has no other use for the side: nothing is generated from a row's end.
+    """
     kept = [{name: row[name] for name in _MODEL_INPUTS if name in row} for row in rows]
     width = max(_width(model, len(row["input_ids"])) for row in rows)
     return dict(
         model.tokenizer.pad(
-            kept, padding="max_length", max_length=width, return_attention_mask=True, return_tensors="np"
+            kept,
+            padding="max_length",
+            max_length=width,
+            padding_side="right",
+            return_attention_mask=True,
+            return_tensors="np",
         )
     )
 

@@ -161,8 +161,7 @@ def model(checkpoint, loaded):
 @pytest.fixture
 def small_window(monkeypatch):
     """Chunks of 8 records, in this process."""
-    for module in ("bertx.cli.job", "bertx.tasks.streaming"):
-        monkeypatch.setattr(f"{module}.WINDOW", 8)
+    monkeypatch.setattr("bertx.tasks.streaming.WINDOW", 8)
     return 8
 
 
@@ -279,10 +278,10 @@ def command(*arguments: Any, window: int = 0, pause: float = 0, before: str = ""
 _SMALL = """
 {before}
 import time
-import bertx.cli.job, bertx.tasks.streaming
+import bertx.tasks.streaming
 from bertx.cli import main, outputs
 
-bertx.cli.job.WINDOW = bertx.tasks.streaming.WINDOW = {window}
+bertx.tasks.streaming.WINDOW = {window}
 write = outputs.FileOutput.write
 
 def slowly(*given):

