@@ -11,8 +11,6 @@ from support import SIZES, peer, save_peer
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SENTENCE = "the a happy dog cat walks sat on mat in city who where it is house river query passage : . , ? ' -"
 WORDS = SENTENCE.split()
-    r"\S+", "the a happy dog cat walks sat on mat in city who where it is house river query passage : . , ? ' -"
-)
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
