@@ -306,6 +306,10 @@ class BertConfig:
 
             folder = resolve(source, revision=revision, weights=False)
             names = ("config.json", "bert_config.json")
+            if not any(exists(folder, name) for name in names):
+                from .adapters import base_folder
+
+                folder = base_folder(folder)
             path = inside(folder, next((name for name in names if exists(folder, name)), names[0]))
         if not returns_unused:
             return cls.from_json_file(path, **changes)

@@ -32,6 +32,7 @@ from bertx_weights import (
     write_atomically,
 )
 
+from .adapters import files_folder, open_merged
 from .architectures import architecture_of_task
 from .config import BertConfig
 from .loading import config_of, plan
@@ -151,7 +152,8 @@ def convert(
         raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
     folder, target = resolve(source, revision=revision), Path(target)
     _check_target(folder, target, overwrite)
-    checkpoint = open_checkpoint(folder)
+    checkpoint = open_merged(folder)
+    beside = files_folder(folder)
     config = config_of(checkpoint)
     report, tensors = _chosen(checkpoint, config, task)
     report.target, report.format = str(target), format
@@ -167,8 +169,8 @@ def convert(
         hashed = _counted(hashed, progress)
     with _folder_beside(target) as temporary:
         report.notes += FORMATS[format].write(temporary, config.to_dict(), hashed)
-        report.notes += copy_tokenizer(folder, temporary, format == "keras-hub")
-        copy_task_files(folder, temporary)
+        report.notes += copy_tokenizer(beside, temporary, format == "keras-hub")
+        copy_task_files(beside, temporary)
         stored = checkpoint.tensors
         report.tensors += [
             ConvertedTensor(

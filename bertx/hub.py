@@ -17,6 +17,7 @@ from .backend import MissingExtraError
 
 _SMALL = (
     "config.json",
+    "adapter_config.json",
     "bert_config.json",
     "generation_config.json",
     "vocab.txt",
@@ -45,6 +46,9 @@ _WEIGHTS = (
     ("model.weights.h5", "task.weights.h5"),
     ("*ckpt*.index", "*ckpt*.data-*"),
 )
+
+# Those of an adapter of PEFT, with the weights beside it or alone.
+_ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 
 _Declared = tuple[int | None, str | None]  # size, and SHA-256 of a file in LFS, else git's hash
 
@@ -89,7 +93,8 @@ def fetch(hub_id: str, revision: str | None, weights: bool) -> Path:
             f"there is no folder {hub_id}, and the hub could not be reached: {unreachable}"
         ) from unreachable
     names = _needed(declared, weights)
-    if weights and not any(fnmatch(name, pattern) for name in names for form in _WEIGHTS for pattern in form):
+    forms = (*_WEIGHTS, _ADAPTER)
+    if weights and not any(fnmatch(name, pattern) for name in names for form in forms for pattern in form):
         raise CheckpointError(
             f"{hub_id} on the hub has no weights that bertx reads; it has {', '.join(sorted(declared)) or 'no files'}"
         )
@@ -171,8 +176,10 @@ def _cached(hub_id: str, revision: str | None, weights: bool) -> Path | None:
 def _needed(names: Iterable[str], weights: bool) -> list[str]:
     names = list(names)
     needed = [name for name in names if name in _SMALL]
+    top = [name for name in names if "/" not in name and "\\" not in name]
+    if weights and "adapter_config.json" in names:
+        needed += [name for name in _ADAPTER if name in top][:1]
     for form in _WEIGHTS if weights else ():
-        top = [name for name in names if "/" not in name and "\\" not in name]
         if any(fnmatch(name, form[0]) for name in top):
             return sorted({*needed, *(name for name in top for pattern in form if fnmatch(name, pattern))})
     return sorted(needed)

@@ -9,8 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertx_weights import LoadReport, dtype_name, open_checkpoint, write_atomically
+from bertx_weights import LoadReport, dtype_name, write_atomically
 
+from .adapters import files_folder, open_merged
 from .architectures import architecture_of_task, task_of_architecture
 from .config import BertConfig
 from .loading import config_of, plan
@@ -96,7 +97,8 @@ def inspect(source: str | os.PathLike[str], task: str | None = None, revision: s
         ValueError: an unknown task, or a config that cannot be.
     """
     folder = resolve(source, revision=revision)
-    checkpoint = open_checkpoint(folder)
+    checkpoint = open_merged(folder)
+    beside = files_folder(folder)
     config = config_of(checkpoint)
     report, _ = plan(checkpoint, None if task is None else architecture_of_task(task), config)
     stored = checkpoint.tensors
@@ -106,14 +108,17 @@ def inspect(source: str | os.PathLike[str], task: str | None = None, revision: s
     return Inspection(
         source=str(folder),
         format=checkpoint.format,
-        files={str(path.relative_to(folder)): path.stat().st_size for path in checkpoint.files},
+        files={
+            str(path.relative_to(folder) if path.is_relative_to(folder) else path): path.stat().st_size
+            for path in checkpoint.files
+        },
         architecture=report.target,
         config=config,
         tensors=len(stored),
         parameters=sum(tensor.size for tensor in stored.values()),
         parts=dict(parts),
         dtypes=dict(Counter(dtype_name(tensor.dtype) for tensor in stored.values())),
-        tokenizer=[name for name in (TOKENIZER_JSON, VOCAB, TOKENIZER_CONFIG) if (folder / name).is_file()],
+        tokenizer=[name for name in (TOKENIZER_JSON, VOCAB, TOKENIZER_CONFIG) if (beside / name).is_file()],
         report=report,
     )
 

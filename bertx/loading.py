@@ -18,11 +18,11 @@ from bertx_weights import (
     StoredTensor,
     dtype_name,
     match,
-    open_checkpoint,
     release,
     schema_name,
 )
 
+from .adapters import files_folder, open_merged
 from .architectures import TASKS, architecture_of_task, check_family, known_names, own_architecture, schema
 from .backend import check_device, check_dtype, get_backend
 from .config import BertConfig, name_of_dtype
@@ -103,7 +103,8 @@ def load_model(
         folder, checkpoint = None, Checkpoint(Path("state_dict"), "memory", (), config.to_dict(), {})
     else:
         folder = resolve(source, revision=revision)
-        checkpoint = open_checkpoint(folder)
+        checkpoint = open_merged(folder)
+        folder = files_folder(folder)
     if tensors is not None:
         stored = {name: StoredTensor.of_array(name, array) for name, array in tensors.items()}
         checkpoint = dataclasses.replace(checkpoint, tensors=stored, skipped={}, notes=("tensors: state_dict",))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bertx_weights import FORMATS, StoredTensor, dtype_name, write_atomically, write_safetensors
+from bertx_weights.lora import has_adapter
 from bertx_weights.safetensors_store import FILE, write_shards
 
 from .architectures import schema
@@ -52,6 +53,10 @@ def save_model(
         architectures=(architecture,), dtype=_widest({dtype_name(t.dtype) for t in tensors.values()})
     )
     folder = Path(folder)
+    if has_adapter(folder):
+        raise ValueError(
+            f"{folder} has an adapter, which would be merged into what is saved there: save to another folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if format_name != "safetensors":
         if (folder / FILE).exists() or (folder / f"{FILE}.index.json").exists():

@@ -32,7 +32,7 @@ def open_safetensors(folder: Path) -> dict[str, np.ndarray]:
         CheckpointError: there is no such file, or one of its shards is missing, truncated or corrupt.
     """
     if (folder / FILE).is_file():
-        return _map_file(inside(folder, FILE))
+        return map_file(inside(folder, FILE))
     if (folder / INDEX).is_file():
         return _map_shards(folder)
     present = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
@@ -124,7 +124,12 @@ def _write_file(path: Path, tensors: Mapping[str, StoredTensor | np.ndarray]) ->
                 release(array)
 
 
-def _map_file(path: Path) -> dict[str, np.ndarray]:
+def map_file(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of one file, mapped.
+
+    Raises:
+        CheckpointError: it is truncated or corrupt.
+    """
     try:
         # The library checks lengths, offsets, overlaps and shapes; the mapping below can rely on them.
         with safetensors.safe_open(path, framework="np"):
@@ -155,7 +160,7 @@ def _map_file(path: Path) -> dict[str, np.ndarray]:
 
 def _map_shards(folder: Path) -> dict[str, np.ndarray]:
     weight_map = shards(folder, INDEX)
-    files = {path: _map_file(path) for path in sorted(set(weight_map.values()))}
+    files = {path: map_file(path) for path in sorted(set(weight_map.values()))}
     check_index(folder, INDEX, weight_map, {name: path for path, held in files.items() for name in held})
     return {name: files[path][name] for name, path in weight_map.items()}
 

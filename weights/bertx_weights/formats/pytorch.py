@@ -44,10 +44,10 @@ def read(folder: Path) -> Checkpoint:
         MissingExtraError: torch is not installed.
     """
     if (folder / FILE).is_file():
-        tensors = _read_file(inside(folder, FILE))
+        tensors = read_file(inside(folder, FILE))
     else:
         weight_map = shards(folder, INDEX)
-        held = {path: _read_file(path) for path in sorted(set(weight_map.values()))}
+        held = {path: read_file(path) for path in sorted(set(weight_map.values()))}
         check_index(folder, INDEX, weight_map, {name: path for path, of_file in held.items() for name in of_file})
         tensors = {name: held[path][name] for name, path in weight_map.items()}
     plain = wrappers.unwrapped(tensors)
@@ -69,7 +69,13 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     return []
 
 
-def _read_file(path: Path) -> dict[str, StoredTensor]:
+def read_file(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of one file, without executing a pickle.
+
+    Raises:
+        CheckpointError: it is broken, or needs more than tensors to be unpickled.
+        MissingExtraError: torch is not installed.
+    """
     torch = needs("torch", "torch")
     try:
         mapped = _check_pickles(torch, path)
