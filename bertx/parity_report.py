@@ -16,7 +16,7 @@ import numpy as np
 
 from bertx_weights import write_atomically
 
-from .backend import backend_versions, get_backend, installed_backends
+from .backend import backend_versions, check_device, check_dtype, get_backend, installed_backends
 from .config import BertConfig
 from .loading import load
 from .model import Model
@@ -126,6 +126,8 @@ def parity(
     task: str | None = None,
     texts: Sequence[str] | None = None,
     dtype: str = "float32",
+    device: str | None = None,
+    revision: str | None = None,
 ) -> ParityReport:
     """Compares backends with the spec in float64, on every output, layer and attention of a checkpoint.
 
@@ -139,14 +141,15 @@ def parity(
         texts: at least one; None takes a few of bertx's own. A checkpoint without a tokenizer runs random ids.
         dtype: what the backends run in. Of "bfloat16", "float16" and "int8" the report says what they cost: how far
             vectors turn from the oracle's, and whether texts keep their order and logits their largest.
+        device: what the backends run on, as they name it; without `backends`, those that see it. The oracle runs on
+            the processor.
+        revision: the branch, tag or commit on the hub.
 
     Raises:
         CheckpointError, MissingExtraError, ValueError: as `bertx.load`.
     """
-    names = list(backends or [name for name in installed_backends() if dtype in get_backend(name).dtypes])
-    if not names:
-        raise ValueError(f"no installed backend runs {dtype!r}")
-    oracle = load(source, task, backend="numpy", dtype="float64")
+    names = _backends(backends, dtype, device)
+    oracle = load(source, task, backend="numpy", dtype="float64", revision=revision)
     batches = list(_batches(oracle, TEXTS if texts is None else list(texts)))
     expected = _run(oracle, batches)
     if dtype in EXACT:
@@ -158,10 +161,29 @@ def parity(
         tolerances = collections.defaultdict(lambda: 1 - LEAST_COSINE, dict.fromkeys(_RANKS, 1 - LEAST_RANK))
     rows = []
     for name in names:
-        found = measure(_run(load(source, task, backend=name, dtype=dtype), batches), expected)
+        found = measure(
+            _run(load(source, task, backend=name, dtype=dtype, device=device, revision=revision), batches), expected
+        )
         rows += [ParityRow(name, output, value, tolerances[output]) for output, value in found.items()]
     versions = {name: backend_versions(name) for name in names}
     return ParityReport(os.fspath(source), oracle.architecture, tuple(rows), versions, dtype)
+
+
+def _backends(names: Sequence[str] | None, dtype: str, device: str | None) -> list[str]:
+    """The backends that are compared; all problems with them come before the work."""
+    if names:
+        for name in names:
+            check_dtype(get_backend(name), dtype)
+            check_device(get_backend(name), device)
+        return list(names)
+    found = [name for name in installed_backends() if dtype in get_backend(name).dtypes]
+    if not found:
+        raise ValueError(f"no installed backend runs {dtype!r}")
+    seen = [name for name in found if device is None or device in get_backend(name).devices()]
+    if not seen:
+        devices = "; ".join(f"{name} sees {', '.join(get_backend(name).devices())}" for name in found)
+        raise ValueError(f"no installed backend sees the device {device!r}: {devices}")
+    return seen
 
 
 def output_names(config: BertConfig, architecture: str, add_pooling_layer: bool) -> list[str]:

@@ -2,47 +2,109 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import signal
 import sys
+import threading
 import warnings
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
-from . import checkpoints, tasks
+from ..printable import printable
+from . import checkpoints, rank, tasks
 from .records import WrongUsage
+from .terminal import open_standard_streams, tell
+
+
+class _Group(TyperGroup):
+    """The verbs: what they say of wrong usage commands no terminal, and a signal ends them with a word."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _said():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _said():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in tasks.VERBS:
-    app.command(rich_help_panel="Tasks")(command)
-for command in (checkpoints.convert, checkpoints.parity, checkpoints.inspect, checkpoints.backends, checkpoints.demo):
-    app.command(rich_help_panel="Checkpoints and backends")(command)
+for command in (*tasks.VERBS, rank.rank):
+    app.command(rich_help_panel="Tasks", epilog=command.epilog)(command)
+for command in checkpoints.VERBS:
+    app.command(rich_help_panel="Checkpoints and backends", epilog=command.epilog)(command)
 
 
 def main() -> None:
     """Runs the command line; a job that fails says why on stderr, without a traceback."""
     # TensorFlow's start-up messages would stand between the rows of a table.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.showwarning = lambda message, *_, **__: _tell(str(message), "yellow")
+    open_standard_streams()
+    warnings.showwarning = lambda message, *_, **__: tell(str(message), "yellow")
     try:
-        app()
+        with _stopped_by_signals():
+            app()
     except (ValueError, OSError, ImportError) as error:
-        _tell(str(error), "red")
+        tell(_as_options(_message(error)), "red")
         sys.exit(2 if isinstance(error, WrongUsage) else 1)
 
 
-def _tell(message: str, style: str) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"bertx: {message}", style=style, markup=False, emoji=False)
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except typer.BadParameter.__base__ as error:  # the usage error of the click that typer has
+        error.message = printable(error.message)
+        raise
+    except KeyboardInterrupt:
+        raise ValueError("stopped") from None
 
 
-def _version(asked: bool) -> None:
-    if asked:
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP stop a job as Ctrl-C does; a second one ends the process at once."""
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [getattr(signal, name) for name in names if signal.getsignal(getattr(signal, name)) == signal.SIG_DFL]
+
+    def stop(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _message(error: Exception) -> str:
+    """What an error says; that of the operating system without its number, and with the file that it is about."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error)
+
+
+def _as_options(message: str) -> str:
+    """A message of the library in the words of the command line."""
+    return re.sub(r"\boverwrite=True\b", "--overwrite", message)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
         from .. import __version__
 
         typer.echo(f"bertx {__version__}")

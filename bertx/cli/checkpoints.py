@@ -8,25 +8,28 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
 from bertx_weights import FORMATS
 
+from ..printable import printable
 from .options import (
     SOURCE_HELP,
     BackendsOption,
+    DeviceOption,
+    JsonOption,
     RevisionOption,
     SourceArgument,
     TaskOption,
-    console,
+    completed,
+    epilog,
     known_task,
-    working,
+    task_names,
 )
-
-JsonOption = Annotated[Path | None, typer.Option(dir_okay=False, help="Write the report there, as JSON.")]
+from .targets import report_target
+from .terminal import is_terminal, messages, show, working
 
 
 def parity(
@@ -39,6 +42,8 @@ def parity(
     dtype: Annotated[
         str, typer.Option(help="What they run in: of bfloat16, float16 and int8 it says what they cost.")
     ] = "float32",
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
     json: JsonOption = None,
 ) -> None:
     """Compare backends with the float64 oracle, layer by layer; exit with 1 if one is outside its tolerance."""
@@ -48,11 +53,14 @@ def parity(
         lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()] if texts else None
     except UnicodeDecodeError as error:
         raise ValueError(f"{texts}: {error}") from error
-    with working(f"comparing backends on {source}"):
-        report = measure(source, backends=backend, task=task, texts=lines, dtype=dtype)
-    _print_parity(report)
-    if json is not None:
-        report.to_json(json)
+    with report_target(json) as target:
+        with working(f"comparing backends on {source}"):
+            report = measure(
+                source, backends=backend, task=task, texts=lines, dtype=dtype, device=device, revision=revision
+            )
+        _print_parity(report)
+        if target is not None:
+            report.to_json(target)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -63,10 +71,11 @@ def inspect(
     """Say what a checkpoint is: its config, head, parameters, dtypes and files, and what of it loads and what not."""
     from ..inspection import inspect as look
 
-    report = look(source, task=task, revision=revision)
-    if json is not None:
-        report.to_json(json)
-    console().print(str(report), markup=False)
+    with report_target(json) as target:
+        report = look(source, task=task, revision=revision)
+        if target is not None:
+            report.to_json(target)
+    show(str(report))
     if not report.loads:
         raise typer.Exit(1)
 
@@ -74,10 +83,17 @@ def inspect(
 def convert(
     source: SourceArgument,
     target: Annotated[Path, typer.Argument(help="The folder to write, which appears when it is whole.")],
-    to: Annotated[str, typer.Option(help=f"{', '.join(FORMATS)}.")] = "safetensors",
+    to: Annotated[
+        str, typer.Option(autocompletion=completed(lambda: FORMATS), help=f"{', '.join(FORMATS)}.")
+    ] = "safetensors",
     dtype: Annotated[str | None, typer.Option(help="Cast to float32, bfloat16, float16; else kept.")] = None,
     task: Annotated[
-        str | None, typer.Option(callback=known_task, help="Only this head, by its pipeline tag; else all there is.")
+        str | None,
+        typer.Option(
+            callback=known_task,
+            autocompletion=completed(task_names),
+            help="Only this head, by its pipeline tag; else all there is.",
+        ),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Read the target back and compare.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
@@ -97,10 +113,10 @@ def convert(
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        console=messages(),
+        disable=not is_terminal(sys.stderr),
     )
-    with bar:
+    with report_target(json) as report_file, bar:
         line = bar.add_task(f"to {to}", total=None)
         report = run(
             source,
@@ -113,9 +129,9 @@ def convert(
             revision=revision,
             progress=lambda done, total: bar.update(line, completed=done, total=total),
         )
-    if json is not None:
-        report.to_json(json)
-    console().print(str(report), markup=False)
+        if report_file is not None:
+            report.to_json(report_file)
+    show(str(report))
 
 
 def backends() -> None:
@@ -139,7 +155,7 @@ def backends() -> None:
             table.add_row(name, libraries, ", ".join(found.dtypes), ", ".join(found.devices()), took)
         else:
             table.add_row(name, Text(f"not installed: pip install 'bertx[{name}]'"), style="dim")
-    console().print(table)
+    show(table)
 
 
 def demo(
@@ -151,23 +167,19 @@ def demo(
     from ..demo import run
     from ..parity_report import parity as measure
 
-    out = console()
     names = backend or installed_backends()
     libraries = {name: ", ".join(f"{k} {v}" for k, v in backend_versions(name).items()) for name in names}
-    out.print(f"backends here: {', '.join(f'{name} ({text})' for name, text in libraries.items())}")
+    show(f"backends here: {', '.join(f'{name} ({text})' for name, text in libraries.items())}")
     for name in names:
         with working(f"loading {source} on {name}"):
             done = run(source, name)
-        out.print(
-            f"\n[bold]{name}[/bold]: loaded in {done.load_s:.2f} s, "
-            f"{done.texts} texts embedded and compared in {done.run_s:.2f} s"
-        )
+        show(f"\n{name}: loaded in {done.load_s:.2f} s, {done.texts} texts embedded and compared in {done.run_s:.2f} s")
         for answer in done.answers:
-            out.print(f"  {answer.query}", style="cyan")
+            show(f"  {answer.query}", style="cyan")
             for passage, similarity in answer.passages:
-                out.print(f"    {similarity:.4f}  {passage}", markup=False)
+                show(f"    {similarity:.4f}  {passage}")
     if len(names) > 1:
-        out.print()
+        show("")
         with working("comparing the backends"):
             report = measure(source, backends=names)
         _print_parity(report)
@@ -181,15 +193,34 @@ def _print_parity(report) -> None:
         column.justify = "right"
     for output, rows in report.outputs().items():
         cells = [
-            f"{rows[name].difference:.1e}" if rows[name].passed else f"[red]{rows[name].difference:.1e} ✗[/red]"
+            Text(f"{rows[name].difference:.1e}")
+            if rows[name].passed
+            else Text(f"{rows[name].difference:.1e} ✗", style="red")
             for name in report.backends
         ]
-        table.add_row(output, f"{next(iter(rows.values())).tolerance:.1e}", *cells)
-    out = console()
-    out.print(
-        f"{report.source} as {report.architecture}: {report.measure}, by backend",
-        markup=False,
-        emoji=False,
-    )
-    out.print(table)
-    out.print("parity holds" if report.passed else "[red]parity does not hold[/red]")
+        table.add_row(printable(output), f"{next(iter(rows.values())).tolerance:.1e}", *cells)
+    show(f"{report.source} as {report.architecture}: {report.measure}, by backend")
+    show(table)
+    show("parity holds" if report.passed else "parity does not hold", style=None if report.passed else "red")
+
+
+parity.epilog = epilog(
+    "bertx parity my-checkpoint",
+    "bertx parity my-checkpoint --backend torch --dtype bfloat16 --device cuda --json report.json",
+    codes="Exit codes: 0 if every output is within its tolerance; 1 if one is not, or the checkpoint does not load; "
+    "2 for wrong usage.",
+)
+inspect.epilog = epilog(
+    "bertx inspect my-checkpoint",
+    "bertx inspect bert-base --task fill-mask --json report.json",
+    codes="Exit codes: 0 if the checkpoint loads; 1 if not; 2 for wrong usage.",
+)
+convert.epilog = epilog(
+    "bertx convert tf_model_folder out --to safetensors",
+    "bertx convert my-checkpoint out --to keras-hub --dtype bfloat16 --json report.json",
+    codes="Exit codes: 0 if the target was written, and verified; 1 if not, and nothing is left then; "
+    "2 for wrong usage.",
+)
+backends.epilog = epilog("bertx backends", codes="Exit code: 0.")
+demo.epilog = epilog("bertx demo --backend numpy", codes="Exit codes: 0; 1 where the backends do not agree.")
+VERBS = (convert, parity, inspect, backends, demo)

@@ -7,8 +7,10 @@ import csv
 import importlib.util
 import io
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +20,11 @@ from bertx_weights.files import atomic_path
 
 from ..backend import MissingExtraError
 from .records import WrongUsage
+from .source import ALL
 
-Columns = Mapping[str, str]
-"""Name → kind: "integer", "number", "text", "flag", "vector" [H], "vectors" [T, H], or "json" for what has parts."""
+Columns = Mapping[str, Any]
+"""Name → kind: "integer", "number", "text", "flag", "vector" [H], "vectors" [T, H], "json" for what has parts, "any"
+for a value of JSON, or the Arrow type of a column that a parquet file has. ALL stands for columns of any name."""
 
 Row = Mapping[str, Any]
 
@@ -28,20 +32,23 @@ Row = Mapping[str, Any]
 class Format(Protocol):
     """One form of output."""
 
-    def __init__(self, columns: Columns, width: int | None):
-        """`width`: how long a vector is, None where there is none of one length."""
+    def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
+        """`width`: how long a vector is, None where there is none of one length; `dtype`: what it is stored in."""
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
         """What a chunk adds to the unfinished file; the first one begins it."""
 
-    def finish(self, part: Path, target: Path, rows: int) -> None:
-        """Makes the target, whole or not at all, from the unfinished file; removes that."""
+    def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
+        """Makes the target, whole or not at all, from the unfinished file; removes that.
+
+        `note` is called with the whole file before it gets its name.
+        """
 
 
 class JsonLines:
     """A JSON object a line."""
 
-    def __init__(self, columns: Columns, width: int | None):
+    def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         self._columns = columns
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
@@ -49,18 +56,23 @@ class JsonLines:
         return "".join(f"{self._line(row)}\n" for row in rows).encode()
 
     def _line(self, row: Row) -> str:
-        cells = (f"{json.dumps(name)}: {_text(row[name], kind)}" for name, kind in self._columns.items() if name in row)
+        cells = []
+        for name, kind in self._columns.items():
+            named = [one for one in row if one not in self._columns] if name == ALL else [name] if name in row else []
+            cells += [f"{_json(one)}: {_text(row[one], kind)}" for one in named]
         return "{" + ", ".join(cells) + "}"
 
-    def finish(self, part: Path, target: Path, rows: int) -> None:
+    def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
         """See Format."""
+        note(part)
         part.replace(target)
 
 
 class Csv:
     """A header and a line a row, as RFC 4180 has it; what has parts is JSON in its cell."""
 
-    def __init__(self, columns: Columns, width: int | None):
+    def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
+        _refuse_all(columns, ".csv")
         self._columns = columns
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
@@ -75,43 +87,48 @@ class Csv:
 
     @staticmethod
     def _cell(value: Any, kind: str) -> Any:
-        return _text(value, kind) if value is not None and kind in ("vector", "vectors", "json") else value
+        if isinstance(value, list | Mapping | np.ndarray) or (isinstance(value, bool) and kind != "flag"):
+            return _text(value, kind)
+        return value
 
-    def finish(self, part: Path, target: Path, rows: int) -> None:
+    def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
         """See Format."""
+        note(part)
         part.replace(target)
 
 
 class Npy:
-    """One float32 array [B, H], a row each; NaN in the row of a line that failed."""
+    """One array [B, H], float32 or float16, a row each; NaN in the row of a line that failed."""
 
-    def __init__(self, columns: Columns, width: int | None):
+    def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         if width is None:
             raise WrongUsage("a .npy file holds one vector of each text: take .jsonl, .csv or .parquet for this")
         self._name = next(name for name, kind in columns.items() if kind == "vector")
         self._width = width
+        self._dtype = np.dtype(dtype).newbyteorder("<")
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
         """See Format."""
-        vectors = np.full((len(rows), self._width), np.nan, "<f4")
-        for place, row in enumerate(rows):
+        vectors = np.full((len(rows), self._width), np.nan, self._dtype)
+        for i, row in enumerate(rows):
             if self._name in row:
-                vectors[place] = row[self._name]
+                vectors[i] = row[self._name]
         return (self._header(0) if first else b"") + vectors.tobytes()
 
-    def finish(self, part: Path, target: Path, rows: int) -> None:
+    def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
         """See Format."""
         with open(part, "r+b") as file:
             file.write(self._header(rows))
             file.flush()
             os.fsync(file.fileno())
+        note(part)
         part.replace(target)
 
     def _header(self, rows: int) -> bytes:
         # NumPy leaves room for the number of rows to grow: headers of the same width have the same length.
         text = io.BytesIO()
         np.lib.format.write_array_header_1_0(
-            text, {"descr": "<f4", "fortran_order": False, "shape": (rows, self._width)}
+            text, {"descr": self._dtype.str, "fortran_order": False, "shape": (rows, self._width)}
         )
         return text.getvalue()
 
@@ -119,17 +136,21 @@ class Npy:
 class Parquet:
     """An Arrow table, zstd-compressed; what has parts is a column of JSON."""
 
-    def __init__(self, columns: Columns, width: int | None):
+    def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         """Raises MissingExtraError without pyarrow."""
+        _refuse_all(columns, ".parquet")
         if importlib.util.find_spec("pyarrow") is None:
             raise MissingExtraError("a .parquet file needs pyarrow, not installed here: pip install 'bertx[parquet]'")
         import pyarrow as pa
 
-        vector = pa.list_(pa.float32())
+        number = pa.type_for_alias(dtype)
+        vector = pa.list_(number) if width is None else pa.list_(number, width)
         types = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string(), "flag": pa.bool_()}
-        types |= {"vector": vector, "vectors": pa.list_(vector), "json": pa.string()}
+        types |= {"vector": vector, "vectors": pa.list_(pa.list_(number)), "json": pa.string(), "any": pa.string()}
         self._columns = columns
-        self._schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
+        self._schema = pa.schema(
+            [(name, types[kind] if isinstance(kind, str) else kind) for name, kind in columns.items()]
+        )
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
         """See Format: the messages of an Arrow stream, which can be added to."""
@@ -141,11 +162,11 @@ class Parquet:
 
     @staticmethod
     def _value(value: Any, kind: str) -> Any:
-        if value is None or kind not in ("json", "vectors"):
+        if value is None or kind not in ("json", "any", "vectors") or (kind == "any" and isinstance(value, str)):
             return value
-        return _text(value, kind) if kind == "json" else list(value)
+        return list(value) if kind == "vectors" else _text(value, kind)
 
-    def finish(self, part: Path, target: Path, rows: int) -> None:
+    def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
         """See Format."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -164,6 +185,7 @@ class Parquet:
                     held = []
             if held:
                 writer.write_table(pa.Table.from_batches(held))
+            note(temporary)
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
 
@@ -171,10 +193,40 @@ class Parquet:
 FORMATS: Mapping[str, type[Format]] = {".jsonl": JsonLines, ".csv": Csv, ".npy": Npy, ".parquet": Parquet}
 
 
-def _text(value: Any, kind: str) -> str:
-    """JSON, a float32 in as few digits as give it back."""
+def _refuse_all(columns: Columns, suffix: str) -> None:
+    if ALL in columns:
+        raise WrongUsage(
+            f"JSON objects have any columns, and a {suffix} file the same in each row: "
+            "give --keep the names of those to keep, or a .jsonl file to --out"
+        )
+
+
+def _text(value: Any, kind: Any) -> str:
+    """JSON, a vector in as few digits as give it back."""
     if kind == "vector":
-        return "[" + ", ".join(["%.9g"] * len(value)) % tuple(value.tolist()) + "]"
+        digits = "%.9g" if value.dtype == np.float32 else "%.5g"
+        return "[" + ", ".join([digits] * len(value)) % tuple(value.tolist()) + "]"
     if kind == "vectors":
         return "[" + ", ".join(_text(vector, "vector") for vector in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    """JSON that no terminal takes for a command, and no reader for anything but JSON."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:  # a number of the user's that is not finite
+        text = json.dumps(_without_nan(value), ensure_ascii=False, default=str)
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+# What JSON allows in a text and a terminal acts on.
+_CONTROLS = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-import unicodedata
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bertx_weights import write_atomically
+from bertx_weights.files import is_special, write_atomically, write_through
 
-from .formats import FORMATS, Columns, Format, JsonLines, Row
+from ..printable import printable
+from .fingerprint import finished, job_digest, note_finished
+from .formats import FORMATS, Columns, Csv, Format, JsonLines, Row
 from .records import WrongUsage
+from .source import ALL
+from .terminal import console, is_terminal, named_stdout, show
 
 # What a person does not read in a table.
 _TECHNICAL = ("start", "end", "index", "token", "tokens", "sequence")
@@ -38,8 +42,8 @@ class Output(Protocol):
     def write(self, rows: Sequence[Row], failed: int, digest: str) -> None:
         """Takes a chunk; `digest` is that of the input up to its end."""
 
-    def finish(self) -> None:
-        """After the last chunk."""
+    def finish(self, digest: str) -> None:
+        """After the last chunk; `digest` is that of the whole input."""
 
     def discard(self) -> None:
         """After a job that failed: takes back what was begun, where there is no chunk yet."""
@@ -61,11 +65,15 @@ class FileOutput:
         self._bytes = 0
         if resume and self._state_file.is_file() and self._part.is_file():
             self._resume()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._part, "r+b" if self.records else "wb")  # noqa: SIM115
-        self._file.truncate(self._bytes)
-        self._file.seek(self._bytes)
-        self._save()
+        with _naming(self._path):
+            self._file = open(self._part, "r+b" if self.records else "wb")  # noqa: SIM115
+            try:
+                self._file.truncate(self._bytes)
+                self._file.seek(self._bytes)
+                self._save()
+            except (Exception, KeyboardInterrupt):
+                self.discard()
+                raise
 
     def _resume(self) -> None:
         try:
@@ -85,9 +93,10 @@ class FileOutput:
 
     def write(self, rows: Sequence[Row], failed: int, digest: str) -> None:
         """See Output; when this returns the chunk is on disk."""
-        self._file.write(self._form.encode(rows, first=self.records == 0))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with _naming(self._path):
+            self._file.write(self._form.encode(rows, first=self.records == 0))
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self.records += len(rows)
         self.failed += failed
         self.digest = digest
@@ -96,7 +105,8 @@ class FileOutput:
 
     def discard(self) -> None:
         """See Output."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk has no room for is cut off by whoever goes on
+            self._file.close()
         if self.records == 0:
             self._part.unlink(missing_ok=True)
             self._state_file.unlink(missing_ok=True)
@@ -105,35 +115,79 @@ class FileOutput:
         state = {"job": self._job, "records": self.records, "failed": self.failed, "bytes": self._bytes}
         write_atomically(self._state_file, json.dumps(state | {"digest": self.digest}).encode())
 
-    def finish(self) -> None:
+    def finish(self, digest: str) -> None:
         """See Output."""
-        if self.records == 0:
-            self._file.write(self._form.encode([], first=True))
-        self._file.close()
-        self._form.finish(self._part, self._path, self.records)
+        self.digest = digest
+        with _naming(self._path):
+            if self.records == 0:
+                self._file.write(self._form.encode([], first=True))
+            self._file.close()
+            self._form.finish(self._part, self._path, self.records, self._note)
         self._state_file.unlink(missing_ok=True)
+
+    def _note(self, whole: Path) -> None:
+        note_finished(whole, self._job, self.records, self.failed, self.digest)
 
 
 class StreamOutput:
-    """JSON lines on stdout."""
+    """Rows on stdout, or in a device or a pipe, as they come."""
 
     records = failed = 0
     digest = ""
 
-    def __init__(self, columns: Columns):
-        self._form = JsonLines(columns, None)
+    def __init__(self, form: Format, path: Path | None = None):
+        """`path` None is stdout."""
+        self._form, self._first = form, True
+        self._target = sys.stdout.buffer if path is None else open(path, "ab")  # noqa: SIM115
+        self._path = path
 
     def write(self, rows: Sequence[Row], failed: int, digest: str) -> None:
         """See Output."""
         self.failed += failed
-        sys.stdout.buffer.write(self._form.encode(rows, first=False))
-        sys.stdout.buffer.flush()
+        with named_stdout() if self._path is None else _naming(self._path):
+            self._target.write(self._form.encode(rows, first=self._first))
+            self._target.flush()
+        self._first = False
 
-    def finish(self) -> None:
+    def finish(self, digest: str) -> None:
         """See Output."""
+        if self._first:
+            self.write([], 0, digest)
+        self.discard()
 
     def discard(self) -> None:
         """See Output."""
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                self._target.close()
+
+
+class CopiedOutput:
+    """A form that is made whole before it can be read, for a device or a pipe."""
+
+    def __init__(self, path: Path, form: Format):
+        self._target = path
+        self._folder = tempfile.TemporaryDirectory(prefix="bertx-")
+        self._whole = Path(self._folder.name) / "out"
+        self._file = FileOutput(self._whole, form, {}, resume=False)
+        self.write, self.records, self.digest = self._file.write, 0, ""
+
+    @property
+    def failed(self) -> int:
+        """See Output."""
+        return self._file.failed
+
+    def finish(self, digest: str) -> None:
+        """See Output."""
+        self._file.finish(digest)
+        with open(self._whole, "rb") as content:
+            write_through(self._target, content)
+        self._folder.cleanup()
+
+    def discard(self) -> None:
+        """See Output."""
+        self._file.discard()
+        self._folder.cleanup()
 
 
 class TableOutput:
@@ -143,7 +197,8 @@ class TableOutput:
     digest = ""
 
     def __init__(self, columns: Columns):
-        self._columns = {name: kind for name, kind in columns.items() if name not in (*_TECHNICAL, "line", "error")}
+        hidden = (*_TECHNICAL, "line", "row", "error", ALL)
+        self._columns = {name: kind for name, kind in columns.items() if name not in hidden}
 
     def write(self, rows: Sequence[Row], failed: int, digest: str) -> None:
         """See Output."""
@@ -153,38 +208,91 @@ class TableOutput:
             table.add_column(name, justify="right" if kind in ("number", "integer") else "left", overflow="fold")
         for row in rows:
             if "error" not in row:
-                table.add_row(*(Text(_shown(row.get(name), kind)) for name, kind in self._columns.items()))
+                table.add_row(*(Text(printable(_shown(row.get(name), kind))) for name, kind in self._columns.items()))
         if table.row_count:
-            Console(highlight=False).print(table)
+            show(table, out=console(soft_wrap=False))
 
-    def finish(self) -> None:
+    def finish(self, digest: str) -> None:
         """See Output."""
 
     def discard(self) -> None:
         """See Output."""
 
 
-def check_target(path: Path, resume: bool, overwrite: bool) -> None:
-    """Raises WrongUsage where there is a file, or an unfinished one, that is not to be replaced or gone on with."""
+def check_target(path: Path, resume: bool, overwrite: bool) -> bool:
+    """Whether there is a finished file to go on with; to be called by who has `targets.reserved` it.
+
+    Raises:
+        WrongUsage: there is a file, or an unfinished one, that is not to be replaced or gone on with.
+    """
     part, state = _unfinished(path)
+    if state.is_file() and not part.is_file():
+        state.unlink()  # of a job that was killed in the moment in which its file appeared
     if overwrite or (resume and part.is_file() and state.is_file()):
-        return
+        return False
     if path.exists():
+        if resume and finished(path):
+            return True
         raise WrongUsage(f"{path} is there already: give --overwrite to replace it, or another --out")
     if part.exists() and not resume:
         raise WrongUsage(f"{part} is of an unfinished job: give --resume to go on, --overwrite to begin anew")
+    return False
 
 
-def open_output(path: Path | None, columns: Columns, width: int | None, job: Mapping[str, Any], resume: bool) -> Output:
+def check_finished(path: Path, job: Mapping[str, Any], source: Iterable[Any], digest: Callable[[], str]) -> int:
+    """How many records of a finished file could not be used.
+
+    Raises:
+        WrongUsage: it is of another job, or of another input than these records.
+    """
+    note = finished(path) or {}
+    again = "give --overwrite to replace it, or another --out"
+    if note.get("job") != job_digest(json.loads(json.dumps(job))):
+        raise WrongUsage(f"{path} is whole, and of another job (model, options, columns or versions): {again}")
+    for _ in source:
+        pass
+    if note["input"] != digest():
+        raise WrongUsage(f"{path} is whole, and of another input: {again}")
+    return note["failed"]
+
+
+def check_form(path: Path | None, columns: Columns, dtype: str = "float32") -> None:
+    """Raises WrongUsage or MissingExtraError, as `open_output`, where a file of that name cannot hold the columns."""
+    if path is not None:
+        FORMATS.get(path.suffix.lower(), JsonLines)(columns, 1 if "vector" in columns.values() else None, dtype)
+
+
+def open_output(
+    path: Path | None, columns: Columns, width: int | None, dtype: str, job: Mapping[str, Any], resume: bool
+) -> Output:
     """The output of `--out`, else a table on a terminal and JSON lines in a pipe.
 
     Raises:
         WrongUsage: the unfinished file is of another job, or the form cannot hold the results.
         MissingExtraError: the form needs a library that is not installed.
     """
-    if path is not None:
-        return FileOutput(path, FORMATS[path.suffix.lower()](columns, width), job, resume)
-    return (TableOutput if sys.stdout.isatty() else StreamOutput)(columns)
+    if path is None:
+        if is_terminal(sys.stdout):
+            return TableOutput(columns)
+        if sys.stdout is None:
+            raise WrongUsage("stdout is closed: give --out FILE")
+        return StreamOutput(JsonLines(columns, None))
+    form = FORMATS.get(path.suffix.lower(), JsonLines)(columns, width, dtype)
+    if not is_special(path):
+        return FileOutput(path, form, job, resume)
+    return StreamOutput(form, path) if isinstance(form, JsonLines | Csv) else CopiedOutput(path, form)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error of a write names the file: that of a full disk does not, and Arrow's has a stack of its own."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        raise OSError(error.errno, reason, str(path)) from error
 
 
 def _changes(before: Any, now: Any, name: str = "") -> list[str]:
@@ -216,9 +324,4 @@ def _shown(value: Any, kind: str) -> str:
         # The parts of a list that has parts of its own are told apart by a line between them.
         nested = any(isinstance(part, list) for part in value)
         return ("\n\n" if nested else "\n").join(_shown(part, "") for part in value)
-    # A text must not command the terminal.
-    return "".join("\ufffd" if _commands(letter) else letter for letter in str(value))
-
-
-def _commands(letter: str) -> bool:
-    return unicodedata.category(letter) == "Cc" and letter not in "\t\n"
+    return str(value)

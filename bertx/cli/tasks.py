@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .formats import FORMATS, Columns
-from .options import BackendOption, RevisionOption, SourceArgument, working
-from .records import SUFFIXES, Field, Record, Source, WrongUsage, from_arguments, with_columns
-
-FILES = "Tasks read TEXT arguments, --input, or stdin."
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What one call of a verb asks of its task: options, and the columns of a result."""
-
-    options: Mapping[str, Any]
-    results: Columns
-
-
-def _known_suffix(path: Path | None, known: Sequence[str]) -> Path | None:
-    if path is not None and path.suffix.lower() not in known:
-        raise typer.BadParameter(f"{path} ends in none of {', '.join(known)}")
-    return path
+from .options import (
+    BackendOption,
+    BatchTokensOption,
+    ColumnOption,
+    DelimiterOption,
+    DeviceOption,
+    DtypeOption,
+    EncodingOption,
+    InputFormatOption,
+    KeepOption,
+    MaxLengthOption,
+    OutOption,
+    OverwriteOption,
+    ResumeOption,
+    RevisionOption,
+    ShardOption,
+    SourceArgument,
+    UntrainedOption,
+    epilog,
+)
+from .records import Field
+from .verbs import Asked, Call, run_verb
 
 
 def _common(
@@ -44,40 +45,33 @@ def _common(
             "-i",
             exists=True,
             dir_okay=False,
-            callback=lambda path: _known_suffix(path, SUFFIXES),
-            help="A .txt (a text a line), .jsonl or .csv file; without it and texts, stdin.",
+            help="A .txt (a text a line), .jsonl, .json, .csv or .tsv file, or these with .gz, or .parquet; "
+            "without it and texts, stdin.",
         ),
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", "-c", help="NAME of the column to read, or FIELD=NAME; stdin is then JSON lines."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            dir_okay=False,
-            callback=lambda path: _known_suffix(path, tuple(FORMATS)),
-            help="Write to a .jsonl, .csv, .npy or .parquet file, which appears when it is whole.",
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished --out of a job cut off.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an --out that is there.")] = False,
+    column: ColumnOption = None,
+    input_format: InputFormatOption = None,
+    delimiter: DelimiterOption = None,
+    encoding: EncodingOption = "utf-8",
+    keep: KeepOption = None,
+    shard: ShardOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
     backend: BackendOption = None,
-    dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16, float16; float64 on torch and numpy; int8 on torch.")
-    ] = "float32",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, … as the backend names it.")] = None,
+    dtype: DtypeOption = "float32",
+    device: DeviceOption = None,
     revision: RevisionOption = None,
-    batch_tokens: Annotated[
-        int | None, typer.Option(min=1, help="The most tokens of a batch, padding included: 1,024, on a GPU 8,192.")
-    ] = None,
+    batch_tokens: BatchTokensOption = None,
+    max_length: MaxLengthOption = None,
+    untrained: UntrainedOption = False,
 ) -> None:
     """The parameters of every verb."""
 
 
-def _verb(task: str, *fields: Field) -> Callable[[Callable[..., Asked]], Callable[..., None]]:
+def _verb(
+    task: str, *fields: Field, examples: tuple[str, ...]
+) -> Callable[[Callable[..., Asked]], Callable[..., None]]:
     """Makes a command of a function from its own options to what it asks of the task."""
     needed = [f"{one.name.upper()}{'…' if one.many else ''}" for one in fields if one.required]
     metavar = "TEXT" if len(needed) == 1 else " ".join(needed)
@@ -86,7 +80,7 @@ def _verb(task: str, *fields: Field) -> Callable[[Callable[..., Asked]], Callabl
         @functools.wraps(ask)
         def command(**given: Any) -> None:
             asked = ask(**{name: given.pop(name) for name in own})
-            _run(ask.__name__.replace("_", "-"), task, fields, asked, **given)
+            run_verb(ask.__name__.replace("_", "-"), task, fields, asked, Call(**given))
 
         common = inspect.signature(_common).parameters
         own = inspect.signature(ask).parameters
@@ -98,122 +92,32 @@ def _verb(task: str, *fields: Field) -> Callable[[Callable[..., Asked]], Callabl
         rest = [*own.values(), *(one for name, one in common.items() if name not in ("source", "texts"))]
         command.__signature__ = inspect.Signature([one.replace(annotation=hints[one.name]) for one in [*first, *rest]])
         command.__annotations__ = {name: hints[name] for name in command.__signature__.parameters}
+        command.epilog = epilog(*examples)
         return command
 
     return register
-
-
-def _run(
-    name: str,
-    task: str,
-    fields: Sequence[Field],
-    asked: Asked,
-    source: str,
-    texts: list[str] | None,
-    input: Path | None,  # noqa: A002
-    column: list[str] | None,
-    out: Path | None,
-    resume: bool,
-    overwrite: bool,
-    backend: str | None,
-    dtype: str,
-    device: str | None,
-    revision: str | None,
-    batch_tokens: int | None,
-) -> None:
-    from ..backend import check_device, check_dtype, get_backend
-    from ..loading import load
-    from ..sources import resolve
-    from .job import run
-    from .outputs import check_target, open_output
-
-    if resume and out is None:
-        raise WrongUsage("--resume goes on with an --out: say which")
-    if resume and overwrite:
-        raise WrongUsage("--resume goes on and --overwrite begins anew: give one of them")
-    if out is not None:
-        check_target(out, resume, overwrite)
-    if texts and input is not None:
-        raise WrongUsage(f"both texts and --input {input}: give one of them")
-    fields = with_columns(fields, column or [])
-    if texts:
-        if column:
-            raise WrongUsage("--column is of a file with columns: texts from arguments have none")
-        records: list[Record] | Source = list(from_arguments(texts, fields))
-    else:
-        if input is None and sys.stdin.isatty():
-            raise WrongUsage("nothing to work on: give texts, --input FILE, or a pipe to stdin")
-        if column and input is not None and input.suffix.lower() == ".txt":
-            raise WrongUsage(f"--column is of a file with columns: {input} has none")
-        several = sum(one.required for one in fields) > 1
-        records = Source(input, fields, as_jsonl=bool(column) or several)
-    chosen = get_backend(backend)
-    try:
-        check_dtype(chosen, dtype)
-        check_device(chosen, device)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
-    folder = resolve(source, revision=revision)
-    with working(f"loading {source}"):
-        model = load(folder, task=task, backend=backend, dtype=dtype, device=device)
-    options = {**asked.options, "batch_tokens": batch_tokens}
-    columns = {
-        "line": "integer",
-        **{one.name: "json" if one.many else "text" for one in fields},
-        **asked.results,
-        "error": "text",
-    }
-    try:
-        none = model([], **options)  # the task looks at its options
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
-    width = None
-    if "vector" in asked.results.values():
-        # Of no text the vectors still have their length; without pooling there is one of each token instead.
-        width = none.shape[1] if hasattr(none, "shape") else None
-        if width is None:
-            asked = Asked(asked.options, dict.fromkeys(asked.results, "vectors"))
-            columns |= asked.results
-    job = _job(model, folder, name, fields, options, out)
-    output = open_output(out, columns, width, job | {"dtype": dtype, "device": device}, resume)
-    try:
-        failed = run(name, records, lambda inputs: model(inputs, **options), asked.results, output)
-    except KeyboardInterrupt:
-        output.discard()
-        kept = f"; {output.records} records are in {out}.part: go on with --resume" if out and output.records else ""
-        raise ValueError(f"stopped{kept}") from None
-    except Exception:
-        output.discard()
-        raise
-    if failed:
-        raise typer.Exit(1)
-
-
-def _job(
-    model: Any, folder: Path, name: str, fields: Sequence[Field], options: Mapping[str, Any], out: Path | None
-) -> dict[str, Any]:
-    """What the rows of a job depend on, its input aside."""
-    from .. import __version__
-    from ..backend import backend_versions
-
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    if out is not None:  # which may lie among them
-        files = [path for path in files if not path.name.startswith(out.name)]
-    return {
-        "verb": name,
-        "bertx": __version__,
-        "backend": {model.backend: backend_versions(model.backend)},
-        "model": {str(path.relative_to(folder)): [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
-        "columns": {one.name: list(one.sources) for one in fields},
-        "options": options,
-    }
 
 
 TEXT = Field("text")
 Top = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many, the best first.")]
 
 
-@_verb("feature-extraction", TEXT)
+def _vector_dtype(dtype: str) -> str:
+    if dtype not in ("float32", "float16"):
+        raise typer.BadParameter(f"{dtype!r} is none of float32, float16")
+    return dtype
+
+
+@_verb(
+    "feature-extraction",
+    TEXT,
+    examples=(
+        'bertx embed all-MiniLM-L6-v2 "A happy person." "A happy dog."',
+        "bertx embed all-MiniLM-L6-v2 -i texts.txt.gz -o vectors.npy --vectors float16",
+        "bertx embed all-MiniLM-L6-v2 -i articles.parquet -c body --keep id,title -o vectors.parquet --resume",
+        "bertx embed all-MiniLM-L6-v2 -i texts.jsonl -o part1.parquet --shard 1/4",
+    ),
+)
 def embed(
     pooling: Annotated[
         str | None, typer.Option(help="mean, cls or max; none gives each token's vector; else the checkpoint's own.")
@@ -221,12 +125,22 @@ def embed(
     normalize: Annotated[
         bool | None, typer.Option("--normalize/--no-normalize", help="Scale to length 1; else the checkpoint's own.")
     ] = None,
+    vectors: Annotated[
+        str, typer.Option(callback=_vector_dtype, help="float32, or float16: half as large, about 3 digits.")
+    ] = "float32",
 ) -> Asked:
     """Embed texts, pooled as the checkpoint says."""
-    return Asked({"pooling": pooling, "normalize": normalize}, {"embedding": "vector"})
+    return Asked({"pooling": pooling, "normalize": normalize}, {"embedding": "vector"}, vectors)
 
 
-@_verb("fill-mask", TEXT)
+@_verb(
+    "fill-mask",
+    TEXT,
+    examples=(
+        'bertx fill-mask bert-base "Paris is the [MASK] of France." --top-k 3',
+        'bertx fill-mask bert-base "A [MASK] dog." --target happy --target sad',
+    ),
+)
 def fill_mask(
     top_k: Top = 5,
     target: Annotated[list[str] | None, typer.Option(help="Rank only this word; may be given several times.")] = None,
@@ -235,7 +149,16 @@ def fill_mask(
     return Asked({"top_k": top_k, "targets": target or None}, {"words": "json"})
 
 
-@_verb("text-classification", TEXT, Field("text_pair", required=False))
+@_verb(
+    "text-classification",
+    TEXT,
+    Field("text_pair", required=False),
+    examples=(
+        'bertx classify my-checkpoint "A happy person."',
+        "bertx classify my-checkpoint -i reviews.csv --column body --keep id -o labels.csv",
+        "bertx classify my-checkpoint -i pairs.jsonl --column text=premise --column text_pair=hypothesis",
+    ),
+)
 def classify(
     top_k: Top = 1,
     function: Annotated[str | None, typer.Option(help="softmax, sigmoid or none; else as the config says.")] = None,
@@ -245,7 +168,14 @@ def classify(
     return Asked({"top_k": top_k, "function_to_apply": function}, results)
 
 
-@_verb("token-classification", TEXT)
+@_verb(
+    "token-classification",
+    TEXT,
+    examples=(
+        'bertx tag my-checkpoint "Ada Lovelace lived in London."',
+        "bertx tag my-checkpoint -i texts.txt -o entities.jsonl --stride 16",
+    ),
+)
 def tag(
     aggregation: Annotated[str, typer.Option(help="none, simple, first, average or max.")] = "simple",
     stride: Annotated[int | None, typer.Option(min=0, help="Tokens that two windows of a long text share.")] = None,
@@ -254,7 +184,15 @@ def tag(
     return Asked({"aggregation": aggregation, "stride": stride}, {"entities": "json"})
 
 
-@_verb("question-answering", Field("question"), Field("context"))
+@_verb(
+    "question-answering",
+    Field("question"),
+    Field("context"),
+    examples=(
+        'bertx answer my-checkpoint "Who lived in London?" "Ada Lovelace lived in London."',
+        "bertx answer my-checkpoint -i questions.jsonl -o answers.jsonl --impossible",
+    ),
+)
 def answer(
     top_k: Top = 1,
     impossible: Annotated[bool, typer.Option("--impossible", help='"" is an answer too, as in SQuAD 2.')] = False,
@@ -266,19 +204,42 @@ def answer(
     return Asked(options, results if top_k == 1 else {"answers": "json"})
 
 
-@_verb("multiple-choice", Field("question"), Field("choices", many=True))
+@_verb(
+    "multiple-choice",
+    Field("question"),
+    Field("choices", many=True),
+    examples=(
+        'bertx choose my-checkpoint "Who barks?" "the dog" "the cat"',
+        "bertx choose my-checkpoint -i questions.csv --column choices=a,b,c,d",
+    ),
+)
 def choose() -> Asked:
     """Choose among answers (columns question and choices: a list, or choices=A,B,… for a column each)."""
     return Asked({}, {"choice": "integer", "answer": "text", "scores": "json"})
 
 
-@_verb("next-sentence-prediction", TEXT, Field("text_pair"))
+@_verb(
+    "next-sentence-prediction",
+    TEXT,
+    Field("text_pair"),
+    examples=(
+        'bertx next-sentence bert-base "It rained." "Nobody minded."',
+        "bertx next-sentence bert-base -i pairs.tsv --column text=first --column text_pair=second",
+    ),
+)
 def next_sentence() -> Asked:
     """Say whether one text follows another (columns text and text_pair)."""
     return Asked({}, {"is_next": "flag", "score": "number"})
 
 
-@_verb("text-generation", TEXT)
+@_verb(
+    "text-generation",
+    TEXT,
+    examples=(
+        'bertx generate my-checkpoint "The dog" --max-new-tokens 10',
+        "bertx generate my-checkpoint -i prompts.txt --sample --temperature 0.8 --seed 1",
+    ),
+)
 def generate(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="The most tokens that are added.")] = 20,
     sample: Annotated[bool, typer.Option("--sample", help="Draw tokens; else the likeliest is taken.")] = False,

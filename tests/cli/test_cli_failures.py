@@ -36,7 +36,7 @@ def assert_only_these_fail(verb, folder, file, expected, clean, *options):
     assert without.code == 0, without
     assert len(good) == len(without.rows) > 0
     for found, other in zip(good, without.rows, strict=True):
-        assert_vectors_close(found | {"line": 0}, other | {"line": 0})
+        assert_vectors_close(found | {"line": 0, "row": 0}, other | {"line": 0, "row": 0})
     return done
 
 
@@ -204,7 +204,7 @@ def test_empty_and_too_long_texts_do_what_the_python_task_does(checkpoint, model
     assert (done.code, done.err) == (0, "")
     options = {"aggregation": "simple"} if verb == "tag" else {}
     for row, result in zip(done.rows, model(verb)(texts, **options), strict=True):
-        values = [value for name, value in row.items() if name not in ("line", "text")]
+        values = [value for name, value in row.items() if name not in ("line", "row", "text")]
         assert_same(values, list(result.values()) if isinstance(result, dict) else [result])
 
 
@@ -239,7 +239,7 @@ def test_arguments_fail_one_by_one_too(checkpoint):
     done = run("fill-mask", checkpoint("fill-mask"), "the [MASK]", "nothing", *BACKEND)
     assert done.code == 1
     assert "words" in done.rows[0]
-    assert done.rows[1] == {"line": 2, "text": "nothing", "error": done.rows[1]["error"]}
+    assert done.rows[1] == {"line": 2, "row": 1, "text": "nothing", "error": done.rows[1]["error"]}
     assert "bertx: line 2 has no [MASK]" in done.err
 
 
@@ -247,7 +247,7 @@ def test_a_failed_row_keeps_its_fields(checkpoint, tmp_path):
     line = {"question": "who?", "context": ""}
     file = write_jsonl(tmp_path / "a.jsonl", [line])
     assert run("answer", checkpoint("answer"), "-i", file, *BACKEND).rows == [
-        {"line": 1, **line, "error": "has an empty context"}
+        {"line": 1, "row": 0, **line, "error": "has an empty context"}
     ]
 
 

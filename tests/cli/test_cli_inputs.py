@@ -31,8 +31,10 @@ def assert_rows(done, verb, model, lines):
     assert done.err == ""
     verb = VERBS[verb]
     expected = [
-        {"line": line, **record, **{name: result[name] for name in verb.results}}
-        for line, record, result in zip(lines, verb.records, verb.rows(model, verb.inputs), strict=True)
+        {"line": line, "row": row, **record, **{name: result[name] for name in verb.results}}
+        for row, (line, record, result) in enumerate(
+            zip(lines, verb.records, verb.rows(model, verb.inputs), strict=True)
+        )
     ]
     assert_same(done.rows, expected)
 
@@ -50,7 +52,9 @@ def test_arguments_are_the_fields_of_one_record_where_there_are_several(checkpoi
         done = run(verb, checkpoint(verb), *texts, *BACKEND)
         result = VERBS[verb].rows(model(verb), [record])[0]
         assert done.code == 0, done
-        assert_same(done.rows, [{"line": 1, **record, **{name: result[name] for name in VERBS[verb].results}}])
+        assert_same(
+            done.rows, [{"line": 1, "row": 0, **record, **{name: result[name] for name in VERBS[verb].results}}]
+        )
 
 
 @pytest.mark.parametrize("verb", SINGLE)
@@ -258,7 +262,7 @@ def test_a_process_of_its_own_reads_arguments_as_bytes(checkpoint):
     done = subprocess.run(given, capture_output=True, env=environment(), timeout=60)
     assert done.returncode == 1
     bad, good = map(json.loads, done.stdout.splitlines())
-    assert bad == {"line": 1, "error": "has bytes that are not UTF-8 in 'text'"}
+    assert bad == {"line": 1, "row": 0, "error": "has bytes that are not UTF-8 in 'text'"}
     assert good["text"] == "a cat"
 
 

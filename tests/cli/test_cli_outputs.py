@@ -28,7 +28,8 @@ pytest_plugins = "cli_support"
 # The types of parquet; in CSV what has parts is JSON.
 TYPES = {
     "line": pa.int64(),
-    "embedding": pa.list_(pa.float32()),
+    "row": pa.int64(),
+    "embedding": pa.list_(pa.float32(), 48),
     "score": pa.float64(),
     "start": pa.int64(),
     "end": pa.int64(),
@@ -55,7 +56,7 @@ def from_csv(path):
     with open(path, encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, strict=True))
     flags = {"True": True, "False": False}
-    read = {"line": int, "start": int, "end": int, "choice": int, "score": float, "is_next": flags.get}
+    read = {"line": int, "row": int, "start": int, "end": int, "choice": int, "score": float, "is_next": flags.get}
     read |= dict.fromkeys(PARTS, json.loads)
     return [{name: read.get(name, str)(cell) for name, cell in row.items() if cell or name == "text"} for row in rows]
 
@@ -73,17 +74,17 @@ def test_every_form_holds_what_stdout_does(job, verb, tmp_path):
     assert piped.code == 1
     assert len(piped.rows) == len(VERBS[verb].records) + 1
     missing = ", ".join(f"{name!r}" for name in VERBS[verb].fields[:1])
-    assert piped.rows[1] == {"line": 2, "error": f"has no {missing}; it has nothing"}
+    assert piped.rows[1] == {"line": 2, "row": 1, "error": f"has no {missing}; it has nothing"}
     for suffix in (".jsonl", ".csv", ".parquet"):
         done = run(*job(verb), "--out", tmp_path / f"out{suffix}")
         assert (done.code, done.out, done.err) == (1, "", piped.err)
     assert (tmp_path / "out.jsonl").read_text() == piped.out
-    columns = ["line", *VERBS[verb].fields, *VERBS[verb].results, "error"]
+    columns = ["line", "row", *VERBS[verb].fields, *VERBS[verb].results, "error"]
     optional = ["text_pair"] if verb == "classify" else []
     table = pq.read_table(tmp_path / "out.parquet")
     with open(tmp_path / "out.csv", encoding="utf-8", newline="") as stream:
         header = next(csv.reader(stream))
-    assert header == table.column_names == columns[:2] + optional + columns[2:]
+    assert header == table.column_names == columns[:3] + optional + columns[3:]
     assert {name: table.schema.field(name).type for name in header} == {
         name: TYPES.get(name, pa.string()) for name in header
     }
@@ -192,7 +193,7 @@ def test_a_parquet_file_of_many_rows_has_few_groups(tmp_path):
         for first in range(0, 70_000, 1000):
             rows = [{"line": line, "text": str(line)} for line in range(first, first + 1000)]
             stream.write(form.encode(rows, first=first == 0))
-    form.finish(part, target, 70_000)
+    form.finish(part, target, 70_000, note=lambda whole: None)
     assert pq.read_table(target)["line"].to_pylist() == list(range(70_000))
     assert pq.ParquetFile(target).num_row_groups == 3
     assert not part.exists()

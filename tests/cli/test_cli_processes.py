@@ -267,7 +267,9 @@ def test_a_text_does_not_command_the_terminal(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("fill-mask", "a [MASK]", "--target", "qwertz"), ("classify", "the dog")], ids=["target", "head"]
+    "arguments",
+    [("fill-mask", "a [MASK]", "--target", "qwertz"), ("classify", "the dog", "--untrained")],
+    ids=["target", "head"],
 )
 def test_a_warning_is_told_as_the_rest_is(checkpoint, arguments):
     verb, text, *options = arguments

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import CheckpointError
 
@@ -29,12 +29,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     What is no regular file, such as /dev/null or a named pipe, is never replaced: the content is written to it.
     A file that a killed process left half-written is reused by the next write.
     """
-    if _is_special(path):
+    if is_special(path):
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder) / "content"
             yield temporary
-            with open(temporary, "rb") as content, open(path, "wb") as target:
-                shutil.copyfileobj(content, target)
+            with open(temporary, "rb") as content:
+                write_through(path, content)
         return
     temporary = hidden_beside(path, "tmp")
     try:
@@ -62,6 +62,31 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path is no file or folder, but a device, a pipe or a socket, or names an open file of the process."""
+    place = os.path.normpath(path.absolute())
+    if place.startswith(("/dev/", "/proc/")) and not place.startswith("/dev/shm/"):
+        return True  # /dev/stdout is a link, to whatever stdout is
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def write_through(path: Path, content: IO[bytes]) -> None:
+    """Copies the rest of a file to a special one (`is_special`), which is not replaced.
+
+    Raises:
+        OSError: with the path, also where the device is full.
+    """
+    try:
+        with open(path, "ab") as target:  # what stdout is may be a file that has something in it
+            shutil.copyfileobj(content, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 @contextlib.contextmanager
 def locked(target: Path, wait: bool = False) -> Iterator[None]:
     """Keeps every other process and thread from a block that is locked for the same target.
@@ -82,10 +107,11 @@ def locked(target: Path, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         if handle is not None:
-            path.unlink(
-                missing_ok=True
-            )  # before it is unlocked: who waits for it finds that it is gone, and begins anew
-            os.close(handle)
+            try:
+                # Before it is unlocked: who waits for it finds that it is gone, and begins anew.
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(handle)
 
 
 def hidden_beside(path: Path, suffix: str) -> Path:
@@ -123,14 +149,6 @@ def _is_same(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:
         return False
-
-
-def _is_special(path: Path) -> bool:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 # --- reading --------------------------------------------------------------------------------------

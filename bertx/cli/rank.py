@@ -1,0 +1,165 @@
+"""The verb that orders documents by how well they answer a query."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from bertx_weights.files import is_special
+
+from .options import (
+    BackendOption,
+    BatchTokensOption,
+    DelimiterOption,
+    DeviceOption,
+    DtypeOption,
+    EncodingOption,
+    InputFormatOption,
+    KeepOption,
+    MaxLengthOption,
+    OutOption,
+    OverwriteOption,
+    RevisionOption,
+    SourceArgument,
+    epilog,
+)
+from .records import Field, WrongUsage, is_text
+from .targets import behind_links, reserved
+from .terminal import working
+from .verbs import Call, columns_of, loaded, open_records
+
+_TEXT = Field("text")
+
+
+def rank(
+    source: SourceArgument,
+    query: Annotated[str, typer.Argument(help="What is looked for.", show_default=False)],
+    docs: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The documents: a file as --input of the other verbs takes; without it stdin.",
+        ),
+    ] = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many documents, the best first.")] = 10,
+    pooling: Annotated[
+        str | None, typer.Option(help="Of embeddings: mean, cls or max; else the checkpoint's own.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", "-c", help="The column of the documents; else text.")
+    ] = None,
+    input_format: InputFormatOption = None,
+    delimiter: DelimiterOption = None,
+    encoding: EncodingOption = "utf-8",
+    keep: KeepOption = None,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    backend: BackendOption = None,
+    dtype: DtypeOption = "float32",
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+    batch_tokens: BatchTokensOption = None,
+    max_length: MaxLengthOption = None,
+) -> None:
+    """Rank documents for a query: by a cross-encoder's score of each pair, else by the cosine of their embeddings."""
+    from ..backend import check_device, check_dtype, get_backend
+    from .job import chunk_of, rows_of
+    from .outputs import check_form, check_target, open_output
+    from .progress import Progress
+
+    if not is_text(query):
+        raise WrongUsage("the query has bytes that are not UTF-8")
+    call = Call(
+        source,
+        input=docs,
+        column=[f"text={column}"] if column else None,
+        input_format=input_format,
+        delimiter=delimiter,
+        encoding=encoding,
+        keep=keep,
+        backend=backend,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        batch_tokens=batch_tokens,
+        max_length=max_length,
+    )
+    fields = [Field("text", columns=(column,)) if column else _TEXT]
+    with contextlib.ExitStack() as stack:
+        if out is not None and not is_special(out):
+            stack.enter_context(reserved(out := behind_links(out)))
+            check_target(out, resume=False, overwrite=overwrite)
+        records = open_records(fields, call, {"rank": "integer", "score": "number"})
+        chosen = get_backend(backend)
+        try:
+            check_dtype(chosen, dtype)
+            check_device(chosen, device)
+        except ValueError as error:
+            raise WrongUsage(str(error)) from error
+        columns = {"rank": "integer", "score": "number"} | columns_of(records, fields)
+        check_form(out, columns)
+        score = _scores(query, pooling, call)
+        output = open_output(out, columns, None, "float32", {}, resume=False)
+        best: list[tuple[float, int, Any]] = []
+        stream, failed = iter(records), 0
+        try:
+            with Progress("rank", records) as progress:
+                while chunk := chunk_of(stream):
+                    rows = rows_of(chunk, score, {"score": "number"})
+                    failed += progress.tell_failures(chunk, rows, failed)
+                    found = [(row["score"], -row["row"], row) for row in rows if "error" not in row]
+                    best = heapq.nlargest(top_k, [*best, *found], key=lambda one: one[:2])
+                    progress.advance(len(chunk))
+                made = [{"rank": place, **row} for place, (*_, row) in enumerate(best, 1)]
+            output.write(made, 0, "")
+            output.finish("")
+            progress.tell_end(failed)
+        except (Exception, KeyboardInterrupt):
+            output.discard()
+            raise
+    if failed:
+        raise typer.Exit(1)
+
+
+def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]], Sequence[float]]:
+    """A function from texts to how well each answers the query."""
+    from ..inspection import inspect
+    from ..sources import resolve
+    from ..tasks.feature_extraction import cosine_similarity
+
+    folder = resolve(call.source, revision=call.revision)
+    found = inspect(folder)
+    if found.task == "text-classification":
+        if found.config.num_labels != 1:
+            raise WrongUsage(
+                f"{call.source} has {found.config.num_labels} labels: a cross-encoder that ranks has one, its score"
+            )
+        if pooling is not None:
+            raise WrongUsage(f"--pooling is of embeddings, and {call.source} is a cross-encoder")
+        with working(f"loading {call.source}"):
+            model = loaded(folder, None, call)
+        options = {"batch_tokens": call.batch_tokens}
+        return lambda texts: [one["score"] for one in model([(query, text) for text in texts], **options)]
+    with working(f"loading {call.source}"):
+        model = loaded(folder, "feature-extraction", call)
+    options = {"batch_tokens": call.batch_tokens, "pooling": pooling}
+    try:
+        vector = model([query], **options)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    if not isinstance(vector, np.ndarray):
+        raise WrongUsage(f"{call.source} does not say how it pools: give --pooling mean, cls or max")
+    return lambda texts: cosine_similarity(vector, model(texts, **options))[0].tolist() if texts else []
+
+
+rank.epilog = epilog(
+    'bertx rank all-MiniLM-L6-v2 "How do I get my money back?" --docs help.txt --top-k 3',
+    'bertx rank cross-encoder/ms-marco-MiniLM-L6-v2 "when was it built" --docs pages.jsonl -c body --keep id',
+)

@@ -1,0 +1,439 @@
+"""An input file or stdin, read once, a record after another: what cannot be read is reported, not raised."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import importlib.util
+import io
+import itertools
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..backend import MissingExtraError
+from .records import NOT_UTF8, SURROGATE, Field, Record, WrongUsage, is_text, record_of
+
+FORMS = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
+ALL = "*"
+"""In the columns of an output: all that a JSON object has beside the fields."""
+
+_BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+_ROWS = 1024  # of a parquet file, read at once
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an input is read.
+
+    Attributes:
+        form: one of FORMS; None goes by the name of the file.
+        encoding: of a file of text.
+        delimiter: of a table; None is a comma, for "tsv" a tab.
+        keep: columns that go to the output beside those that are read; ("all",) for each.
+        shard: (i, n): only the records whose row leaves i - 1 when divided by n.
+    """
+
+    form: str | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    keep: tuple[str, ...] = ()
+    shard: tuple[int, int] = (1, 1)
+
+
+def description(reading: Reading, form: str) -> dict[str, Any]:
+    """How an input of a form is read, as JSON."""
+    return json.loads(json.dumps(asdict(reading) | {"form": form}))
+
+
+def form_of(path: Path) -> str | None:
+    """What a file is by its name, compressed or not; None where that does not say."""
+    name = path.name.lower().removesuffix(".gz")
+    return next((form for form in FORMS if name.endswith(f".{form}")), None)
+
+
+class Source:
+    """The records of a file or of stdin.
+
+    Attributes:
+        form: one of FORMS.
+        size: in bytes, of a parquet file in rows; None where not known.
+        kept: the columns that are kept → "text", "any", or the Arrow type of a parquet file's; ALL for those that a
+            JSON object happens to have.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        fields: Sequence[Field],
+        reading: Reading = Reading(),
+        taken: Iterable[str] = (),
+        columns_given: bool = False,
+    ):
+        """Opens the input, and reads as much of it as says what its columns are.
+
+        Args:
+            path: None is stdin.
+            fields: what is read of each record.
+            reading: how.
+            taken: columns of the output, which no column that is kept may be called.
+            columns_given: whether the user has named columns: what has no name is then JSON lines.
+
+        Raises:
+            WrongUsage: the input has not what was asked for, or looks like another form than it is read as.
+            MissingExtraError: a parquet file without pyarrow.
+        """
+        self._path, self._fields, self._reading = path, tuple(fields), reading
+        self._taken = frozenset(taken)
+        self._name = str(path) if path else "stdin"
+        self._digest = hashlib.sha256()
+        self.size = path.stat().st_size if path else None
+        self.kept: dict[str, Any] = {}
+        several = sum(one.required for one in fields) > 1
+        guessed = reading.form is None and (path is None or form_of(path) == "txt")
+        self.form = reading.form or (form_of(path) if path else "jsonl" if columns_given or several else "txt")
+        if self.form is None:
+            raise WrongUsage(f"{path}: its name does not say what it is: give --input-format {', '.join(FORMS)}")
+        if reading.delimiter is not None and self.form not in ("csv", "tsv"):
+            raise WrongUsage(f"--delimiter is of a table, and {self._name} is read as {self.form}")
+        if self.form == "parquet":
+            self._raw = None
+            self._found = self._parquet()
+            return
+        self._raw = self._opened()
+        self._stream = self._decoded()
+        if guessed:
+            self._refuse_what_looks_otherwise()
+        if self.form == "txt":
+            needed = [one.name for one in fields if one.required]
+            if len(needed) > 1:
+                raise WrongUsage(f"a line of text has no {' and '.join(needed)}: give .jsonl or .csv")
+            if columns_given or reading.keep:
+                option = "--column" if columns_given else "--keep"
+                raise WrongUsage(f"{option} is of a file with columns: {self._name} has none")
+        self._found = {
+            "txt": self._texts,
+            "jsonl": self._json_lines,
+            "json": self._json,
+            "csv": self._table,
+            "tsv": self._table,
+        }[self.form]()
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether a record has a line of its own."""
+        return self.form not in ("json", "parquet")
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """How it is read, as JSON."""
+        return description(self._reading, self.form)
+
+    @property
+    def position(self) -> int:
+        """How far it was read, in what `size` is in."""
+        if self._raw is None:
+            return self._rows_read
+        if not self._path:
+            return 0
+        return self.size if self._raw.closed else self._raw.tell()
+
+    def digest(self) -> str:
+        """SHA-256 of what was read until now, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def __iter__(self) -> Iterator[Record]:
+        """Raises ValueError for an input that breaks off, as a damaged .gz does."""
+        first, every = self._reading.shard
+        try:
+            for row, (line, found, problem) in enumerate(self._found):
+                if row % every == first - 1:
+                    yield self._record(row, line, found, problem)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{self._name} is a damaged .gz file: {error}") from error
+        except UnicodeError as error:
+            raise ValueError(f"{self._name} is not {self._reading.encoding}: {error}") from error
+        finally:
+            if self._path and self._raw is not None:
+                self._raw.close()
+
+    def _record(self, row: int, line: int | None, found: Any, problem: str | None) -> Record:
+        if problem is not None:
+            return Record(row, line, problem=problem)
+        if isinstance(found, str):
+            return Record(row, line, {self._fields[0].name: found})
+        kept = {}
+        if isinstance(found, dict):
+            if ALL in self.kept:
+                read = {column for one in self._fields for column in one.sources}
+                kept = {name: value for name, value in found.items() if name not in read and is_text(name)}
+                if both := sorted(self._taken & kept.keys()):
+                    kept = {name: value for name, value in kept.items() if name not in self._taken}
+                    return Record(row, line, {}, kept, _taken(both))
+            else:
+                kept = {name: found[name] for name in self.kept if name in found}
+        return record_of(row, line, found, self._fields, kept, NOT_UTF8 if self.form in ("csv", "tsv") else SURROGATE)
+
+    # --- bytes ------------------------------------------------------------------------------------
+
+    def _opened(self) -> BinaryIO:
+        if self._path:
+            return open(self._path, "rb")
+        if sys.stdin is None:
+            raise WrongUsage("nothing to work on: stdin is closed; give texts or --input FILE")
+        return sys.stdin.buffer
+
+    def _decoded(self) -> Iterator[bytes]:
+        """The lines, decompressed and in UTF-8: what is not of the encoding becomes what is not UTF-8."""
+        stream = self._raw
+        try:
+            start = stream.peek(2) if hasattr(stream, "peek") else stream.getvalue()
+        except OSError as error:
+            raise WrongUsage(f"{self._name} cannot be read: {error.strerror or error}") from error
+        if start.startswith(_GZIP):
+            stream = gzip.GzipFile(fileobj=stream)
+        if self._reading.encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+            return iter(stream)
+        text = io.TextIOWrapper(stream, self._reading.encoding, "surrogateescape", newline="\n")
+        return (line.encode("utf-8", "surrogateescape") for line in text)
+
+    def _first(self) -> bytes:
+        """The first line, which is read again."""
+        return next(self._ahead(1), b"").removeprefix(_BOM)
+
+    def _ahead(self, lines: int) -> Iterator[bytes]:
+        """The first lines, which are read again."""
+        first = list(itertools.islice(self._stream, lines))
+        self._stream = itertools.chain(first, self._stream)
+        return iter(first)
+
+    def _lines(self) -> Iterator[bytes]:
+        for number, line in enumerate(self._stream):
+            self._digest.update(line)
+            yield line if number else line.removeprefix(_BOM)
+
+    def _refuse_what_looks_otherwise(self) -> None:
+        try:
+            first = self._first().decode()
+            found = _json_or_table(first, self._fields)
+            if found is None and _names(first, ","):
+                # A pipe may give its second line much later: it is read only where the first is suspicious.
+                second = list(self._ahead(2))[1:]
+                found = "csv" if second and second[0].count(b",") == first.count(",") else None
+        except UnicodeDecodeError:
+            return
+        if found is None or found == self.form or (self.form == "jsonl" and _is_json_record(first)):
+            return
+        form, _, delimiter = found.partition(" ")
+        option = f"--input-format {form}" + (f" --delimiter '{delimiter}'" if delimiter else "")
+        as_text = "" if self.form == "jsonl" else ", --input-format txt to read each line as a text"
+        raise WrongUsage(
+            f"{self._name} begins with {first.strip()!r:.60}, which looks like {form.upper()}: "
+            f"give {option} to read it so{as_text}"
+        )
+
+    # --- forms: (line, what is there, problem) ----------------------------------------------------
+
+    def _texts(self) -> Iterator[tuple[int, Any, str | None]]:
+        for number, line in enumerate(self._lines(), 1):
+            try:
+                yield number, line.removesuffix(b"\n").removesuffix(b"\r").decode(), None
+            except UnicodeDecodeError as error:
+                yield number, None, self._not_text(error)
+
+    def _json_lines(self) -> Iterator[tuple[int, Any, str | None]]:
+        with_first = self._first()
+        try:
+            first = json.loads(with_first)
+        except (ValueError, RecursionError):
+            first = None
+        self._keep_of_json(first)
+        return self._json_records()
+
+    def _json_records(self) -> Iterator[tuple[int, Any, str | None]]:
+        for number, line in enumerate(self._lines(), 1):
+            if not line.strip():
+                continue
+            try:
+                yield number, self._named(json.loads(line.decode())), None
+            except UnicodeDecodeError as error:
+                yield number, None, self._not_text(error)
+            except (ValueError, RecursionError) as error:
+                yield number, None, f"is not JSON: {error}"
+
+    def _json(self) -> Iterator[tuple[None, Any, str | None]]:
+        """A JSON array, which is read whole."""
+        try:
+            values = json.loads(b"".join(self._stream).removeprefix(_BOM).decode())
+        except (ValueError, RecursionError) as error:
+            raise WrongUsage(f"{self._name} is not JSON: {error}") from error
+        if not isinstance(values, list):
+            raise WrongUsage(f"{self._name} is a JSON {type(values).__name__}, expected a list of objects or strings")
+        self._keep_of_json(values[0] if values else None)
+
+        def records() -> Iterator[tuple[None, Any, str | None]]:
+            for value in values:
+                self._digest.update(json.dumps(value).encode())
+                yield None, self._named(value), None
+
+        return records()
+
+    def _named(self, value: Any) -> Any:
+        """A string alone is the only field."""
+        alone = isinstance(value, str) and sum(one.required for one in self._fields) == 1
+        return {self._fields[0].sources[0]: value} if alone else value
+
+    def _keep_of_json(self, first: Any) -> None:
+        keep = self._reading.keep
+        self.kept = {ALL: "any"} if keep == ("all",) else dict.fromkeys(keep, "any")
+        self._check_kept(first if isinstance(first, dict) else None)
+
+    def _table(self) -> Iterator[tuple[int, Any, str | None]]:
+        csv.field_size_limit(2**31 - 1)  # the library's own limit is less than a long document
+        delimiter = self._reading.delimiter or ("\t" if self.form == "tsv" else ",")
+        # What is not UTF-8 becomes lone surrogates, and its row a problem of its own.
+        lines = (line.decode("utf-8", "surrogateescape") for line in self._lines())
+        reader = csv.reader(lines, strict=True, delimiter=delimiter)
+        try:
+            header = next(reader, [])
+        except csv.Error as error:
+            raise WrongUsage(f"{self._name}: its header is not CSV: {error}") from error
+        except UnicodeError as error:
+            raise WrongUsage(f"{self._name} is not {self._reading.encoding}: {error}") from error
+        self._check_columns(header)
+        self._keep_of_table(dict.fromkeys(header, "text"))
+        read = {column for one in self._fields for column in one.sources} | self.kept.keys()
+        if twice := sorted(column for column in read if header.count(column) > 1):
+            raise WrongUsage(f"{self._name}: two columns are called {', '.join(twice)}")
+        return self._table_rows(reader, header)
+
+    def _table_rows(self, reader: Any, header: list[str]) -> Iterator[tuple[int, Any, str | None]]:
+        while True:
+            number = reader.line_num + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                last = f" (read until line {reader.line_num})" if reader.line_num > number else ""
+                yield number, None, f"is not CSV: {error}{last}"
+            else:
+                if row and len(row) != len(header):
+                    yield number, None, f"has {len(row)} columns, the header {len(header)}"
+                elif row:
+                    yield number, _cells(dict(zip(header, row, strict=True)), self._fields), None
+
+    def _parquet(self) -> Iterator[tuple[None, Any, str | None]]:
+        if self._path is None:
+            raise WrongUsage("a parquet file cannot be read from a pipe: give --input FILE")
+        if importlib.util.find_spec("pyarrow") is None:
+            raise MissingExtraError("a .parquet file needs pyarrow, not installed here: pip install 'bertx[parquet]'")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            file = pq.ParquetFile(self._path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{self._path} is no parquet file, or damaged: {error}") from error
+        self.size, self._rows_read = file.metadata.num_rows, 0
+        types = {column.name: column.type for column in file.schema_arrow}
+        self._check_columns(list(types))
+        self._keep_of_table(types)
+        read = [column for one in self._fields for column in one.sources if column in types]
+
+        def records() -> Iterator[tuple[None, Any, str | None]]:
+            with file:
+                try:
+                    for batch in file.iter_batches(_ROWS, columns=list(dict.fromkeys([*read, *self.kept]))):
+                        for row in batch.to_pylist():
+                            self._digest.update(repr(row).encode("utf-8", "backslashreplace"))
+                            self._rows_read += 1
+                            yield None, row, None
+                except (pa.ArrowException, OSError) as error:
+                    raise ValueError(f"{self._path} is damaged: {error}") from error
+
+        return records()
+
+    # --- columns ----------------------------------------------------------------------------------
+
+    def _check_columns(self, there: Sequence[str]) -> None:
+        """Raises WrongUsage where a column that a task needs is not there."""
+        lost = [column for one in self._fields if one.required for column in one.sources if column not in there]
+        if lost:
+            raise WrongUsage(
+                f"{self._name}: no column {', '.join(map(repr, lost))}; it has {', '.join(there) or 'none'}: "
+                "name yours with --column"
+            )
+
+    def _keep_of_table(self, there: Mapping[str, Any]) -> None:
+        read = {column for one in self._fields for column in one.sources}
+        keep = self._reading.keep
+        names = [name for name in there if name not in read] if keep == ("all",) else keep
+        self._check_kept(there, names)
+        self.kept = {name: there[name] for name in names}
+
+    def _check_kept(self, there: Mapping[str, Any] | None, names: Sequence[str] | None = None) -> None:
+        """Raises WrongUsage where a column to keep is not there, or is called as one of the output."""
+        names = [name for name in self.kept if name != ALL] if names is None else names
+        if there is not None and (lost := [name for name in names if name not in there]):
+            raise WrongUsage(
+                f"{self._name}: no column {', '.join(map(repr, lost))} to keep; it has {', '.join(there) or 'none'}"
+            )
+        if both := [name for name in names if name in self._taken]:
+            raise WrongUsage(f"{self._name}: {_taken(both)}")
+
+    def _not_text(self, error: UnicodeDecodeError) -> str:
+        if self._reading.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+            return f"has bytes that are not {self._reading.encoding}"
+        return f"is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}"
+
+
+def _taken(names: Sequence[str]) -> str:
+    columns = ", ".join(map(repr, names))
+    return f"has the column {columns}, which the output has too: give --keep the names of the others"
+
+
+def _cells(row: dict[str, str], fields: Sequence[Field]) -> dict[str, Any]:
+    """The cells of a row; one that holds several strings is JSON."""
+    values: dict[str, Any] = dict(row)
+    for one in fields:
+        if one.many and len(one.sources) == 1:
+            try:
+                values[one.sources[0]] = json.loads(row[one.sources[0]])
+            except (ValueError, RecursionError):
+                values[one.sources[0]] = None
+    return values
+
+
+def _json_or_table(first: str, fields: Sequence[Field]) -> str | None:
+    """What a first line says that the file is, and its delimiter where that is not the form's own; None for text."""
+    line = first.strip()
+    if line == "[" or re.match(r"\[\s*\{", line):
+        return "json"
+    if line.startswith("{"):
+        return "jsonl" if _is_json_record(line) else None
+    columns = {column for one in fields for column in one.sources}
+    for delimiter, form in (("\t", "tsv"), (",", "csv"), (";", "csv ;")):
+        if columns & set(_names(line, delimiter)):
+            return form
+    return "csv" if line.strip('"') in columns else None
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    """The cells of a line, where they are several and all could be names of columns."""
+    cells = [cell.strip().strip('"') for cell in line.split(delimiter)]
+    return cells if len(cells) > 1 and all(re.fullmatch(r"[A-Za-z_][\w.-]*", cell) for cell in cells) else []
+
+
+def _is_json_record(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict | str)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,257 @@
+"""How a verb runs: what it is asked is checked, its files are kept for it, and a job goes through its task."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bertx_weights.files import is_special
+
+from .fingerprint import model_files
+from .formats import Columns
+from .options import input_form
+from .records import Field, Record, WrongUsage, from_arguments, with_columns
+from .source import Reading, Source, description
+from .targets import behind_links, reserved
+from .terminal import is_terminal, tell, working
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one call of a verb asks of its task: options, the columns of a result, and the dtype of its vectors."""
+
+    options: Mapping[str, Any]
+    results: Columns
+    vectors: str = "float32"
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments and options that every verb of a task has; tasks.py and options.py describe them."""
+
+    source: str
+    texts: Sequence[str] | None = None
+    input: Path | None = None
+    column: Sequence[str] | None = None
+    input_format: str | None = None
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    keep: str | None = None
+    shard: str | None = None
+    out: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    backend: str | None = None
+    dtype: str = "float32"
+    device: str | None = None
+    revision: str | None = None
+    batch_tokens: int | None = None
+    max_length: int | None = None
+    untrained: bool = False
+
+
+def run_verb(name: str, task: str, fields: Sequence[Field], asked: Asked, call: Call) -> None:
+    """Runs a verb; exits with 1 where records could not be used.
+
+    Raises:
+        WrongUsage: what was asked for cannot be done; nothing is written then.
+    """
+    if call.resume and call.out is None:
+        raise WrongUsage("--resume goes on with an --out: say which")
+    if call.resume and call.overwrite:
+        raise WrongUsage("--resume goes on and --overwrite begins anew: give one of them")
+    out = call.out
+    with contextlib.ExitStack() as stack:
+        done = False
+        if out is not None and is_special(out):
+            if call.resume:
+                raise WrongUsage(f"--resume goes on with a file, and {out} is none")
+        elif out is not None:
+            from .outputs import check_target
+
+            out = behind_links(out)
+            call = replace(call, out=out)
+            stack.enter_context(reserved(out))
+            done = check_target(out, call.resume, call.overwrite)
+        fields = with_columns(fields, call.column or [])
+        records = open_records(fields, call, asked.results)
+        failed = _run(name, task, fields, asked, call, records, done)
+    if failed:
+        raise typer.Exit(1)
+
+
+def open_records(fields: Sequence[Field], call: Call, results: Columns) -> Sequence[Record] | Source:
+    """What a verb works on: its arguments, a file or stdin."""
+    if call.texts and call.input is not None:
+        raise WrongUsage(f"both texts and --input {call.input}: give one of them")
+    first, every = map(int, (call.shard or "1/1").split("/"))
+    keep = tuple(name.strip() for name in call.keep.split(",")) if call.keep else ()
+    if call.texts:
+        given = {"--column": call.column, "--keep": keep, "--shard": call.shard, "--input-format": call.input_format}
+        for option, value in given.items():
+            if value:
+                raise WrongUsage(f"{option} is of a file with columns: texts from arguments have none")
+        return list(from_arguments(call.texts, fields))
+    if call.input is None and is_terminal(sys.stdin):
+        raise WrongUsage("nothing to work on: give texts, --input FILE, or a pipe to stdin")
+    form = input_form(call.input, call.input_format) if call.input else call.input_format
+    reading = Reading(call.input_format, call.encoding, call.delimiter, keep, (first, every))
+    if form == "txt" and call.column:
+        raise WrongUsage(f"--column is of a file with columns: {call.input or 'stdin as txt'} has none")
+    taken = {"line", "row", "error", *(one.name for one in fields), *results}
+    return Source(call.input, fields, reading, taken, columns_given=bool(call.column) and call.input is None)
+
+
+def _run(
+    name: str,
+    task: str,
+    fields: Sequence[Field],
+    asked: Asked,
+    call: Call,
+    records: Sequence[Record] | Source,
+    done: bool,
+) -> int:
+    from ..backend import check_device, check_dtype, get_backend
+    from .job import digest_of, run
+    from .outputs import check_finished, check_form, open_output
+
+    chosen = get_backend(call.backend)
+    try:
+        check_dtype(chosen, call.dtype)
+        check_device(chosen, call.device)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    columns = columns_of(records, fields) | asked.results | {"error": "text"}
+    check_form(call.out, columns, asked.vectors)
+    folder = checked_folder(name, task, call)
+    options = {**asked.options, "batch_tokens": call.batch_tokens}
+    if task == "question-answering":  # whose windows are shorter than the model's own where nothing is said
+        options["max_length"] = call.max_length
+    job: dict[str, Any] = {}
+    if call.out is not None:
+        job = _job(chosen.name, name, fields, options, asked, call, records, folder)
+    if done:
+        failed = check_finished(call.out, job, records, digest_of(records))
+        lost = f"; {failed} of its lines failed" if failed else ""
+        tell(f"{call.out} is whole: nothing to do{lost}", "green")
+        return failed
+    with working(f"loading {call.source}"):
+        model = loaded(folder, task, call)
+    try:
+        none = model([], **options)  # the task looks at its options
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    results, width = asked.results, None
+    if "vector" in results.values():
+        # Of no text the vectors still have their length; without pooling there is one of each token instead.
+        width = none.shape[1] if hasattr(none, "shape") else None
+        if width is None:
+            results = dict.fromkeys(results, "vectors")
+            if asked.vectors != "float32":
+                raise WrongUsage(f"--vectors {asked.vectors} is of one vector of each text: give --pooling")
+    columns |= results
+    output = None
+    try:
+        output = open_output(call.out, columns, width, asked.vectors, job, call.resume)
+        return run(name, records, lambda inputs: model(inputs, **options), results, output, asked.vectors)
+    except KeyboardInterrupt:
+        kept = ""
+        if output is not None:
+            output.discard()
+            if call.out and output.records and not is_special(call.out):
+                kept = f"; {output.records} records are in {call.out}.part: go on with --resume"
+        raise ValueError(f"stopped{kept}") from None
+    except Exception:
+        if output is not None:
+            output.discard()
+        raise
+
+
+def columns_of(records: Sequence[Record] | Source, fields: Sequence[Field]) -> dict[str, Any]:
+    """The columns of an output that come from the input."""
+    has_lines = not isinstance(records, Source) or records.has_lines
+    kept = records.kept if isinstance(records, Source) else {}
+    return {
+        **({"line": "integer"} if has_lines else {}),
+        "row": "integer",
+        **kept,
+        **{one.name: "json" if one.many else "text" for one in fields},
+    }
+
+
+def checked_folder(name: str, task: str, call: Call) -> Path:
+    """The folder of a checkpoint that has the head of a task, or `--untrained` was given.
+
+    Raises:
+        WrongUsage: it has not, and what it says would be random.
+    """
+    from ..inspection import inspect
+    from ..sources import resolve
+
+    folder = resolve(call.source, revision=call.revision)
+    found = inspect(folder, task=task)
+    if found.report.initialised and not call.untrained:
+        own = inspect(folder).task
+        raise WrongUsage(
+            f"{call.source} has no head for {task} ({', '.join(found.report.initialised)}), so that {name} would give "
+            f"random results; its own head is of {own}. Give a checkpoint that was trained for it, or --untrained to "
+            "run it with random weights"
+        )
+    return folder
+
+
+def loaded(folder: Path, task: str | None, call: Call) -> Any:
+    """The model of a verb, its texts cut at `--max-length`."""
+    from ..loading import load
+    from ..tasks.classification import max_tokens
+    from ..tasks.sentence_transformers import read_settings
+
+    model = load(folder, task=task, backend=call.backend, dtype=call.dtype, device=call.device)
+    if call.max_length is not None:
+        if model.task == "text-generation":
+            raise WrongUsage("--max-length cuts texts, and generate takes prompts whole: see --max-new-tokens")
+        limits = [max_tokens(model)]
+        if model.task == "feature-extraction":
+            limits += [length for length in [read_settings(folder).max_length] if length]
+        if call.max_length > min(limits):
+            raise WrongUsage(f"--max-length is {call.max_length}, and {call.source} takes {min(limits)} tokens")
+        if call.max_length < 3:
+            raise WrongUsage("--max-length must leave room for a token beside [CLS] and [SEP]: at least 3")
+        model.tokenizer.model_max_length = call.max_length
+    return model
+
+
+def _job(
+    backend: str,
+    name: str,
+    fields: Sequence[Field],
+    options: Mapping[str, Any],
+    asked: Asked,
+    call: Call,
+    records: Sequence[Record] | Source,
+    folder: Path,
+) -> dict[str, Any]:
+    """What the rows of a job depend on, its input aside."""
+    from bertx_weights import open_checkpoint
+
+    from .. import __version__
+    from ..backend import backend_versions
+
+    files = model_files(folder, open_checkpoint(folder).files, call.out)
+    return {
+        "verb": name,
+        "bertx": __version__,
+        "backend": {backend: backend_versions(backend)},
+        "model": files,
+        "columns": {one.name: list(one.sources) for one in fields},
+        "options": {**options, "max_length": call.max_length, "untrained": call.untrained, "vectors": asked.vectors},
+        "input": records.description if isinstance(records, Source) else description(Reading(), "arguments"),
+        "dtype": call.dtype,
+        "device": call.device,
+    }
