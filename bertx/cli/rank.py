@@ -30,6 +30,7 @@ from .options import (
     epilog,
 )
 from .records import Field, WrongUsage, is_text
+from .source import Source
 from .targets import behind_links, reserved
 from .terminal import working
 from .verbs import Call, columns_of, loaded, open_records
@@ -97,6 +98,8 @@ def rank(
             stack.enter_context(reserved(out := behind_links(out)))
             check_target(out, resume=False, overwrite=overwrite)
         records = open_records(fields, call, {"rank": "integer", "score": "number"})
+        if isinstance(records, Source):
+            stack.callback(records.close)
         chosen = get_backend(backend)
         try:
             check_dtype(chosen, dtype)

@@ -108,14 +108,22 @@ class Source:
             self._found = self._parquet()
             return
         self._raw = self._opened()
+        try:
+            self._begin(guessed, columns_given)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, guessed: bool, columns_given: bool) -> None:
+        """Reads as much as says what the columns are."""
         self._stream = self._decoded()
         if guessed:
             self._refuse_what_looks_otherwise()
         if self.form == "txt":
-            needed = [one.name for one in fields if one.required]
+            needed = [one.name for one in self._fields if one.required]
             if len(needed) > 1:
                 raise WrongUsage(f"a line of text has no {' and '.join(needed)}: give .jsonl or .csv")
-            if columns_given or reading.keep:
+            if columns_given or self._reading.keep:
                 option = "--column" if columns_given else "--keep"
                 raise WrongUsage(f"{option} is of a file with columns: {self._name} has none")
         self._found = {
@@ -160,9 +168,11 @@ class Source:
             raise ValueError(f"{self._name} is a damaged .gz file: {error}") from error
         except UnicodeError as error:
             raise ValueError(f"{self._name} is not {self._reading.encoding}: {error}") from error
-        finally:
-            if self._path and self._raw is not None:
-                self._raw.close()
+
+    def close(self) -> None:
+        """Closes a file; stdin stays open."""
+        if self._path and self._raw is not None:
+            self._raw.close()
 
     def _record(self, row: int, line: int | None, found: Any, problem: str | None) -> Record:
         if problem is not None:

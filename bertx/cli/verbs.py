@@ -81,6 +81,8 @@ def run_verb(name: str, task: str, fields: Sequence[Field], asked: Asked, call: 
             done = check_target(out, call.resume, call.overwrite)
         fields = with_columns(fields, call.column or [])
         records = open_records(fields, call, asked.results)
+        if isinstance(records, Source):
+            stack.callback(records.close)
         failed = _run(name, task, fields, asked, call, records, done)
     if failed:
         raise typer.Exit(1)
