@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .parity_report import ParityReport, parity
     from .tasks.streaming import InputError
     from .tokenizer import BertTokenizer, BertTokenizerFast
+    from .verification import Verification, verify
 
 __version__ = "0.1.0"
 
@@ -33,11 +34,13 @@ _PUBLIC = {
     "MissingExtraError": ".backend",
     "Model": ".model",
     "ParityReport": ".parity_report",
+    "Verification": ".verification",
     "convert": ".conversion",
     "inspect": ".inspection",
     "installed_backends": ".backend",
     "load": ".loading",
     "parity": ".parity_report",
+    "verify": ".verification",
 }
 __all__ = sorted(_PUBLIC)
 

@@ -301,6 +301,10 @@ class BertConfig:
         returns_unused = changes.pop("return_unused_kwargs", False)
         changes = without_hub_arguments(f"{cls.__name__}.from_pretrained", changes)
         path = Path(source)
+        if path.suffix == ".json" and revision is not None:
+            raise ValueError(
+                f"{path} is a file here, which has no revision {revision!r}: give a hub id, or leave it out"
+            )
         if path.suffix != ".json":
             from .sources import resolve
 

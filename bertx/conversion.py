@@ -6,12 +6,9 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,19 +22,21 @@ from bertx_weights import (
     contiguous,
     dtype_name,
     dtype_of,
-    format_of,
     open_checkpoint,
     release,
     schema_name,
     write_atomically,
 )
 
-from .adapters import files_folder, open_merged
+from .adapters import base_folder, files_folder, open_merged
 from .architectures import architecture_of_task
+from .checkpoint_files import REPORT
 from .config import BertConfig
 from .loading import config_of, plan
+from .replacing import new_folder
 from .sources import resolve
 from .tasks import copy_task_files
+from .tasks.sentence_transformers import transformer_folder
 from .tokenizer_files import copy_tokenizer
 
 Progress = Callable[[int, int], None]
@@ -66,6 +65,7 @@ class ConversionReport:
         source, source_format, target, format: from where and what, to where and what.
         architecture: the head.
         tensors: what came from where.
+        files: the files that are not weights, by their path in the target: the SHA-256 of each.
         skipped: what did not come along, and why.
         notes: what else a reader should know.
         verified: whether the target was read back, every tensor bit-equal and a forward pass on NumPy equal.
@@ -78,6 +78,7 @@ class ConversionReport:
     format: str
     architecture: str
     tensors: list[ConvertedTensor] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     verified: bool = False
@@ -126,12 +127,13 @@ def convert(
 
     Args:
         source: as in `bertx.load`; its format is found out.
-        target: a folder, which appears when it is whole.
+        target: a folder outside of the source, which appears when it is whole, with the report in it as
+            conversion_report.json.
         format: "safetensors", "pytorch", "tensorflow" (tf_model.h5), "flax", "npz", "keras-hub", "tf1", "tf2", "orbax".
         task: a pipeline tag: only this head's tensors; None takes all that the checkpoint has of any head.
         dtype: what floating tensors are cast to; None keeps each as it is.
         verify: reads the target back: every tensor bit-equal, and a forward pass on NumPy from both, equal.
-        overwrite: replaces a checkpoint that is there.
+        overwrite: replaces a checkpoint that is there, and nothing else: a folder that holds any other file is refused.
         revision: the branch, tag or commit on the hub.
         progress: told how many bytes are written.
 
@@ -141,9 +143,11 @@ def convert(
     Raises:
         CheckpointError: the source does not load, the format has no place for a tensor or cannot say what the config
             says, or the target read back is another; nothing is left then.
-        FileExistsError: there is a target, and `overwrite` is False or it is no checkpoint.
+        FileExistsError: there is a target, and `overwrite` is False or it holds more than a checkpoint; or another job
+            writes it.
         MissingExtraError: the library of a format is not installed.
-        ValueError: an unknown format, task or dtype.
+        OSError: the target cannot be written; the error names it.
+        ValueError: an unknown format, task or dtype; a target inside the source; a revision of a local source.
     """
     start = time.perf_counter()
     if format not in FORMATS:
@@ -151,59 +155,81 @@ def convert(
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
     folder, target = resolve(source, revision=revision), Path(target)
-    _check_target(folder, target, overwrite)
-    checkpoint = open_merged(folder)
-    beside = files_folder(folder)
+    for read in {folder, base_folder(folder)}:
+        _check_apart(read, target)
+    with new_folder(target, overwrite) as temporary:
+        report = _write(folder, temporary, target, format, task, dtype, verify, progress)
+        report.seconds = time.perf_counter() - start
+        report.to_json(temporary / REPORT)
+    return report
+
+
+def _write(
+    folder: Path,
+    temporary: Path,
+    target: Path,
+    form: str,
+    task: str | None,
+    dtype: str | None,
+    verify: bool,
+    progress: Progress | None,
+) -> ConversionReport:
+    """Writes what `target` will be to a temporary folder, and reads it back."""
+    # sentence-transformers may have config, weights and tokenizer in a subfolder.
+    subfolder = transformer_folder(folder)
+    source, written = folder / subfolder, temporary / subfolder
+    checkpoint = open_merged(source)
+    beside = files_folder(source)
     config = config_of(checkpoint)
     report, tensors = _chosen(checkpoint, config, task)
-    report.target, report.format = str(target), format
+    report.target, report.format = str(target), form
     if dtype is not None:
         tensors = {name: tensor.cast(dtype_of(dtype)) for name, tensor in tensors.items()}
-    written = {dtype_name(tensor.dtype) for tensor in tensors.values()}
+    dtypes = {dtype_name(tensor.dtype) for tensor in tensors.values()}
     config = config.replace(
-        architectures=(report.architecture,), dtype=written.pop() if len(written) == 1 else config.dtype
+        architectures=(report.architecture,), dtype=dtypes.pop() if len(dtypes) == 1 else config.dtype
     )
     hashes: dict[str, str] = {}
     hashed = [_hashed(name, tensor, hashes, report.notes) for name, tensor in tensors.items()]
     if progress is not None:
         hashed = _counted(hashed, progress)
-    with _folder_beside(target) as temporary:
-        report.notes += FORMATS[format].write(temporary, config.to_dict(), hashed)
-        report.notes += copy_tokenizer(beside, temporary, format == "keras-hub")
-        copy_task_files(beside, temporary)
-        stored = checkpoint.tensors
-        report.tensors += [
-            ConvertedTensor(
-                name,
-                tensor.name,
-                tensor.shape,
-                dtype_name(stored[tensor.name].dtype),
-                dtype_name(tensor.dtype),
-                hashes[name],
-            )
-            for name, tensor in tensors.items()
-        ]
-        if verify:
-            expected = _outputs(report.architecture, config, tensors)
-            del checkpoint, stored, tensors, hashed  # both checkpoints together would need the memory of both
-            _verify(report, expected, temporary)
-            report.verified = True
-        _put(temporary, target, overwrite)
-    report.seconds = time.perf_counter() - start
+    written.mkdir(parents=True, exist_ok=True)
+    report.notes += FORMATS[form].write(written, config.to_dict(), hashed)
+    report.notes += copy_tokenizer(beside, written, form == "keras-hub")
+    copy_task_files(folder if subfolder else beside, temporary)
+    stored = checkpoint.tensors
+    report.tensors += [
+        ConvertedTensor(
+            name,
+            tensor.name,
+            tensor.shape,
+            dtype_name(stored[tensor.name].dtype),
+            dtype_name(tensor.dtype),
+            hashes[name],
+        )
+        for name, tensor in tensors.items()
+    ]
+    weights = FORMATS[form].files(written)
+    report.files = {
+        path.relative_to(temporary).as_posix(): hash_of_file(path)
+        for path in sorted(temporary.rglob("*"))
+        if path.is_file() and path not in weights
+    }
+    if verify:
+        expected = _outputs(report.architecture, config, tensors)
+        del checkpoint, stored, tensors, hashed  # both checkpoints together would need the memory of both
+        _verify(report, expected, written)
+        report.verified = True
     return report
 
 
-def _check_target(folder: Path, target: Path, overwrite: bool) -> None:
-    if target.exists() and folder.resolve().is_relative_to(target.resolve()):
+def _check_apart(folder: Path, target: Path) -> None:
+    """Raises where the target lies in the source, which might no longer load then, or the source in the target."""
+    inner, outer = target.resolve(), folder.resolve()
+    if inner.exists() and outer.is_relative_to(inner):
         raise FileExistsError(f"{target} is the source, or holds it: give another target")
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not overwrite:
-        raise FileExistsError(f"{target} is there already: give overwrite=True to replace it, or another target")
-    try:
-        format_of(target)
-    except (CheckpointError, OSError):
-        raise FileExistsError(f"{target} is no checkpoint folder: it is not overwritten; give another target") from None
+    if inner.is_relative_to(outer):
+        raise ValueError(f"{target} lies in the source {folder}: give a target outside of it")
 
 
 def _chosen(
@@ -274,24 +300,37 @@ def _counted(tensors: list[StoredTensor], progress: Progress) -> list[StoredTens
 def _verify(report: ConversionReport, outputs: Mapping[str, np.ndarray], folder: Path) -> None:
     """Raises CheckpointError where the folder's tensors are not the report's, or its outputs not these."""
     written = open_checkpoint(folder)
-    found = {tensor.schema_name: tensor for tensor in written.tensors.values()}
-    problems = []
-    for expected in report.tensors:
-        tensor = found.get(expected.name)
-        if tensor is None:
-            problems.append(f"{expected.name} is not there")
-        elif dtype_name(tensor.dtype) != expected.dtype or tuple(tensor.shape) != tuple(expected.shape):
-            problems.append(f"{expected.name} is {dtype_name(tensor.dtype)} {list(tensor.shape)}")
-        else:
-            array = tensor.read()
-            if _sha256(array) != expected.sha256:
-                problems.append(f"{expected.name} has other values")
-            release(array)
+    problems = differing_tensors(written, report.tensors)
     if not problems:
+        found = {tensor.schema_name: tensor for tensor in written.tensors.values()}
         after = _outputs(report.architecture, config_of(written), found)
         problems = [f"the output {name} differs" for name in outputs if not _same(outputs[name], after[name])]
     if problems:
         raise CheckpointError("\n  ".join(["the target read back is not the source; it was removed:", *problems]))
+
+
+def differing_tensors(checkpoint: Checkpoint, expected: Iterable[ConvertedTensor]) -> list[str]:
+    """What of a checkpoint's tensors is not as it was converted."""
+    found = {tensor.schema_name: tensor for tensor in checkpoint.tensors.values()}
+    problems = []
+    for converted in expected:
+        tensor = found.get(converted.name)
+        if tensor is None:
+            problems.append(f"{converted.name} is not there")
+        elif dtype_name(tensor.dtype) != converted.dtype or tuple(tensor.shape) != tuple(converted.shape):
+            problems.append(f"{converted.name} is {dtype_name(tensor.dtype)} {list(tensor.shape)}")
+        else:
+            array = tensor.read()
+            if _sha256(array) != converted.sha256:
+                problems.append(f"{converted.name} has other values")
+            release(array)
+    return problems
+
+
+def hash_of_file(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _same(before: np.ndarray, after: np.ndarray) -> bool:
@@ -326,41 +365,3 @@ def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, Stored
     for array in read:
         release(array)
     return outputs
-
-
-@contextmanager
-def _folder_beside(target: Path) -> Iterator[Path]:
-    """A folder that becomes the target if the block puts it there; else it goes, with the parents made for it."""
-    parent = target.absolute().parent
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=parent))
-    mask = os.umask(0)
-    os.umask(mask)
-    temporary.chmod(0o777 & ~mask)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for folder in made:
-            with suppress(OSError):  # it holds the target, or what another has put there
-                folder.rmdir()
-
-
-def _put(temporary: Path, target: Path, overwrite: bool) -> None:
-    is_there = target.is_dir() and any(target.iterdir())
-    if is_there and not overwrite:
-        raise FileExistsError(f"{target} has appeared meanwhile: it is not replaced")
-    if not is_there:
-        temporary.rename(target)  # an empty folder is replaced
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.absolute().parent))
-    try:
-        target.rename(old / target.name)
-        temporary.rename(target)
-    except BaseException:
-        if (old / target.name).exists():
-            (old / target.name).replace(target)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

@@ -174,18 +174,30 @@ class Model:
         return Model(module, self.config, target, self.architecture, self._folder, self.load_report)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes config.json, model.safetensors and the tokenizer's files, each whole or not at all."""
+        """Writes config.json, model.safetensors and the tokenizer's files, each whole or not at all.
+
+        Raises:
+            FileExistsError: another job writes this folder.
+        """
         from .saving import save_model
         from .tasks import copy_task_files
+        from .tasks.sentence_transformers import transformer_folder
 
-        save_model(folder, self.architecture, self.config, self.tensors())
-        if self._folder is not None:
-            copy_task_files(self._folder, Path(folder))
+        folder = Path(folder)
+        # sentence-transformers may have config, weights and tokenizer in a subfolder.
+        own = folder / (transformer_folder(self._folder) if self._folder else "")
+
+        def beside() -> None:
+            if self._folder is None:
+                return
+            copy_task_files(self._folder, folder)
             try:
                 tokenizer = self.tokenizer
             except FileNotFoundError:
                 return
-            tokenizer.save_pretrained(folder)
+            tokenizer.save_pretrained(own)
+
+        save_model(own, self.architecture, self.config, self.tensors(), root=folder, beside=beside)
 
     def __repr__(self) -> str:
         return f"bertx.Model({self.architecture}, task={self.task!r}, backend={self.backend!r})"

@@ -149,6 +149,7 @@ class PreTrainedModel:
             push_to_hub: True is refused: huggingface_hub uploads folders.
 
         Raises:
+            FileExistsError: another job writes this folder.
             ValueError: `push_to_hub`, or `state_dict` or `params` that are not this model's.
             TypeError: `others` of transformers' arguments that bertx does not have.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from bertx_weights.safetensors_store import FILE, write_shards
 
 from .architectures import schema
 from .config import BertConfig
+from .replacing import one_writer
 
 
 def save_model(
@@ -24,15 +25,19 @@ def save_model(
     *,
     max_bytes: int | None = None,
     format_name: str = "safetensors",
+    root: Path | None = None,
+    beside: Callable[[], None] | None = None,
 ) -> None:
     """Writes model.safetensors, then config.json, each whole or not at all.
 
     As on the hub a decoder that shares the word embeddings is left out; an untied one is written with
     its bias, where transformers looks for it. Of tensors of several dtypes the config names the one that holds all
     their values: loaded with `dtype="auto"` nothing is rounded. `max_bytes`: a larger model is written in several
-    files. `format_name`: "pytorch" writes pytorch_model.bin.
+    files. `format_name`: "pytorch" writes pytorch_model.bin. `root` is the folder of the whole checkpoint, where it is
+    not `folder`; `beside` writes what else belongs there. While one job writes there, another is refused.
 
     Raises:
+        FileExistsError: another job writes this folder.
         ValueError: parameters are missing, since blocks of the model were replaced by others; or a pytorch_model.bin
             beside a model.safetensors, which would be read instead.
     """
@@ -57,7 +62,16 @@ def save_model(
         raise ValueError(
             f"{folder} has an adapter, which would be merged into what is saved there: save to another folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    with one_writer(folder if root is None else root):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, config, tensors, max_bytes, format_name)
+        if beside is not None:
+            beside()
+
+
+def _write(
+    folder: Path, config: BertConfig, tensors: dict[str, np.ndarray], max_bytes: int | None, format_name: str
+) -> None:
     if format_name != "safetensors":
         if (folder / FILE).exists() or (folder / f"{FILE}.index.json").exists():
             raise ValueError(

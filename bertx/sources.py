@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 from pathlib import Path
@@ -38,18 +39,47 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None, weights
     Raises:
         CheckpointError: there is nothing of that name.
         MissingExtraError: it would have to come from the hub, and huggingface-hub is not installed.
+        ValueError: a revision of what is not on the hub, or one that no branch, tag or commit can have as its name.
     """
     name = os.fspath(source)
     if name.startswith(_PACKAGE):
+        _refuse_revision(name, "a folder of a Python package", revision)
         return _in_package(name)
     if Path(name).is_dir():
+        _refuse_revision(name, "a folder here", revision)
         return Path(name)
     if Path(name).exists():
         raise CheckpointError(f"{name} is a file: give the folder that holds config.json and the weights")
     hub_id = SHORT_NAMES.get(name, name)
     if Path(name).is_absolute() or name.startswith(".") or hub_id.count("/") > 1:
-        raise CheckpointError(f"there is no folder {name}")
-    return hub.fetch(hub_id, revision, weights)
+        raise CheckpointError(f"there is no folder {name}{_similar(name)}")
+    try:
+        return hub.fetch(hub_id, revision, weights)
+    except hub.NotFoundError as error:
+        raise CheckpointError(f"{error}{_similar(name)}") from error
+
+
+def _refuse_revision(name: str, what: str, revision: str | None) -> None:
+    if revision is not None:
+        raise ValueError(
+            f"{name} is {what}, which has no revision {revision!r}: only a model on the hub has revisions; "
+            "leave the revision out, or give a hub id that is no folder here"
+        )
+
+
+def _similar(name: str) -> str:
+    """What a name that is not there may have been meant to be, for an error; with the short names if it may be one."""
+    if name in SHORT_NAMES:
+        return ""
+    path, may_be_short = Path(name), "/" not in name and not name.startswith(".")
+    try:
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        beside = []
+    close = difflib.get_close_matches(name, SHORT_NAMES) if may_be_short else []
+    close += [str(path.parent / folder) for folder in difflib.get_close_matches(path.name, beside)]
+    meant = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+    return meant + (f"\n  short names: {', '.join(SHORT_NAMES)}" if may_be_short else "")
 
 
 def _in_package(name: str) -> Path:

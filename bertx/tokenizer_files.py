@@ -11,6 +11,7 @@ from .tokenizer import TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB, BertTokenizer
 
 # What lies beside a tokenizer and is taken along.
 _FILES = (TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "generation_config.json")
+FILES = (TOKENIZER_JSON, VOCAB, *_FILES)
 
 
 def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import http.server
 import json
@@ -237,6 +238,13 @@ def unreachable() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
+def obey_modes() -> None:
+    """In a new process, before it runs its program: what a file's mode forbids is then forbidden to root as well."""
+    drop_from_the_bounding_set = 24
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(drop_from_the_bounding_set, capability, 0, 0, 0)
+
+
 # huggingface_hub waits before it tries again, and takes ten megabytes at a time.
 _WORKER = """
 import json, sys, time
@@ -274,7 +282,7 @@ for line in sys.stdin:
 class Elsewhere:
     """A process of its own that loads: huggingface_hub reads its settings when it is imported."""
 
-    def __init__(self, home: Path, endpoint: str, **environment: str):
+    def __init__(self, home: Path, endpoint: str, obeys_modes: bool = False, **environment: str):
         settings = {
             "HF_HOME": str(home),
             "HF_ENDPOINT": endpoint,
@@ -297,6 +305,7 @@ class Elsewhere:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                preexec_fn=obey_modes if obeys_modes else None,
             )
 
     def __enter__(self) -> Elsewhere:

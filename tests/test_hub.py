@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -9,11 +10,13 @@ import os
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import bertx
+import bertx.hub
 from fake_hub import Answer, Elsewhere, Repo, Request, Server, folder_files, serving, unreachable
 
 CHECKPOINTS = Path(__file__).parent / "fixtures" / "checkpoints"
@@ -172,6 +175,7 @@ SMALL = {
     "tokenizer_config.json",
     "vocab.txt",
     "assets/tokenizer/vocabulary.txt",
+    "metadata.json",
 }
 
 
@@ -217,18 +221,68 @@ def test_of_several_formats_only_the_first_is_fetched(hub, elsewhere, tmp_path):
 
 
 def test_the_small_files_that_a_checkpoint_may_have_are_fetched(hub, elsewhere):
-    names = (
-        "modules.json",
-        "sentence_bert_config.json",
-        "config_sentence_transformers.json",
-        "1_Pooling/config.json",
-        "added_tokens.json",
-        "generation_config.json",
-    )
+    names = ("added_tokens.json", "generation_config.json", "special_tokens_map.json", "tokenizer_config.json")
     small = {name: f'{{"of": "{name}"}}'.encode() for name in names}
-    repo = hub.add(FILES | small | {"2_Dense/config.json": b'{"not": "for bertx"}'})
+    repo = hub.add(FILES | small | {"sentence_bert_config.json": b"{}", "2_Dense/config.json": b"{}"})
     elsewhere.load(repo.hub_id)
-    assert set(repo.fetched) == {*FILES, *names}
+    assert set(repo.fetched) == {*FILES, *names}  # without modules.json the others are of no module
+
+
+def modules(*entries: tuple[str, str]) -> bytes:
+    """A modules.json of (class, folder)."""
+    listed = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(entries)
+    ]
+    return json.dumps(listed).encode()
+
+
+def test_the_files_of_every_module_of_sentence_transformers_are_fetched(hub, elsewhere):
+    files = {
+        "modules.json": modules(
+            ("Transformer", ""), ("Pooling", "own_pooling"), ("Dense", "2_Dense"), ("Normalize", "3")
+        ),
+        "own_pooling/config.json": b'{"word_embedding_dimension": 12, "pooling_mode_cls_token": true}',
+        "2_Dense/config.json": b"{}",
+        "2_Dense/model.safetensors": b"of the module",
+        "sentence_bert_config.json": b'{"max_seq_length": 9}',
+        "config_sentence_transformers.json": b'{"prompts": {"query": "find: "}}',
+    }
+    repo = hub.add(FILES | files | OTHERS | {"4_Other/config.json": b"{}", "2_Dense_old/config.json": b"{}"})
+    place, _ = elsewhere.ask("resolve", repo.hub_id)
+    assert set(repo.fetched) == {*FILES, *files}
+    repo.meddle = lambda request, answer: Answer(503)
+    assert elsewhere.ask("resolve", repo.hub_id) == [place, 0]
+
+
+@pytest.mark.parametrize("subfolder", ["0_Transformer", "0_BERT"])
+def test_an_encoder_in_a_subfolder_is_fetched_from_there(hub, elsewhere, subfolder):
+    of_encoder = {f"{subfolder}/{name}": content for name, content in FILES.items()}
+    files = {
+        "modules.json": modules((subfolder[2:], subfolder), ("Pooling", "1_Pooling")),
+        "1_Pooling/config.json": b'{"pooling_mode_mean_tokens": true}',
+        f"{subfolder}/sentence_bert_config.json": b'{"max_seq_length": 9}',
+    }
+    repo = hub.add(of_encoder | files | {"pytorch_model.bin": b"of another", "README.md": b"read"})
+    assert elsewhere.ask("resolve", repo.hub_id)[1] == 0
+    assert set(repo.fetched) == {*of_encoder, *files}
+
+
+@pytest.mark.parametrize("path", ["../../../outside", "1_Pooling/../../../outside", "/tmp/outside", "..\\outside"])
+def test_modules_that_lead_out_of_the_cache_are_refused(hub, elsewhere, path):
+    before = outside(elsewhere)
+    repo = hub.add(FILES | {"modules.json": modules(("Pooling", path)), f"{path}/config.json": b"{}"})
+    refused(elsewhere.load(repo.hub_id), "modules.json", "expected a subfolder")
+    assert outside(elsewhere) == before
+
+
+def test_files_of_a_module_that_lead_out_of_the_cache_are_not_fetched(hub, elsewhere):
+    before = outside(elsewhere)
+    names = ("1_Pooling/../../../../../../outside.json", "1_Pooling/..\\..\\outside.json", "1_Pooling//outside.json")
+    repo = hub.add(FILES | {"modules.json": modules(("Pooling", "1_Pooling"))} | dict.fromkeys(names, b"{}"))
+    assert elsewhere.ask("resolve", repo.hub_id)[1] == 0
+    assert set(repo.fetched) == {*FILES, "modules.json"}
+    assert outside(elsewhere) == before
 
 
 def test_a_tokenizer_or_a_config_fetches_no_weights_and_the_model_only_those(hub, elsewhere, total):
@@ -268,7 +322,36 @@ def test_a_repo_without_weights_is_an_error_that_lists_its_files_and_fetches_non
     assert repo.fetched == []
 
 
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "modules.json", "1_Pooling/config.json"])
+def test_a_small_file_that_the_hub_declares_to_be_huge_is_not_fetched(hub, elsewhere, name):
+    listed = {"modules.json": modules(("Pooling", "1_Pooling")), "1_Pooling/config.json": b"{}"}
+    repo = hub.add(FILES | listed)
+
+    def meddle(request, answer):
+        if request.kind == "info":
+            said = json.loads(answer.content)
+            for file in said["siblings"]:
+                file["size"] = 2**40 if file["rfilename"] == name else file["size"]
+            answer.content = json.dumps(said).encode()
+
+    repo.meddle = meddle
+    refused(elsewhere.load(repo.hub_id), name, str(2**40), "at most")
+    assert name not in repo.fetched
+
+
 # --- the revision ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "revision",
+    ["../../../../evil", "a/../../../../../evil", "/tmp/evil", "..", "", "a//b", ".hidden", "a\\..\\b", "x" * 300],
+)
+def test_a_revision_that_would_be_a_path_is_refused_without_asking(elsewhere, repo, revision):
+    before = outside(elsewhere)
+    for what in ("load", "tokenizer", "config"):
+        answer = elsewhere.ask(what, repo.hub_id, revision)
+        assert answer[0] == "ValueError" and "expected the name of a branch or tag, or a commit" in answer[1], answer
+    assert outside(elsewhere) == before and repo.requests == []
 
 
 def test_a_model_is_downloaded_and_then_cached_even_where_the_hub_cannot_be_reached(hub, repo, total, tmp_path):
@@ -812,6 +895,185 @@ def test_offline_without_a_cached_copy_is_an_error_and_asks_nobody(hub, repo, tm
     with Elsewhere(tmp_path / "home", hub.address, HF_HUB_OFFLINE="1") as elsewhere:
         refused(elsewhere.load(repo.hub_id), repo.hub_id, "offline")
     assert repo.requests == []
+
+
+# --- caches that another has filled, or that cannot be written ------------------------------------
+
+
+def as_another_library(worker: Elsewhere, repo: Repo, hub_id: str | None = None, without: tuple[str, ...] = ()) -> Path:
+    """The cache as huggingface_hub leaves it for transformers: links to blobs, a ref, and no file of ours."""
+    storage = worker.home / "hub" / f"models--{(hub_id or repo.hub_id).replace('/', '--')}"
+    folder = storage / "snapshots" / repo.head
+    for name, content in repo.commits[repo.head].items():
+        if name not in without:
+            digest = hashlib.sha256(content).hexdigest() if name == WEIGHTS else git_hash(content)
+            blob = storage / "blobs" / digest
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            blob.write_bytes(content)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(os.path.relpath(blob, (folder / name).parent))
+    (storage / "refs").mkdir()
+    (storage / "refs" / "main").write_text(repo.head)
+    return folder
+
+
+def git_hash(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def test_a_cache_that_another_library_has_filled_serves_offline(hub, repo, total, tmp_path):
+    with Elsewhere(tmp_path / "home", unreachable()) as worker:
+        folder = as_another_library(worker, repo)
+        loaded(worker.load(repo.hub_id), total, repo.head)
+        loaded(worker.load(repo.hub_id, repo.head), total, repo.head)
+        assert not (folder / ".bertx.json").exists()
+        refused(worker.load(repo.hub_id, "v1"), "could not be reached")
+    # Also where it downloaded what it needs alone, and has a listing of all.
+    with Elsewhere(tmp_path / "other", unreachable()) as worker:
+        as_another_library(worker, repo, without=("vocab.txt", "special_tokens_map.json"))
+        tree = worker.folder(repo) / "trees" / f"{repo.head}.json"
+        tree.parent.mkdir()
+        tree.write_text(json.dumps({name: {"size": len(c), "blob_id": git_hash(c)} for name, c in FILES.items()}))
+        loaded(worker.load(repo.hub_id), total)
+
+
+@pytest.mark.parametrize(
+    ("without", "said"), [((WEIGHTS,), "expected config.json and the weights"), (("config.json",), "config.json")]
+)
+def test_a_part_of_a_snapshot_is_said_to_be_one(hub, repo, tmp_path, without, said):
+    with Elsewhere(tmp_path / "home", unreachable()) as worker:
+        folder = as_another_library(worker, repo, without=without)
+        answer = worker.load(repo.hub_id)
+        refused(answer, said, str(folder))
+        if WEIGHTS in without:
+            refused(answer, "could not be reached", "is not whole")
+            assert worker.ask("config", repo.hub_id) == ["config", 12]
+
+
+def test_a_part_of_the_shards_is_said_to_be_one(hub, tmp_path):
+    repo = hub.add(folder_files(SHARDED))
+    with Elsewhere(tmp_path / "home", hub.address, HF_HUB_OFFLINE="1") as worker:
+        as_another_library(worker, repo, without=SHARDS[1:2])
+        refused(worker.load(repo.hub_id), "offline", "is not whole", SHARDS[1])
+
+
+@pytest.mark.parametrize(
+    ("cached", "asked"),
+    [
+        ("bert-base-uncased", ("bert-base-uncased", "bert-base", "google-bert/bert-base-uncased")),
+        ("google-bert/bert-large-cased", ("bert-large-cased", "google-bert/bert-large-cased")),
+        ("bert-base-cased-finetuned-mrpc", ("google-bert/bert-base-cased-finetuned-mrpc",)),
+        ("google-bert/bert-base-cased-finetuned-mrpc", ("bert-base-cased-finetuned-mrpc",)),
+    ],
+)
+def test_offline_a_model_is_found_under_the_name_that_it_had_before_organisations(
+    hub, repo, total, tmp_path, cached, asked
+):
+    with Elsewhere(tmp_path / "home", unreachable()) as worker:
+        folder = as_another_library(worker, repo, cached)
+        for name in asked:
+            assert worker.load(name) == [str(folder), total]
+
+
+def test_no_other_organisation_is_taken_for_that(hub, repo, tmp_path):
+    with Elsewhere(tmp_path / "home", unreachable()) as worker:
+        as_another_library(worker, repo, "bert-base-uncased")
+        for name in ("someone/bert-base-uncased", "google/bert-base-uncased"):
+            refused(worker.load(name), "could not be reached")
+
+
+@pytest.mark.parametrize("variable", ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"])
+def test_the_cache_is_where_the_environment_says(hub, repo, total, tmp_path, variable):
+    place = tmp_path / "place"
+    with Elsewhere(tmp_path / "home", hub.address, **{variable: str(place)}) as worker:
+        loaded(worker.load(repo.hub_id), total)
+    cache = place / "hub" if variable == "HF_HOME" else place
+    assert (cache / f"models--{repo.hub_id.replace('/', '--')}" / "refs" / "main").read_text() == repo.head
+    with Elsewhere(tmp_path / "home", hub.address, **{variable: str(place), "HF_HUB_OFFLINE": "1"}) as worker:
+        loaded(worker.load(repo.hub_id), total)
+
+
+def test_a_snapshot_is_a_folder_like_any_other(hub, elsewhere, repo, total, tmp_path, monkeypatch):
+    """Through a link, relative, and as "."; its files are links to the model's blobs."""
+    folder = Path(elsewhere.load(repo.hub_id)[0])
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "cache").symlink_to(folder.parents[2])
+    inside = tmp_path / "cache" / folder.relative_to(folder.parents[2])
+    for source in (tmp_path / "link", inside, os.path.relpath(folder, elsewhere.home)):
+        assert elsewhere.load(str(source)) == [str(source), total]
+    monkeypatch.chdir(folder)
+    model = bertx.load(".", backend="numpy")
+    assert bertx.inspect(".").loads and model.tokenizer("cat")["input_ids"]
+    model.save(tmp_path / "saved")
+    bertx.convert(".", tmp_path / "converted", "npz")
+    assert not any(path.is_symlink() for place in ("saved", "converted") for path in (tmp_path / place).rglob("*"))
+
+
+@contextlib.contextmanager
+def read_only(folder: Path):
+    """Nobody can write there but root, as which a worker does not act with `obeys_modes`."""
+    paths = [folder, *folder.rglob("*")]
+    before = {path: path.stat().st_mode for path in paths if not path.is_symlink()}
+    for path, mode in before.items():
+        path.chmod(mode & ~0o222 | 0o555 if path.is_dir() else mode & ~0o222 | 0o444)
+    try:
+        yield
+    finally:
+        for path, mode in before.items():
+            path.chmod(mode)
+
+
+@pytest.mark.parametrize("filled_by", ["bertx", "another library"])
+def test_a_cache_that_is_read_only_serves_with_the_hub_reachable(hub, repo, total, tmp_path, filled_by):
+    home = tmp_path / "home"
+    with Elsewhere(home, hub.address) as worker:
+        if filled_by == "bertx":
+            loaded(worker.load(repo.hub_id), total)
+        else:
+            as_another_library(worker, repo)
+    cache = home / "hub"
+    with (
+        read_only(cache),
+        Elsewhere(tmp_path / "user", hub.address, obeys_modes=True, HF_HUB_CACHE=str(cache)) as worker,
+    ):
+        repo.requests.clear()
+        for revision in (None, "main", repo.head):
+            loaded(worker.load(repo.hub_id, revision), total, repo.head)
+        assert worker.ask("tokenizer", repo.hub_id) == worker.ask("tokenizer", str(FOLDER))
+        assert repo.fetched == []
+        # The hub has moved on: what is there is used, and that is said.
+        old, new = repo.head, repo.commit(other_weights(FILES))
+        loaded(worker.load(repo.hub_id), total, old)
+        assert f"is {new} on the hub now" in worker.stderr.read_text()
+        refused(worker.load(repo.hub_id, new), "cache cannot be written", "HF_HUB_CACHE")
+        other = hub.add(FILES)
+        refused(worker.load(other.hub_id), "cache cannot be written", str(cache), "HF_HUB_CACHE")
+
+
+def test_downloads_at_the_same_time_lose_nothing(hub, total, tmp_path):
+    """One fetches the tokenizer's files, others the model: offline all of it is there."""
+    for _ in range(5):
+        repo = hub.add(FILES)
+        with contextlib.ExitStack() as stack:
+            workers = [stack.enter_context(Elsewhere(tmp_path / "home", hub.address)) for _ in range(3)]
+            for worker, what in zip(workers, ("tokenizer", "load", "config"), strict=True):
+                worker.start(what, repo.hub_id)
+            for worker in workers:
+                assert worker.answer()[0] != "CheckpointError"
+            state = json.loads((workers[0].folder(repo) / "snapshots" / repo.head / ".bertx.json").read_text())
+            assert state["small"] and state["weights"] and set(state["checked"]) == set(FILES)
+
+
+def test_the_state_of_a_snapshot_keeps_what_others_add(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda i: bertx.hub._update_state(tmp_path / "it", {f"{i}": (i, None)}, i == 3, i == 5), range(200)
+            )
+        )
+    state = json.loads((tmp_path / "it" / ".bertx.json").read_text())
+    assert state["checked"] == {f"{i}": [i, None] for i in range(200)} and state["small"] and state["weights"]
+    assert os.listdir(tmp_path / "it") == [".bertx.json"]
 
 
 # --- what is written where ------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 import bertx
 import bertx.hub
+import bertx_numpy
 from bertx import CheckpointError, MissingExtraError
 from bertx.config import BertConfig
 from bertx.sources import SHORT_NAMES, resolve
@@ -62,6 +64,82 @@ def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path, monkeyp
     with pytest.raises(CheckpointError, match="there is no folder") as error:
         resolve(source)
     assert source in str(error.value) and no_hub == []
+
+
+LOCAL = {
+    "a folder": lambda folder, package: str(folder),
+    "a relative path": lambda folder, package: os.path.relpath(folder),
+    "the folder here": lambda folder, package: ".",
+    "a folder of a hub id's name": lambda folder, package: "bert-base-uncased",
+    "a package": lambda folder, package: "python:some_models_of_mine/models/tiny",
+}
+
+
+@pytest.mark.parametrize("source", LOCAL)
+def test_a_revision_of_what_is_no_model_of_the_hub_is_an_error(
+    tmp_path, monkeypatch, checkpoint, package, no_hub, source
+):
+    monkeypatch.chdir(checkpoint)
+    (tmp_path / "bert-base-uncased").symlink_to(checkpoint)
+    if source == "a folder of a hub id's name":
+        monkeypatch.chdir(tmp_path)
+    name = LOCAL[source](checkpoint, package)
+    calls = {
+        "load": lambda revision: bertx.load(name, backend="numpy", revision=revision),
+        "from_pretrained": lambda revision: bertx_numpy.BertModel.from_pretrained(name, revision=revision),
+        "config": lambda revision: BertConfig.from_pretrained(name, revision=revision),
+        "tokenizer": lambda revision: bertx.BertTokenizer.from_pretrained(name, revision=revision),
+        "inspect": lambda revision: bertx.inspect(name, revision=revision),
+        "convert": lambda revision: bertx.convert(name, tmp_path / "target", revision=revision),
+        "verify": lambda revision: bertx.verify(name, revision=revision),
+    }
+    for what, call in calls.items():
+        for revision in ("main", "v1", ""):
+            with pytest.raises(ValueError, match="has no revision") as error:
+                call(revision)
+            assert name in str(error.value) and repr(revision) in str(error.value), what
+    assert no_hub == [] and not (tmp_path / "target").exists()
+
+
+def test_a_revision_of_a_config_file_is_an_error(checkpoint):
+    with pytest.raises(ValueError, match="has no revision"):
+        BertConfig.from_pretrained(checkpoint / "config.json", revision="main")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("bert-bas", "bert-base"),
+        ("bert-base-uncase", "bert-base-uncased"),
+        ("all-minilm-l6-v2", "all-MiniLM-L6-v2"),
+        ("my-modle", "my-model"),
+        ("./my-modle", "my-model"),
+        ("sub/my-modle", "sub/my-model"),
+    ],
+)
+def test_a_name_with_a_typo_gets_a_suggestion(tmp_path, monkeypatch, name, meant):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bertx.hub, "fetch", not_found)
+    for folder in ("my-model", "sub/my-model"):
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="did you mean") as error:
+        resolve(name)
+    found = str(error.value).partition("did you mean ")[2]
+    assert meant in found.partition("?")[0].split(" or ")
+    assert ("short names: bert-base, bert-base-uncased, " in found) == ("/" not in name)
+
+
+def test_a_name_without_a_typo_gets_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bertx.hub, "fetch", not_found)
+    for name in ("bert-base", "google-bert/bert-base-uncased", "zzz"):
+        with pytest.raises(CheckpointError) as error:
+            resolve(name)
+        assert "did you mean" not in str(error.value)
+
+
+def not_found(hub_id, revision, weights):
+    raise bertx.hub.NotFoundError(f"there is no folder {hub_id}")
 
 
 def test_a_path_deeper_than_a_hub_id_is_not_looked_for_there(no_hub):
@@ -120,6 +198,11 @@ def test_short_names_and_hub_ids_are_asked_of_the_hub(tmp_path, monkeypatch, no_
     assert resolve(name) == Path("/downloaded")
     assert resolve(name, revision="v1") == Path("/downloaded")
     assert no_hub == [(hub_id, None), (hub_id, "v1")]
+
+
+def test_every_short_name_is_in_the_docs():
+    text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+    assert [name for name in SHORT_NAMES if f"`{name}`" not in text] == []
 
 
 def test_every_short_name_means_a_hub_id():

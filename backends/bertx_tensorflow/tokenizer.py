@@ -69,6 +69,8 @@ class TFBertTokenizer(keras.layers.Layer):
     @classmethod
     def from_pretrained(cls, source, revision=None, **changes):
         """From a BertTokenizer, or that of a checkpoint, `source` as in `bertx.load`; `changes` as for the class."""
+        if isinstance(source, BertTokenizer) and revision is not None:
+            raise ValueError(f"a tokenizer that is made has no revision {revision!r}: give a hub id, or leave it out")
         own = source if isinstance(source, BertTokenizer) else BertTokenizer.from_pretrained(source, revision)
         sides = {"padding_side": own.padding_side, "truncation_side": own.truncation_side}
         return cls(own.backend_tokenizer.to_str(), **(own.settings | sides | _OPTIONS | changes))

@@ -80,6 +80,20 @@ def inspect(
         raise typer.Exit(1)
 
 
+def verify(source: SourceArgument, revision: RevisionOption = None, json: JsonOption = None) -> None:
+    """Compare a checkpoint with the hashes of its conversion or of the hub; exit with 1 if a file or tensor differs."""
+    from ..verification import verify as compare
+
+    with report_target(json) as target:
+        with working(f"verifying {source}"):
+            report = compare(source, revision=revision)
+        if target is not None:
+            report.to_json(target)
+    show(str(report))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
 def convert(
     source: SourceArgument,
     target: Annotated[Path, typer.Argument(help="The folder to write, which appears when it is whole.")],
@@ -221,6 +235,12 @@ convert.epilog = epilog(
     codes="Exit codes: 0 if the target was written, and verified; 1 if not, and nothing is left then; "
     "2 for wrong usage.",
 )
+verify.epilog = epilog(
+    "bertx verify out",
+    "bertx verify all-MiniLM-L6-v2 --json report.json",
+    codes="Exit codes: 0 if nothing differs; 1 if something does, or there is nothing to compare with; "
+    "2 for wrong usage.",
+)
 backends.epilog = epilog("bertx backends", codes="Exit code: 0.")
 demo.epilog = epilog("bertx demo --backend numpy", codes="Exit codes: 0; 1 where the backends do not agree.")
-VERBS = (convert, parity, inspect, backends, demo)
+VERBS = (convert, verify, parity, inspect, backends, demo)

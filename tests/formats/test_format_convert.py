@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -32,8 +33,10 @@ from format_support import (
 
 import bertx
 import bertx.conversion
+import bertx.replacing
 import bertx_numpy
 from bertx import BertConfig, CheckpointError
+from bertx.checkpoint_files import REPORT, foreign_entries
 from bertx.conversion import DTYPES
 from bertx_weights import BFLOAT16, FORMATS, StoredTensor, open_checkpoint
 from bertx_weights.checkpoint import as_dtype
@@ -87,10 +90,13 @@ def test_the_report_as_json(tmp_path):
     assert (tmp_path / "report.json").read_text() == text
     values = json.loads(text)
     assert set(values) == {
-        "source", "source_format", "target", "format", "architecture", "tensors", "skipped", "notes", "verified",
-        "seconds",
+        "source", "source_format", "target", "format", "architecture", "tensors", "files", "skipped", "notes",
+        "verified", "seconds",
     }  # fmt: skip
     assert values["verified"] is True and values["format"] == "npz"
+    assert json.loads((tmp_path / "target" / "conversion_report.json").read_text()) == values
+    names = {"config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+    assert values["files"] == {name: everything(tmp_path / "target")[name] for name in names}
     tensor = next(entry for entry in values["tensors"] if entry["name"] == "cls.seq_relationship.bias")
     halves = original(HEAD)["cls.seq_relationship.bias"].astype(np.float16)
     assert tensor == {
@@ -126,9 +132,8 @@ def test_not_verified_is_said(tmp_path):
 def test_the_source_is_left_as_it_was(tmp_path):
     shutil.copytree(SOURCE, tmp_path / "source")
     before = everything(tmp_path / "source")
-    bertx.convert(tmp_path / "source", tmp_path / "source" / "inside", "npz", dtype="float16")  # even there
-    after = everything(tmp_path / "source")
-    assert {name: after[name] for name in before} == before
+    bertx.convert(tmp_path / "source", tmp_path / "target", "npz", dtype="float16")
+    assert everything(tmp_path / "source") == before
 
 
 def test_a_folder_is_named_in_any_way(tmp_path, monkeypatch):
@@ -554,7 +559,7 @@ def test_nothing_is_left_of_a_write_that_fails(tmp_path, form, error):
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("step", ["_verify", "copy_tokenizer", "copy_task_files", "_put"])
+@pytest.mark.parametrize("step", ["_verify", "copy_tokenizer", "copy_task_files", "hash_of_file"])
 def test_nothing_is_left_of_a_step_that_fails(tmp_path, monkeypatch, step, error):
     def fail(*args):
         raise error
@@ -634,29 +639,158 @@ def test_overwrite_refuses_what_is_no_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("step", ["_verify", "copy_tokenizer", "rename"])
+@pytest.mark.parametrize("step", ["_verify", "copy_tokenizer", "_exchange", "rename"])
 def test_the_old_checkpoint_survives_a_failure(tmp_path, target, monkeypatch, step, error):
     before = everything(target)
 
     def fail(*args):
         raise error
 
-    if step == "rename":  # the second one: the new folder to the place of the old
-        rename, calls = Path.rename, []
+    if step == "_exchange":
+        monkeypatch.setattr(bertx.replacing, step, fail)
+    elif step == "rename":  # where the system has no exchange the second one: the new folder to the place of the old
+        rename = Path.rename
 
-        def renamed_once(self, other):
-            if Path(other) == target and self.name.endswith(".tmp"):
-                calls.append(self)
+        def fail_once(self, other):
+            if Path(other) == target and self.name.endswith("-new"):
                 raise error
             return rename(self, other)
 
-        monkeypatch.setattr(Path, "rename", renamed_once)
+        monkeypatch.setattr(bertx.replacing, "_exchange", lambda *paths: False)
+        monkeypatch.setattr(Path, "rename", fail_once)
     else:
         monkeypatch.setattr(bertx.conversion, step, fail)
     with pytest.raises(type(error)):
         bertx.convert(BASE, target, "npz", overwrite=True)
     assert everything(target) == before
     assert left_beside(tmp_path) == {"target"}
+
+
+FOREIGN = (
+    "thesis.tex",
+    ".git/HEAD",
+    "README.md",
+    "sub/model.npz",  # another checkpoint
+    "model.ckpt-1000.index",
+    "model-best.safetensors",
+    "params/thesis.tex",  # where Orbax writes
+    "assets/logo.png",
+    "1_Pooling/config.json",  # without modules.json
+    "config.json.orig",
+    ".config.json.swp",
+)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_overwrite_refuses_a_folder_that_holds_more_than_a_checkpoint(tmp_path, target, name):
+    (target / name).parent.mkdir(parents=True, exist_ok=True)
+    (target / name).write_text("mine")
+    before = everything(target)
+    with pytest.raises(FileExistsError, match="holds more than a checkpoint") as error:
+        bertx.convert(BASE, target, "npz", overwrite=True)
+    assert name in str(error.value) or f"{name.split('/')[0]}/" in str(error.value)
+    assert everything(target) == before and left_beside(tmp_path) == {"target"}
+
+
+def test_everything_else_is_listed_links_and_empty_folders_too(tmp_path, target):
+    (target / "notes").mkdir()
+    (target / "vocabulary").symlink_to(target / "vocab.txt")
+    (target / "data").symlink_to(tmp_path)
+    os.mkfifo(target / "pipe")
+    (target / "special_tokens_map.json").unlink()
+    (target / "special_tokens_map.json").symlink_to(tmp_path / "precious")
+    for i in range(30):
+        (target / f"x{i:02}").touch()
+    assert foreign_entries(target)[:5] == ["data", "notes/", "pipe", "special_tokens_map.json", "vocabulary"]
+    with pytest.raises(FileExistsError, match=r"data, notes/, pipe, .*x14, and 15 more; move that away"):
+        bertx.convert(BASE, target, "npz", overwrite=True)
+
+
+def test_overwrite_refuses_a_project_that_has_a_checkpoint_somewhere_in_it(tmp_path):
+    shutil.copytree(FIXTURES / "BertModel" / "orbax" / "params", tmp_path / "project" / "runs" / "1" / "params")
+    for name in ("config.json", "src/train.py", ".git/HEAD"):
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / name).write_text("{}")
+    before = everything(tmp_path / "project")
+    with pytest.raises(FileExistsError, match=r"\.git/, runs/, src/;"):
+        bertx.convert(BASE, tmp_path / "project", "npz", overwrite=True)
+    assert everything(tmp_path / "project") == before
+
+
+def test_a_file_that_appears_during_the_work_is_not_lost(tmp_path, target):
+    def put(done, total):
+        (target / "thesis.tex").write_text("mine")
+
+    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
+        bertx.convert(BASE, target, "npz", overwrite=True, progress=put)
+    assert (target / "thesis.tex").read_text() == "mine" and (target / "flax_model.msgpack").is_file()
+    assert left_beside(tmp_path) == {"target"}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_each_format_writes_is_overwritten(tmp_path, form):
+    folder = copy_with_config(BASE, tmp_path / "source", hidden_act="gelu_new")
+    bertx.convert(folder, tmp_path / "target", form)
+    assert foreign_entries(tmp_path / "target") == []
+    bertx.convert(folder, tmp_path / "target", "npz", overwrite=True)
+    assert left_beside(tmp_path) == {"source", "target"} and "model.npz" in left_beside(tmp_path / "target")
+
+
+def test_a_saved_model_and_what_a_killed_save_leaves_are_overwritten(tmp_path):
+    bertx.load(BASE, backend="numpy").save(tmp_path / "target")
+    for name in (".model.safetensors.tmp", ".config.json.tmp.lock", ".config.json.lock"):
+        (tmp_path / "target" / name).touch()
+    bertx.convert(BASE, tmp_path / "target", "npz", overwrite=True)
+    assert not any(name.startswith(".") for name in left_beside(tmp_path / "target"))
+
+
+def test_shards_are_of_a_checkpoint(tmp_path):
+    shutil.copytree(VARIANTS / "safetensors_sharded", tmp_path / "target")
+    bertx.convert(BASE, tmp_path / "target", "npz", overwrite=True)
+
+
+def sentence_transformers(folder: Path, encoder: str = "") -> Path:
+    """A folder with modules, its encoder in a subfolder if one is given."""
+    shutil.copytree(BASE, folder / encoder)
+    kinds = [("Transformer", encoder), ("Pooling", "pooling"), ("Normalize", "2_Normalize")]
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "pooling").mkdir()
+    settings = {"word_embedding_dimension": 48, "pooling_mode_mean_tokens": True}
+    (folder / "pooling" / "config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.parametrize("encoder", ["", "0_Transformer", "0_BERT"])
+def test_the_modules_of_sentence_transformers_are_of_the_checkpoint(tmp_path, encoder):
+    source = sentence_transformers(tmp_path / "source", encoder)
+    for form in ("npz", "tf1", "safetensors"):
+        report = bertx.convert(source, tmp_path / "target", form, overwrite=form != "npz")
+        assert report.verified and foreign_entries(tmp_path / "target") == []
+        assert {"modules.json", "pooling", REPORT} <= left_beside(tmp_path / "target")
+        assert encoder in ("", *left_beside(tmp_path / "target"))
+        assert bertx.verify(tmp_path / "target").passed
+    (tmp_path / "target" / "2_Normalize").mkdir()  # as sentence-transformers writes it
+    assert foreign_entries(tmp_path / "target") == []
+    for name in ("pooling/thesis.tex", "2_Normalize/thesis.tex"):
+        (tmp_path / "target" / name).write_text("mine")
+    assert foreign_entries(tmp_path / "target") == ["2_Normalize/thesis.tex", "pooling/thesis.tex"]
+
+
+@pytest.mark.parametrize("form", sorted(p.name for p in (FIXTURES / "BertModel").iterdir()))
+def test_a_target_inside_the_source_is_refused(tmp_path, form):
+    source = tmp_path / "source"
+    shutil.copytree(FIXTURES / "BertModel" / form, source)
+    (tmp_path / "link").symlink_to(source)
+    before = everything(source)
+    for target in (source / "sub", source / "a" / "b", tmp_path / "link" / "sub", source / ".." / "source" / "sub"):
+        for overwrite in (False, True):
+            with pytest.raises(ValueError, match="lies in the source"):
+                bertx.convert(source, target, "npz", overwrite=overwrite)
+    assert everything(source) == before and left_beside(tmp_path) == {"source", "link"}
 
 
 def test_the_source_is_no_target(tmp_path, monkeypatch):
@@ -799,7 +933,7 @@ def test_the_original_releases_vocabulary_travels(tmp_path):
     for name in ("tf1", "tf2_released"):
         bertx.convert(FIXTURES / "BertModel" / name, tmp_path / name)
         assert ids(tmp_path / name) == ids(BASE)
-        assert left_beside(tmp_path / name) == {"config.json", "model.safetensors", "vocab.txt"}
+        assert left_beside(tmp_path / name) == {"config.json", "model.safetensors", "vocab.txt", REPORT}
 
 
 def test_a_vocabulary_that_nothing_says_is_cased_is_noted(tmp_path):
@@ -845,7 +979,7 @@ def test_a_checkpoint_without_a_tokenizer_is_noted(tmp_path):
     (folder / "vocab.txt").unlink()
     report = bertx.convert(folder, tmp_path / "target", "npz")
     assert report.notes == [f"{folder} has no tokenizer: none was written"]
-    assert left_beside(tmp_path / "target") == {"config.json", "model.npz"}
+    assert left_beside(tmp_path / "target") == {"config.json", "model.npz", REPORT}
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def _is_same(handle: int, path: Path) -> bool:
 
 # --- reading --------------------------------------------------------------------------------------
 
-_LARGEST = 64 * 2**20
+LARGEST = 64 * 2**20
 _DEEPEST = 64
 
 
@@ -196,7 +196,7 @@ def _roots(folder: Path) -> Iterator[Path]:
             yield place.parent.parent / "blobs"
 
 
-def read_bytes(path: Path, largest: int = _LARGEST) -> bytes:
+def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """The content of a small file that `inside` gave.
 
     Raises:
@@ -217,7 +217,7 @@ def read_bytes(path: Path, largest: int = _LARGEST) -> bytes:
     return content
 
 
-def read_text(path: Path, largest: int = _LARGEST) -> str:
+def read_text(path: Path, largest: int = LARGEST) -> str:
     """The content of a small UTF-8 file that `inside` gave.
 
     Raises:
@@ -231,7 +231,7 @@ def read_text(path: Path, largest: int = _LARGEST) -> str:
         ) from error
 
 
-def read_json(path: Path, kind: type = dict, largest: int = _LARGEST) -> Any:
+def read_json(path: Path, kind: type = dict, largest: int = LARGEST) -> Any:
     """The value of a JSON file that `inside` gave, of one kind: an object, or a list.
 
     Raises:

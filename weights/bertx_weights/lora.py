@@ -19,7 +19,7 @@ from .safetensors_store import map_file
 from .schema import schema_name
 
 CONFIG = "adapter_config.json"
-_SAFETENSORS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
+WEIGHTS = _SAFETENSORS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
 
 # What the merge takes from adapter_config.json, and what of it changes nothing once the adapter is trained.

@@ -18,19 +18,25 @@ class Format:
 
     Attributes:
         what: its files, for people.
+        stored: patterns of the files that hold weights, a group for each way of storing them: the first that a folder
+            has is what it is read from.
+        written: patterns of all files that a checkpoint of this format consists of, as bertx writes it, without its
+            tokenizer; "/" separates folders.
         files: a folder → the files of this format that hold its weights, none where there are none.
         read: such a folder → the checkpoint.
         write: (folder, the hub's config, tensors by schema name) → writes config and weights; gives notes for people.
     """
 
     what: str
+    stored: tuple[tuple[str, ...], ...]
+    written: tuple[str, ...]
     files: Callable[[Path], list[Path]]
     read: Callable[[Path], Checkpoint]
     write: Callable[[Path, Mapping[str, Any], Iterable[StoredTensor]], list[str]]
 
 
 def _format(what: str, module: Any) -> Format:
-    return Format(what, module.files, module.read, module.write)
+    return Format(what, module.STORED, module.WRITTEN, module.files, module.read, module.write)
 
 
 _POINTER = b"version https://git-lfs.github.com/spec/"

@@ -22,6 +22,9 @@ from ..safetensors_store import release
 from . import hub
 from .libraries import needs
 
+PREFIX = "bert_model.ckpt"
+STORED = (("*ckpt*.index", "*ckpt*.data-*"),)
+WRITTEN = (hub.BERT_CONFIG, f"{PREFIX}.index", f"{PREFIX}.data-{'[0-9]' * 5}-of-{'[0-9]' * 5}")
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LARGEST_INDEX = 64 * 2**20
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57

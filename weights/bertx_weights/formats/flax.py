@@ -20,6 +20,7 @@ from .names import both_ways, is_base, layers_of, stored_tensor, to_stored
 
 FILE = "flax_model.msgpack"
 INDEX = "flax_model.msgpack.index.json"
+STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
 
 NAMES = (
     ("bert/embeddings/word_embeddings/embedding", "bert.embeddings.word_embeddings.weight", "same"),

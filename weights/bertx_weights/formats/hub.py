@@ -16,6 +16,18 @@ CONFIG = "config.json"
 BERT_CONFIG = "bert_config.json"
 
 
+def stored(whole: str, index: str) -> tuple[tuple[str, ...], ...]:
+    """The patterns of weights in one file, and of those in shards, as transformers names them."""
+    stem, _, suffix = whole.partition(".")
+    number = "[0-9]" * 5
+    return (whole,), (index, f"{stem}-{number}-of-{number}.{suffix}")
+
+
+def written(whole: str, index: str) -> tuple[str, ...]:
+    """The patterns of all files of such a checkpoint."""
+    return (CONFIG, *(name for group in stored(whole, index) for name in group))
+
+
 def files(folder: Path, whole: str, index: str) -> list[Path]:
     """The files of a checkpoint that is one file or has an index; none where there is neither."""
     if (folder / whole).is_file():

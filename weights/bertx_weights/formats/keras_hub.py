@@ -24,7 +24,10 @@ FILE = "model.weights.h5"
 TASK_FILE = "task.weights.h5"
 TASK = "task.json"
 TOKENIZER = "tokenizer.json"
+METADATA = "metadata.json"
 VOCABULARY = "assets/tokenizer/vocabulary.txt"
+STORED = ((FILE, TASK_FILE),)
+WRITTEN = (hub.CONFIG, BERT_CONFIG, FILE, TASK_FILE, TASK, TOKENIZER, METADATA, VOCABULARY)
 
 _LAYER = "layers/transformer_encoder{_i}"
 NAMES = (
@@ -154,7 +157,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     backbone = _keras("models.bert.bert_backbone", "BertBackbone", name="bert_backbone", trainable=True)
     backbone["config"] |= {key: config[hubs] for key, hubs in _KEYS.items()}
     _write(folder, hub.CONFIG, backbone)
-    _write(folder, "metadata.json", {"keras_version": "3.8.0", "keras_hub_version": "0.20.0"})
+    _write(folder, METADATA, {"keras_version": "3.8.0", "keras_hub_version": "0.20.0"})
     if of_task:
         _write_h5(folder / TASK_FILE, of_task)
         classifier = _keras("models.bert.bert_text_classifier", "BertTextClassifier", name="bert_text_classifier")

@@ -21,6 +21,7 @@ from ..schema import schema_name
 from . import hub
 
 FILE = "model.npz"
+STORED, WRITTEN = ((FILE,),), (hub.CONFIG, FILE)
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _FOLDED = 1032  # what deflate can make of a file of zeros
 _LONGEST_HEADER = 10_000

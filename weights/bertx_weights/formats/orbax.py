@@ -21,7 +21,14 @@ from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor
 
 _METADATA = "_METADATA"
-_WRITTEN = "params"
+_PARAMS = "params"
+_CHUNKS = f"d/{'[0-9a-f]' * 32}"
+_FILES = (
+    *(_METADATA, "_CHECKPOINT_METADATA", "_sharding", "commit_success.txt", "manifest.ocdbt", _CHUNKS),
+    *("array_metadatas/process_[0-9]*", "ocdbt.process_[0-9]*/manifest.ocdbt", f"ocdbt.process_[0-9]*/{_CHUNKS}"),
+)
+STORED = (tuple(f"{_PARAMS}/{name}" for name in _FILES),)
+WRITTEN = (hub.CONFIG, *STORED[0])
 _DEEPEST = 3
 # Chunks are compressed: a file of zeros may be this many times smaller than its arrays.
 _FOLDED = 1024
@@ -90,7 +97,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     ocp = needs("orbax.checkpoint", "orbax")
     tree = tree_of(list(tensors), config, "orbax", folder)
     with ocp.Checkpointer(_handler()) as checkpointer:
-        checkpointer.save((folder / _WRITTEN).absolute(), needs("jax", "orbax").tree.map(_Leaf, tree))
+        checkpointer.save((folder / _PARAMS).absolute(), needs("jax", "orbax").tree.map(_Leaf, tree))
     hub.write_config(folder, config)
     return []
 

@@ -24,6 +24,7 @@ from .libraries import needs
 
 FILE = "pytorch_model.bin"
 INDEX = "pytorch_model.bin.index.json"
+STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
 # The keys under which trainings save a model's state dict.
 _STATE_DICTS = ("state_dict", "model_state_dict", "model", "module")
 _DEEPEST = 3

@@ -16,6 +16,8 @@ from . import flax, hub, tensorflow, wrappers
 
 _FLAX_WORDS = "embeddings.word_embeddings.embedding"
 
+STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
+
 
 def files(folder: Path) -> list[Path]:
     """The files that hold the weights; none where the folder has none of this format."""

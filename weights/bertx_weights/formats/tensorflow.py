@@ -20,6 +20,7 @@ from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "tf_model.h5"
 INDEX = "tf_model.h5.index.json"
+STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
 WORDS = "embeddings/word_embeddings/weight:0"  # ends the name of a tensor that every TFBert has
 
 NAMES = (

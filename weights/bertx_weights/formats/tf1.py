@@ -15,7 +15,7 @@ from ..checkpoint import Checkpoint, StoredTensor
 from . import bundle, hub
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
-PREFIX = "bert_model.ckpt"
+STORED, WRITTEN = bundle.STORED, bundle.WRITTEN
 
 NAMES = (
     ("bert/embeddings/word_embeddings", "bert.embeddings.word_embeddings.weight", "same"),
@@ -94,6 +94,6 @@ def read(folder: Path) -> Checkpoint:
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
     """Writes bert_config.json, with all that the hub's config has, and bert_model.ckpt."""
     _, writing = both_ways(NAMES, layers_of(config, folder))
-    bundle.save(folder / PREFIX, to_stored(tensors, writing, config, "tf1"))
+    bundle.save(folder / bundle.PREFIX, to_stored(tensors, writing, config, "tf1"))
     hub.write_config(folder, config, hub.BERT_CONFIG)
     return []

@@ -17,7 +17,7 @@ from . import bundle, hub
 from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
-PREFIX = "bert_model.ckpt"
+STORED, WRITTEN = bundle.STORED, bundle.WRITTEN
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _ROOTS = ("model/", "encoder/")
 
@@ -140,7 +140,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tf2")
     stored = {f"model/{name}{_VALUE}": value_of for name, value_of in values.items()}
-    bundle.save(folder / PREFIX, stored, _object_graph(values))
+    bundle.save(folder / bundle.PREFIX, stored, _object_graph(values))
     hub.write_config(folder, config, hub.BERT_CONFIG)
     return []
 
