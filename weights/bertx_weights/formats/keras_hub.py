@@ -27,7 +27,7 @@ TOKENIZER = "tokenizer.json"
 METADATA = "metadata.json"
 VOCABULARY = "assets/tokenizer/vocabulary.txt"
 STORED = ((FILE, TASK_FILE),)
-WRITTEN = (hub.CONFIG, BERT_CONFIG, FILE, TASK_FILE, TASK, TOKENIZER, METADATA, VOCABULARY)
+WRITTEN = (hub.CONFIG, hub.BERT_CONFIG, FILE, TASK_FILE, TASK, TOKENIZER, METADATA, VOCABULARY)
 
 _LAYER = "layers/transformer_encoder{_i}"
 NAMES = (
