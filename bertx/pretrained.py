@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bertx_weights import as_dtype
+from bertx_weights import as_dtype, as_float
 
 from .backend import ValueOf, parameters_come_later
 from .config import BertConfig, name_of_dtype, refuse_upload, without_hub_arguments
@@ -195,32 +195,50 @@ class PreTrainedModel:
         """The block of the word embeddings."""
         return _base(self).embeddings.word_embeddings
 
-    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Any:
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> Any:
         """Gives the word embeddings, and what scores words, another number of rows; gives their block.
 
-        The first rows stay, new ones are N(0, initializer_range). The optimizer is to be made anew afterwards.
+        The first rows stay. New ones are drawn about the mean of the old, so that tokens that are not trained yet take
+        no probability; with `mean_resizing=False` they are N(0, initializer_range) and their bias 0. The optimizer is
+        to be made anew afterwards.
+
+        Args:
+            new_num_tokens: None is the number there is.
+            pad_to_multiple_of: rounds it up to a multiple.
+            mean_resizing: see above.
 
         Raises:
-            ValueError: a number that the padding token's id is not below.
+            ValueError: a number that the padding token's id is not below, or no number.
         """
         from .architectures import schema
         from .backend import get_backend
-        from .initialization import initial_values
+        from .initialization import added_rows, initial_values
 
-        if new_num_tokens is None or new_num_tokens == self.config.vocab_size:
+        rows = self.config.vocab_size if new_num_tokens is None else new_num_tokens
+        if pad_to_multiple_of is not None:
+            if not isinstance(pad_to_multiple_of, int) or pad_to_multiple_of < 1:
+                raise ValueError(f"pad_to_multiple_of is {pad_to_multiple_of!r}, expected an integer of at least 1")
+            rows = -(-rows // pad_to_multiple_of) * pad_to_multiple_of
+        if rows == self.config.vocab_size:
             return self.get_input_embeddings()
-        config = self.config.replace(vocab_size=new_num_tokens)
+        config = self.config.replace(vocab_size=rows)
         tensors = dict(get_backend(self.backend_name).tensors(self))
         options = {} if _base(self) is not self else {"add_pooling_layer": self.pooler is not None}
         fresh = initial_values(config)
         for row in schema(self.architecture(), config, **options):
             if row.tied_to is None and row.name.endswith(_PER_TOKEN):
                 old = tensors[row.name]
-                new = as_dtype(fresh(row.name, row.shape), old.dtype)
-                kept = min(len(old), len(new))
-                new[:kept] = old[:kept]
+                if rows <= len(old):
+                    new = old[:rows]
+                elif mean_resizing:
+                    added = added_rows(as_float(old, "float32"), rows - len(old), row.name)
+                    new = np.concatenate([old, as_dtype(added, old.dtype)])
+                else:
+                    new = np.concatenate([old, as_dtype(fresh(row.name, row.shape)[len(old) :], old.dtype)])
                 self.replace_parameter(row.name, np.ascontiguousarray(new))
-        self.config = _base(self).config = config
+        self.config.vocab_size = rows
         return self.get_input_embeddings()
 
     def get_output_embeddings(self) -> Any:
@@ -270,6 +288,11 @@ class PreTrainedModel:
     def is_gradient_checkpointing(self) -> bool:
         """Whether the activations are computed again in the backward pass."""
         return bool(_base(self).encoder.gradient_checkpointing)
+
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """The name that transformers 5 has for `is_gradient_checkpointing`."""
+        return self.is_gradient_checkpointing
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
         """Computes each layer's activations again in the backward pass rather than keeping them.

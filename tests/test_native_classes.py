@@ -30,6 +30,7 @@ import bertx_tensorflow
 import bertx_torch
 from bertx.backend import check_device, get_backend
 from bertx.loading import load_model
+from bertx_weights import as_float, dtype_name
 from support import BACKENDS, HEADS, SIZES, batch, differences, peer, peer_forward, save_peer
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
@@ -432,6 +433,96 @@ def test_gradient_checkpointing_takes_the_arguments_of_the_trainer(backend):
         assert not module.is_gradient_checkpointing
     with pytest.raises(TypeError, match="context_fn"):
         module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"context_fn": print})
+
+
+# --- another number of tokens ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("head", ["BertForMaskedLM", "BertForPreTraining", "BertModel"])
+def test_added_tokens_are_those_of_transformers(tmp_path, backend, tied, head):
+    """New rows are drawn about the mean of the old, and differ from transformers' by 3e-5 of the spread.
+
+    So is their bias here; transformers draws it so where the decoder is untied, and has 0 where it is tied.
+    """
+    original = peer(head, num_hidden_layers=1, tie_word_embeddings=tied)
+    save_peer(original, tmp_path)
+    module = native(backend, head).from_pretrained(tmp_path)
+    before = {name: array.copy() for name, array in tensors(module).items()}
+    block = module.resize_token_embeddings(SIZES["vocab_size"] + 70)
+    assert block is module.get_input_embeddings() and module.config.vocab_size == SIZES["vocab_size"] + 70
+    theirs = getattr(transformers, head).from_pretrained(tmp_path)
+    theirs.resize_token_embeddings(SIZES["vocab_size"] + 70)
+    inputs = batch(head, "right")
+    inputs["input_ids"][:, ::3] += 70  # some of the new ones
+    found = get_backend(backend).forward(module, inputs, {"use_cache": False})
+    expected = peer_forward(theirs.double().eval(), inputs)
+    if tied and head != "BertModel":
+        expected[next(iter(expected))][..., SIZES["vocab_size"] :] += before["cls.predictions.bias"].mean()
+    assert max(differences(found, expected).values()) < 1e-3
+    for name, array in tensors(module).items():
+        if array.shape != before[name].shape:
+            np.testing.assert_array_equal(array[: SIZES["vocab_size"]], before[name])
+            added = array[SIZES["vocab_size"] :].astype(np.float64) - before[name].mean(0, dtype=np.float64)
+            spread = before[name].std(0) * (1e-9**0.5 if added.ndim == 2 else 1e-9)
+            if added.ndim == 2:
+                np.testing.assert_allclose(added.std(0).mean() / spread.mean(), 1, atol=0.15)
+                covariance, old = np.cov(added.T), np.cov(before[name].T)
+                assert np.corrcoef(np.diag(covariance), np.diag(old))[0, 1] > 0.3
+            else:
+                assert np.abs(added).max() < 1e-7
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_untrained_tokens_take_no_probability(tmp_path, backend):
+    save_peer(peer("BertForMaskedLM", num_hidden_layers=1), tmp_path)
+    model = bertx.load(tmp_path, backend=backend)
+    bias = dict(model.tensors())["cls.predictions.bias"]
+    model.module.replace_parameter("cls.predictions.bias", np.ascontiguousarray(bias - 12))  # as trained models have it
+    shares = {}
+    for mean in (True, False):
+        model.module.resize_token_embeddings(SIZES["vocab_size"])
+        model.module.resize_token_embeddings(SIZES["vocab_size"] + 20, mean_resizing=mean)
+        logits = model.forward(**batch("BertForMaskedLM", "right"))["logits"].astype(np.float64)
+        shares[mean] = (np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))[..., -20:].sum(-1).mean()
+    assert shares[True] < 20 / (SIZES["vocab_size"] + 20) < 0.9 < shares[False]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_number_of_tokens_is_rounded_up_to_a_multiple(backend):
+    module = native(backend, "BertForMaskedLM")(config(vocab_size=131))
+    for arguments, expected in (
+        ({"pad_to_multiple_of": 8}, 136),
+        ({"pad_to_multiple_of": 8}, 136),
+        ({"new_num_tokens": 137, "pad_to_multiple_of": 64}, 192),
+        ({"new_num_tokens": None}, 192),
+        ({"new_num_tokens": 100}, 100),
+    ):
+        module.resize_token_embeddings(**arguments)
+        found = tensors(module)
+        assert module.config.vocab_size == module.bert.config.vocab_size == expected
+        assert len(found["bert.embeddings.word_embeddings.weight"]) == len(found["cls.predictions.bias"]) == expected
+    for arguments in (
+        {"new_num_tokens": 0},
+        {"new_num_tokens": "5"},
+        {"pad_to_multiple_of": 0},
+        {"new_num_tokens": 2.5},
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            module.resize_token_embeddings(**arguments)
+        assert module.config.vocab_size == len(tensors(module)["cls.predictions.bias"]) == 100
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_tokens_are_added_in_half_precision(checkpoint, backend, dtype):
+    module = native(backend, "BertForMaskedLM").from_pretrained(checkpoint[1], dtype=dtype)
+    module.resize_token_embeddings(SIZES["vocab_size"] + 3)
+    found = {dtype_name(array.dtype) for array in tensors(module).values()}
+    assert found == {dtype}
+    table = as_float(tensors(module)["bert.embeddings.word_embeddings.weight"], "float32")
+    np.testing.assert_allclose(table[-3:], np.tile(table[:-3].mean(0), (3, 1)), atol=2e-3)
 
 
 # --- torch ----------------------------------------------------------------------------------------

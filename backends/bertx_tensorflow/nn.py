@@ -179,6 +179,10 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
         """Gives a parameter a value of another length."""
         block, attribute = next(row[1:3] for row in named_parameters(self, keras.layers.Layer, ()) if row[0] == name)
         block.replace(attribute, value.view(tf.bfloat16.as_numpy_dtype) if value.dtype == BFLOAT16 else value)
+        # Graphs that were traced before read the variable that is no longer the model's.
+        for model in (self, getattr(self, "bert", self)):
+            model.__dict__.pop("_bertx_graphs", None)
+            model.train_function = model.test_function = model.predict_function = None
 
     def parameter_sizes(self):
         """Yields (schema name, number of values, whether it is trained), a shared one once."""
