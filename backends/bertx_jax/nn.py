@@ -14,7 +14,7 @@ from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 from bertx.backend import named_parameters
 from bertx.places import FLAX_BERT
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import activated, check_shape, class_numbers, linear, mean_loss
+from bertx.spec.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss
 from bertx_weights import BFLOAT16, contiguous
 
 from .functional import Functional

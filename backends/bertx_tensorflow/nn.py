@@ -15,7 +15,7 @@ from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import activated, linear
+from bertx.spec.nn import OutputBase, activated, linear
 from bertx_weights import BFLOAT16, contiguous
 
 from .keras_model import KerasModel

@@ -17,6 +17,9 @@ from bertx.pretrained import PreTrainedModel
 from bertx.spec.nn import check_shape, class_numbers, mean_loss
 from bertx_weights import BFLOAT16, contiguous
 
+from .hugging_face import HuggingFaceModel
+from .virtual_subclasses import VirtualSubclass
+
 # --- blocks ---------------------------------------------------------------------------------------
 
 
@@ -33,7 +36,7 @@ def Decoder(in_features, out_features, bias, embedding):
     return linear
 
 
-class Model(PreTrainedModel, Module):
+class Model(HuggingFaceModel, PreTrainedModel, Module):
     """A whole model: a torch.nn.Module whose state_dict keys are the schema's names."""
 
     backend_name = "torch"
@@ -165,8 +168,20 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
 
 
 def checkpointed(layer):
-    """See torch.utils.checkpoint."""
-    return functools.partial(torch.utils.checkpoint.checkpoint, layer, use_reentrant=False)
+    """See torch.utils.checkpoint; `gradient_checkpointing_enable` gives a layer its own `checkpoint`, or None."""
+    run = getattr(layer, "checkpoint", _checkpoint)
+    if run is None or not torch.is_grad_enabled():
+        return layer
+    return lambda states, **others: run(functools.partial(layer, **others), states)
+
+
+_checkpoint = functools.partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
+
+
+class OutputBase(VirtualSubclass, dict):
+    """A dict that transformers' pipelines take for an output of its own models."""
+
+    virtual_base = ("transformers.utils.generic", "ModelOutput")
 
 
 def register_output(cls):

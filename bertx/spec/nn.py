@@ -189,6 +189,10 @@ def parameters(module):
         yield name, getattr(block, attribute)
 
 
+OutputBase = dict
+"""What outputs are made of: a dict, or a backend's subclass of it."""
+
+
 def register_output(cls):
     """Tells the framework that a ModelOutput is a container of tensors; NumPy need not know."""
 

@@ -5,7 +5,7 @@ import inspect
 from . import nn
 
 
-class ModelOutput(dict):
+class ModelOutput(nn.OutputBase):
     """Named outputs; a field that was not computed is absent as a key and None as an attribute.
 
     An integer or slice indexes the fields that are there, in order, as in transformers. The loss is one number; that of
