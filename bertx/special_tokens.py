@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# In the order of all_special_tokens. BERT has no first two.
-NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+from .tokenizer_settings import as_added_token
+from .word_piece import template
+
 _NEEDED = ("unk_token", "sep_token", "cls_token")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
 
@@ -71,8 +72,6 @@ class SpecialTokens:
 
     def _use_in_template(self, before: Mapping[str, Any]) -> None:
         """Puts a new cls_token or sep_token around the texts."""
-        from .word_piece import template
-
         found = self.backend_tokenizer.encode("", "").tokens
         if found != [before["cls_token"], before["sep_token"], before["sep_token"]]:
             self._named_tokens.update(before)
@@ -88,6 +87,7 @@ class SpecialTokens:
 
     @additional_special_tokens.setter
     def additional_special_tokens(self, tokens: Sequence[Any] | None) -> None:
+        """Sets them; each must be in the vocabulary."""
         contents = [_content("additional_special_tokens", token) for token in _as_sequence(tokens)]
         if lost := [token for token in contents if self.backend_tokenizer.token_to_id(token) is None]:
             raise ValueError(
@@ -139,18 +139,12 @@ class SpecialTokens:
         Raises:
             ValueError: a name that no special token has, or a value that is no token.
         """
-        from tokenizers import AddedToken
-
         replace = older.pop("replace_additional_special_tokens", replace_extra_special_tokens)
         if older:
             raise TypeError(f"add_special_tokens has no argument {', '.join(older)}")
         known = (*self._named_tokens, *_LISTS)
         if unknown := [name for name in special_tokens_dict if name not in known]:
             raise ValueError(f"no special tokens are called {', '.join(unknown)}, expected among {', '.join(known)}")
-
-        def as_special(token: Any) -> AddedToken:
-            return AddedToken(token, normalized=False, special=True) if isinstance(token, str) else token
-
         named = {name: value for name, value in special_tokens_dict.items() if name not in _LISTS}
         lists = {name: _as_sequence(value) for name, value in special_tokens_dict.items() if name in _LISTS}
         tokens = {id(token): (name, token) for name, token in named.items()}
@@ -158,7 +152,9 @@ class SpecialTokens:
         for name, token in tokens.values():
             if _content(name, token) is None:
                 raise ValueError(f"{name} is None, expected a string or an AddedToken")
-        added = self.add_tokens([as_special(token) for _, token in tokens.values()], special_tokens=True)
+        added = self.add_tokens(
+            [as_added_token(token, normalized=False, special=True) for _, token in tokens.values()], special_tokens=True
+        )
         for name, token in named.items():
             setattr(self, name, token)
         for name, several in lists.items():

@@ -12,23 +12,35 @@ from typing import Any
 
 import numpy as np
 
-from bertx_weights import write_atomically
+from bertx_weights import CheckpointError
+from bertx_weights.files import exists, inside, read_json, read_text, write_atomically
 from bertx_weights.formats import keras_hub
 
 from . import word_piece
 from .encoding import BatchEncoding
-from .special_tokens import NAMES, SpecialTokens
-from .truncation import Truncation, encode, lengths_kept
+from .special_tokens import SpecialTokens
+from .tokenizer_settings import (
+    ADDED_TOKENS,
+    FLAGS,
+    NAMES,
+    SPECIAL_TOKENS_MAP,
+    TOKENIZER_CONFIG,
+    as_added_token,
+    further_tokens,
+    model_inputs,
+    named_tokens,
+    problems_of,
+    read_settings,
+)
+from .truncation import Truncation, encode, lengths_kept, library_errors
 
 TOKENIZER_JSON = "tokenizer.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
 VOCAB = "vocab.txt"
 _PADDINGS = {True: "longest", False: "do_not_pad"}
 _TRUNCATIONS = {True: "longest_first", False: "do_not_truncate"}
 _SIDES = ("right", "left")
-_UNLIMITED = int(1e30)  # transformers' model_max_length of a checkpoint that names none
+UNLIMITED = int(1e30)  # transformers' model_max_length of a checkpoint that names none
 _log = logging.getLogger(__name__)
-_MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 # What clean_up_tokenization_spaces takes out, in this order, beyond what the decoder joined.
 _CLEANED = {f" {mark}": mark for mark in (".", "?", "!", ",")} | {" ' ": "'"}
 _CLEANED |= {f" {ending}": ending for ending in ("n't", "'m", "'s", "'ve", "'re")}
@@ -59,31 +71,49 @@ class BertTokenizer(SpecialTokens):
             ValueError: the vocabulary is no text, or lacks [UNK], [CLS] or [SEP].
         """
         vocabulary = vocab if isinstance(vocab, Mapping) else word_piece.read_vocabulary(Path(vocab))
-        try:
-            self._set_up(word_piece.build(vocabulary, settings), settings)
-        except ValueError as error:
-            raise ValueError(f"{VOCAB if isinstance(vocab, Mapping) else vocab}: {error}") from error
+        if problems := problems_of(settings):
+            raise ValueError("\n  ".join(problems))
+        self._set_up(VOCAB if isinstance(vocab, Mapping) else vocab, settings, vocabulary=vocabulary)
 
-    def _set_up(self, tokenizer: Any, settings: Mapping[str, Any]) -> None:
+    def _set_up(
+        self,
+        source: Any,
+        settings: Mapping[str, Any],
+        vocabulary: Mapping[str, int] | None = None,
+        rules: str | None = None,
+    ) -> None:
+        """From a vocabulary, or from the text of a tokenizer.json; `source` is named in errors."""
+        from tokenizers import Tokenizer
+
+        kind = CheckpointError if isinstance(source, Path) else ValueError
         self.settings = dict(settings)
-        sides = [(baked or {}).get("direction", "right") for baked in (tokenizer.padding, tokenizer.truncation)]
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        word_piece.apply_normalization(tokenizer, self.settings)
-        word_piece.keep_whole(tokenizer, self.settings)
+        with library_errors(f"{source}: not a tokenizer", kind):
+            tokenizer = Tokenizer.from_str(rules) if vocabulary is None else None
+        with library_errors(str(source), kind):
+            if tokenizer is None:
+                tokenizer = word_piece.build(vocabulary, self.settings)
+            else:
+                word_piece.check_rules(tokenizer, self.settings)
+                word_piece.apply_normalization(tokenizer, self.settings)
+            sides = [(baked or {}).get("direction", "right") for baked in (tokenizer.padding, tokenizer.truncation)]
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+            word_piece.add_tokens(tokenizer, self.settings)
+            word_piece.keep_whole(tokenizer, self.settings)
+            tokenizer.encode("a", "a")
         self.backend_tokenizer = tokenizer
         self.padding_side = self.settings.get("padding_side", sides[0])
         self.truncation_side = self.settings.get("truncation_side", sides[1])
-        self.model_input_names = list(self.settings.get("model_input_names", _MODEL_INPUTS))
-        self.clean_up_tokenization_spaces = self.settings.get("clean_up_tokenization_spaces", False)
+        self.model_input_names = model_inputs(self.settings)
+        self.clean_up_tokenization_spaces = bool(self.settings.get("clean_up_tokenization_spaces", False))
         length = self.settings.get("model_max_length", self.settings.get("max_len"))
-        self.model_max_length = int(length) if length and length < 1e9 else _UNLIMITED
+        self.model_max_length = int(length) if length and length < 1e9 else UNLIMITED
         self.deprecation_warnings: dict[str, bool] = {}
-        named = word_piece.special_tokens(self.settings)
-        self._named_tokens = {name: named.get(name) for name in NAMES}
-        self._additional_tokens: list[str] = []
-        if further := self.settings.get("additional_special_tokens"):
-            self.add_special_tokens({"additional_special_tokens": further})
+        named = dict.fromkeys(NAMES) | word_piece.special_tokens(self.settings) | named_tokens(self.settings)
+        self._named_tokens = {
+            name: None if token is None else as_added_token(token).content for name, token in named.items()
+        }
+        self._additional_tokens = [as_added_token(token).content for token in further_tokens(self.settings)]
 
     # --- reading, writing, training ---------------------------------------------------------------
 
@@ -91,34 +121,61 @@ class BertTokenizer(SpecialTokens):
     def from_pretrained(
         cls, source: str | os.PathLike[str], revision: str | None = None, **changes: Any
     ) -> BertTokenizer:
-        """Reads `tokenizer.json`, or `vocab.txt`, and `tokenizer_config.json`; `source` as in `bertx.load`.
+        """Reads `tokenizer.json`, or `vocab.txt`, and the files beside it; `source` as in `bertx.load`.
+
+        These are `tokenizer_config.json`, and where that has no added_tokens_decoder, `special_tokens_map.json` and
+        `added_tokens.json`. A tokenizer.json is run as it stands.
 
         `changes` override the keys of `tokenizer_config.json`.
 
         Raises:
             FileNotFoundError: the folder has neither tokenizer.json nor vocab.txt.
-            ValueError: a file is not what its name says.
+            CheckpointError: a file is not what its name says, two contradict each other, or the tokenizer is another
+                than BERT's.
+            ValueError: `changes` that are no settings.
         """
         from .sources import resolve
 
         folder = resolve(source, revision=revision, weights=False)
-        settings = _read_json(folder / TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).is_file() else {}
+        if problems := problems_of(changes):
+            raise ValueError("\n  ".join(problems))
         if preset := keras_hub.read_tokenizer(folder):
-            vocabulary, of_preset = preset
-            return cls(vocabulary, **{**settings, **of_preset, **changes})
-        settings |= changes
-        if (folder / TOKENIZER_JSON).is_file():
-            from tokenizers import Tokenizer
-
-            self = cls.__new__(cls)
-            try:
-                self._set_up(Tokenizer.from_file(str(folder / TOKENIZER_JSON)), settings)
-            except Exception as error:  # the library raises the bare class
-                raise ValueError(f"{folder / TOKENIZER_JSON}: not a tokenizer: {error}") from error
-            return self
-        if (folder / VOCAB).is_file():
-            return cls(folder / VOCAB, **settings)
+            path, of_preset = preset
+            settings = read_settings(folder, has_rules=False) | of_preset
+            return cls._read(path, settings | changes, vocabulary=word_piece.read_vocabulary(path))
+        has_rules = exists(folder, TOKENIZER_JSON)
+        settings = read_settings(folder, has_rules) | changes
+        if has_rules:
+            path = inside(folder, TOKENIZER_JSON)
+            read_json(path)  # for its errors: the library's name no place, and it may end the process on deep nesting
+            return cls._read(path, settings, rules=read_text(path))
+        if exists(folder, VOCAB):
+            path = inside(folder, VOCAB)
+            return cls._read(path, settings, vocabulary=word_piece.read_vocabulary(path))
         raise FileNotFoundError(f"{folder} has no tokenizer: expected {TOKENIZER_JSON} or {VOCAB}")
+
+    @classmethod
+    def _read(cls, path: Path, settings: Mapping[str, Any], **content: Any) -> BertTokenizer:
+        self = cls.__new__(cls)
+        self._set_up(path, settings, **content)
+        return self
+
+    @property
+    def init_kwargs(self) -> dict[str, Any]:
+        """The settings of this tokenizer as it is now: what `save_pretrained` writes into tokenizer_config.json."""
+        model = type(self.backend_tokenizer.model).__name__
+        of_its_rules = "BertTokenizer" if model == "WordPiece" else "PreTrainedTokenizerFast"
+        settings = self.settings | self.special_tokens_map
+        settings["tokenizer_class"] = self.settings.get("tokenizer_class") or of_its_rules
+        if not isinstance(settings.get("extra_special_tokens"), Mapping):
+            settings.pop("extra_special_tokens", None)  # transformers 4 reads names only; 5 reads the other key too
+        settings.pop("additional_special_tokens", None)
+        if self._additional_tokens:
+            settings["additional_special_tokens"] = self.additional_special_tokens
+        settings["added_tokens_decoder"] = {
+            str(i): _plain(token) for i, token in sorted(self.added_tokens_decoder.items())
+        }
+        return settings
 
     @classmethod
     def train(
@@ -169,7 +226,7 @@ class BertTokenizer(SpecialTokens):
         named = {name: renamed.get(token, token) for name, token in self.special_tokens_map.items()}
         further = [renamed.get(token, token) for token in self._additional_tokens]
         further += [getattr(token, "content", token) for token in new_special_tokens or ()]
-        settings = self._saved_settings() | named | {"additional_special_tokens": further}
+        settings = self.init_kwargs | named | {"additional_special_tokens": further}
         settings.pop("added_tokens_decoder", None)
         settings.pop("extra_special_tokens", None)
         with TemporaryDirectory() as folder:
@@ -180,23 +237,36 @@ class BertTokenizer(SpecialTokens):
                         file.write(" ".join(text.splitlines()) + "\n")  # a line is a text; BERT reads both as space
             return type(self).train([path], vocab_size, min_frequency, limit_alphabet, **settings)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Writes tokenizer.json, tokenizer_config.json and vocab.txt."""
+    def save_pretrained(self, folder: str | os.PathLike[str], **unused: Any) -> None:
+        """Writes tokenizer.json, tokenizer_config.json and vocab.txt.
+
+        A tokenizer that has tokens beyond its vocabulary, or special tokens without a name, also gets added_tokens.json
+        and special_tokens_map.json, which transformers before 4.34 reads.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = self._saved_settings()
         write_atomically(folder / TOKENIZER_JSON, self.backend_tokenizer.to_str().encode())
-        write_atomically(folder / TOKENIZER_CONFIG, json.dumps(settings, indent=2, ensure_ascii=False).encode())
         self.save_vocabulary(folder)
+        self.save_settings(folder)
 
-    def _saved_settings(self) -> dict[str, Any]:
-        settings = {"tokenizer_class": "BertTokenizer"} | self.settings | self.special_tokens_map
+    def save_settings(self, folder: Path) -> None:
+        """Writes tokenizer_config.json, and the files in which older versions of transformers look for its tokens."""
+        beyond = {token: i for token, i in self.added_tokens_encoder.items() if i >= self.vocab_size}
+        special: dict[str, Any] = dict(self.special_tokens_map)
         if self._additional_tokens:
-            settings["additional_special_tokens"] = self.additional_special_tokens
-        return settings
+            special["additional_special_tokens"] = self.additional_special_tokens
+        older = {ADDED_TOKENS: beyond, SPECIAL_TOKENS_MAP: special if beyond or self._additional_tokens else {}}
+        for name, values in ({TOKENIZER_CONFIG: self.init_kwargs} | older).items():
+            if values:
+                text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain)
+                write_atomically(folder / name, text.encode())
+            else:
+                (folder / name).unlink(missing_ok=True)  # of an earlier save
 
-    def save_vocabulary(self, folder: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str]:
-        """Writes vocab.txt, without tokens added later; gives its path."""
+    def save_vocabulary(self, folder: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Writes vocab.txt, without tokens added later; gives its path, or none where the model is not WordPiece."""
+        if type(self.backend_tokenizer.model).__name__ != "WordPiece":
+            return ()
         path = Path(folder) / (f"{filename_prefix}-{VOCAB}" if filename_prefix else VOCAB)
         vocabulary = self.backend_tokenizer.get_vocab(with_added_tokens=False)
         write_atomically(path, "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.get)).encode())
@@ -595,7 +665,7 @@ class BertTokenizer(SpecialTokens):
         known = ("longest_first", "only_first", "only_second", "do_not_truncate")
         strategy = _option("truncation", truncation, _TRUNCATIONS, known)
         max_length = self.model_max_length if max_length is None else max_length
-        if strategy == "do_not_truncate" or max_length >= _UNLIMITED:
+        if strategy == "do_not_truncate" or max_length >= UNLIMITED:
             return None
         if max_length < special:
             raise ValueError(
@@ -645,7 +715,7 @@ class BertTokenizer(SpecialTokens):
         longest = max(lengths)
         if padding == "max_length":
             wanted = self.model_max_length if max_length is None else max_length
-            if wanted >= _UNLIMITED:
+            if wanted >= UNLIMITED:
                 raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
             if longest > rounded(wanted):
                 raise ValueError(
@@ -718,14 +788,9 @@ def _as_list(values: Any) -> Any:
     return values.tolist() if hasattr(values, "tolist") else np.asarray(values).tolist()
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a JSON object, found {type(values).__name__}")
-    return values
+def _plain(token: Any) -> dict[str, Any]:
+    """A `tokenizers.AddedToken` as files write it."""
+    return {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}
 
 
 BertTokenizerFast = BertTokenizer

@@ -4,53 +4,89 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertx_weights import write_atomically
+from bertx_weights import CheckpointError
+from bertx_weights.files import exists, inside, read_bytes, write_atomically
 from bertx_weights.formats import keras_hub
 
-from .tokenizer import TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB, BertTokenizer
+from .tokenizer import TOKENIZER_JSON, VOCAB, BertTokenizer
+from .tokenizer_settings import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG
+from .word_piece import SPECIAL_TOKENS
 
-# What lies beside a tokenizer and is taken along.
-_FILES = (TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "generation_config.json")
-FILES = (TOKENIZER_JSON, VOCAB, *_FILES)
+_GENERATION = "generation_config.json"
+FILES = (TOKENIZER_JSON, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS, VOCAB, _GENERATION)
 
 
 def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
     """Writes the tokenizer of one checkpoint folder into another, its files as they are, with a vocab.txt always.
 
     `keras` writes that of a KerasHub preset. Gives what a reader should know of it.
+
+    Raises:
+        CheckpointError: a file is broken, or the tokenizer is none that bertx or KerasHub runs.
     """
     try:
         tokenizer = BertTokenizer.from_pretrained(source)
     except FileNotFoundError:
         return [f"{source} has no tokenizer: none was written"]
-    settings = tokenizer.settings
+    notes = []
     if keras:
-        normalizer = tokenizer.backend_tokenizer.normalizer
-        if not hasattr(normalizer, "lowercase"):
-            found = type(normalizer).__name__
-            raise ValueError(
-                f"{source} has the normalizer {found}, KerasHub's tokenizer only BERT's: take another format"
-            )
-        lower, strip = normalizer.lowercase, normalizer.strip_accents
-        tokenizer.save_vocabulary(target)
-        keras_hub.write_tokenizer(target, (target / VOCAB).read_bytes(), lower, lower if strip is None else strip)
-        (target / VOCAB).unlink()
+        notes += _write_preset(tokenizer, source, target)
+        _copy(source, target, (_GENERATION,))
     elif keras_hub.read_tokenizer(source):
         tokenizer.save_pretrained(target)
         return []
-    notes = []
-    if keras and (added := sorted(tokenizer.get_vocab().keys() - tokenizer.backend_tokenizer.get_vocab(False).keys())):
-        notes.append(f"a KerasHub preset has no added tokens, these were lost: {', '.join(added)}")
-    for name in (*_FILES, *(() if keras else (TOKENIZER_JSON, VOCAB))):
-        if (source / name).is_file():
-            write_atomically(target / name, (source / name).read_bytes())
-    if not keras and not (target / VOCAB).is_file():
-        tokenizer.save_vocabulary(target)
-    if not (source / TOKENIZER_CONFIG).is_file() and "do_lower_case" not in settings and _has_capitals(tokenizer):
+    else:
+        _copy(source, target, FILES)
+        if not exists(target, VOCAB):
+            tokenizer.save_vocabulary(target)
+    if not exists(source, TOKENIZER_CONFIG) and "do_lower_case" not in tokenizer.settings and _has_capitals(tokenizer):
         notes.append(
             "the vocabulary has capital letters and nothing says do_lower_case: if the model is cased, say false"
         )
     return notes
+
+
+def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        if exists(source, name):
+            write_atomically(target / name, read_bytes(inside(source, name)))
+
+
+def _write_preset(tokenizer: BertTokenizer, source: Path, target: Path) -> list[str]:
+    rules = tokenizer.backend_tokenizer
+    steps = [type(step).__name__ for step in (rules.model, rules.normalizer, rules.pre_tokenizer)]
+    problems = []
+    if steps != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
+        problems.append(f"its model, normalizer and pre-tokenizer are {', '.join(steps)}, KerasHub only has BERT's")
+    else:
+        normalizer, model = rules.normalizer, rules.model
+        found = {
+            "tokenize_chinese_chars": (normalizer.handle_chinese_chars, True),
+            "clean_text": (normalizer.clean_text, True),
+            "the prefix of pieces": (model.continuing_subword_prefix, "##"),
+        }
+        problems += [f"{name} is {has}, KerasHub has {wants}" for name, (has, wants) in found.items() if has != wants]
+    names = {name: token for name, token in tokenizer.special_tokens_map.items() if name in SPECIAL_TOKENS}
+    problems += [
+        f"{name} is {token}, KerasHub has {SPECIAL_TOKENS[name]}"
+        for name, token in names.items()
+        if token != SPECIAL_TOKENS[name]
+    ]
+    if problems:
+        raise CheckpointError(
+            "\n  ".join([f"{source} has a tokenizer that no KerasHub preset can hold: take another format", *problems])
+        )
+    lower, strip = normalizer.lowercase, normalizer.strip_accents
+    tokenizer.save_vocabulary(target)
+    keras_hub.write_tokenizer(target, read_bytes(target / VOCAB), lower, lower if strip is None else strip)
+    (target / VOCAB).unlink()
+    tokenizer.save_settings(target)
+    if added := sorted(tokenizer.get_added_vocab().keys() - {*SPECIAL_TOKENS.values()}):
+        return [
+            "a KerasHub preset has no added tokens, KerasHub splits these into pieces: "
+            f"{', '.join(added)}; bertx reads them from {TOKENIZER_CONFIG}"
+        ]
+    return []
 
 
 def _has_capitals(tokenizer: BertTokenizer) -> bool:

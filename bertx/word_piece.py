@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bertx_weights.files import read_text
+
+from .tokenizer_settings import as_added_token, further_tokens, model_of, named_tokens
+from .truncation import library_errors
+
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -19,52 +24,94 @@ _NORMALIZATION = {
     "lowercase": "do_lower_case",
     "strip_accents": "strip_accents",
     "handle_chinese_chars": "tokenize_chinese_chars",
+    "clean_text": "clean_text",
 }
+_NEEDED = ("unk_token", "cls_token", "sep_token")
 
 
-def special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The special tokens, by the hub's names of them; a `tokenizer_config.json` may write one as an object."""
-    named = {name: settings.get(name) or default for name, default in SPECIAL_TOKENS.items()}
-    return {name: token["content"] if isinstance(token, Mapping) else token for name, token in named.items()}
+def special_tokens(settings: Mapping[str, Any]) -> dict[str, str | None]:
+    """The special tokens of BERT by their names: those of the settings, which may write one as an object, or BERT's."""
+    named = {name: settings.get(name, default) for name, default in SPECIAL_TOKENS.items()}
+    return {name: as_added_token(token).content if token is not None else None for name, token in named.items()}
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:
     """A vocab.txt: one token a line without the spaces that end it, its id the number of the line.
 
     Raises:
-        ValueError: the file is no text.
+        CheckpointError: the file cannot be read, or is no text.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a vocabulary: {error}") from error
+    return vocabulary_of(read_text(path))
+
+
+def vocabulary_of(text: str) -> dict[str, int]:
+    """The tokens of a vocab.txt and their ids."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines and not lines[-1]:
         lines.pop()
     return {token.rstrip(): i for i, token in enumerate(lines)}
 
 
 def build(vocabulary: Mapping[str, int], settings: Mapping[str, Any]) -> Any:
-    """A `tokenizers.Tokenizer` as the original release defines it.
+    """A `tokenizers.Tokenizer` as the original release defines it, with the added and special tokens of the settings.
 
     Raises:
-        ValueError: the vocabulary lacks a special token that every text needs.
+        ValueError: the vocabulary lacks a special token that every text needs, or the settings contradict it.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     special = special_tokens(settings)
-    lost = sorted({special[name] for name in ("unk_token", "cls_token", "sep_token")} - vocabulary.keys())
-    if lost:
-        raise ValueError(f"the vocabulary lacks the special tokens {', '.join(lost)}")
-    tokenizer = Tokenizer(models.WordPiece(dict(vocabulary), unk_token=special["unk_token"]))
+    unknown = special["unk_token"]
+    if unknown is None or unknown not in vocabulary:
+        lost = [token or name for name, token in special.items() if name in _NEEDED and token not in vocabulary]
+        raise ValueError(f"the vocabulary lacks the special tokens {', '.join(sorted(lost))}")
+    tokenizer = Tokenizer(models.WordPiece(dict(vocabulary), unk_token=unknown))
     tokenizer.normalizer = normalizers.BertNormalizer()
-    apply_normalization(tokenizer, {"do_lower_case": True, "tokenize_chinese_chars": True} | dict(settings))
+    apply_normalization(tokenizer, settings)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.post_processor = template(
-        *((special[name], vocabulary[special[name]]) for name in ("cls_token", "sep_token"))
-    )
-    tokenizer.add_special_tokens([token for token in special.values() if token in vocabulary])
+    add_tokens(tokenizer, settings)
+    around = [special["cls_token"], special["sep_token"]]
+    if lost := sorted({token or "null" for token in around if token is None or tokenizer.token_to_id(token) is None}):
+        raise ValueError(f"the vocabulary lacks the special tokens {', '.join(lost)}")
+    tokenizer.post_processor = template(*((token, tokenizer.token_to_id(token)) for token in around))
     return tokenizer
+
+
+def add_tokens(tokenizer: Any, settings: Mapping[str, Any]) -> None:
+    """Adds the tokens of added_tokens_decoder with their ids, and the special tokens that the settings name.
+
+    Raises:
+        ValueError: the ids are not those that the vocabulary has or would give.
+    """
+    decoder = {int(i): token for i, token in (settings.get("added_tokens_decoder") or {}).items()}
+    tokens = [as_added_token(decoder[i]) for i in sorted(decoder)]
+    named = [token for token in named_tokens(settings).values() if token is not None]
+    further = further_tokens(settings)
+    defaults = [token for name, token in SPECIAL_TOKENS.items() if name not in settings]
+    tokens += [as_added_token(token, normalized=False, special=True) for token in (*named, *further)]
+    tokens += [
+        as_added_token(token, normalized=False, special=True)
+        for token in defaults
+        if tokenizer.token_to_id(token) is not None
+    ]
+    # A token that the tokenizer has keeps its flags, but one that is special now becomes so.
+    have = {token.content: token.special for token in tokenizer.get_added_tokens_decoder().values()}
+    with library_errors("the added tokens cannot be added"):
+        for token in tokens:
+            if token.content not in have or (token.special and not have[token.content]):
+                (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
+                have[token.content] = token.special
+    wrong = {i: as_added_token(token).content for i, token in decoder.items()}
+    wrong = {i: token for i, token in wrong.items() if tokenizer.token_to_id(token) != i}
+    if wrong:
+        shown = ", ".join(
+            f"{token!r} {i} (it is {tokenizer.token_to_id(token)})" for i, token in sorted(wrong.items())[:9]
+        )
+        raise ValueError(
+            f"added tokens have other ids than the vocabulary gives them: {shown}; ids must follow the vocabulary's "
+            "without a gap"
+        )
 
 
 def template(cls: tuple[str, int], sep: tuple[str, int]) -> Any:
@@ -86,11 +133,37 @@ def keep_whole(tokenizer: Any, settings: Mapping[str, Any]) -> None:
     tokenizer.add_tokens([AddedToken(token, single_word=True, normalized=False) for token in whole])
 
 
+def check_rules(tokenizer: Any, settings: Mapping[str, Any]) -> None:
+    """Raises ValueError where the rules of a tokenizer.json are not those of the class that the settings name."""
+    found, expected = type(tokenizer.model).__name__, model_of(settings)
+    if expected is not None and found != expected:
+        raise ValueError(
+            f"its model is {found}, and that of tokenizer_class {settings['tokenizer_class']} is {expected}"
+        )
+
+
 def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:
-    """Lets tokenizer_config.json have the last word on normalisation, as transformers does."""
-    for attribute, key in _NORMALIZATION.items():
-        if key in settings and hasattr(tokenizer.normalizer, attribute):
-            setattr(tokenizer.normalizer, attribute, settings[key])
+    """Lets tokenizer_config.json have the last word on normalisation, as transformers does.
+
+    Raises:
+        ValueError: a tokenizer.json with another normalizer than BERT's does not do what the settings say.
+    """
+    normalizer = tokenizer.normalizer
+    if hasattr(normalizer, "lowercase") and hasattr(normalizer, "clean_text"):
+        for attribute, key in _NORMALIZATION.items():
+            if key in settings:
+                setattr(normalizer, attribute, settings[key])
+        return
+    found = {
+        "do_lower_case": normalizer is not None and normalizer.normalize_str("A") == "a",
+        "strip_accents": normalizer is not None and normalizer.normalize_str("\u00e9") == "e",
+    }
+    for key, does in found.items():
+        if settings.get(key) not in (None, does):
+            raise ValueError(
+                f"{key} is {settings[key]}, and the normalizer of tokenizer.json, {type(normalizer).__name__}, does "
+                f"{'' if does else 'not '}do so: make them agree"
+            )
 
 
 def train(
@@ -104,7 +177,9 @@ def train(
     from tokenizers import trainers
 
     files = [str(path) for path in files]
-    first = list(special_tokens(settings).values())
+    settings = {key: value for key, value in settings.items() if key != "added_tokens_decoder"}
+    first = [token for token in special_tokens(settings).values() if token is not None]
+    first += [token.content for token in map(as_added_token, further_tokens(settings)) if token.content not in first]
     tokenizer = build({token: i for i, token in enumerate(first)}, settings)
     characters = sorted(_characters(files, tokenizer.normalizer, limit_alphabet) - set(first))
     pieces: list[str] = []

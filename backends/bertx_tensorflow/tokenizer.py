@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.lookup import KeyValueTensorInitializer, StaticHashTable
 
 from bertx.backend import MissingExtraError
-from bertx.tokenizer import TOKENIZER_JSON, BertTokenizer
+from bertx.tokenizer import TOKENIZER_JSON, UNLIMITED, BertTokenizer
 
 _OPTIONS = {"padding": "longest", "truncation": True, "max_length": None, "pad_to_multiple_of": None}
 _OPTIONS |= {"return_token_type_ids": True, "return_attention_mask": True}
@@ -73,7 +73,7 @@ class TFBertTokenizer(keras.layers.Layer):
             raise ValueError(f"a tokenizer that is made has no revision {revision!r}: give a hub id, or leave it out")
         own = source if isinstance(source, BertTokenizer) else BertTokenizer.from_pretrained(source, revision)
         sides = {"padding_side": own.padding_side, "truncation_side": own.truncation_side}
-        return cls(own.backend_tokenizer.to_str(), **(own.settings | sides | _OPTIONS | changes))
+        return cls(own.backend_tokenizer.to_str(), **(own.init_kwargs | sides | _OPTIONS | changes))
 
     from_tokenizer = from_pretrained
 
@@ -82,7 +82,7 @@ class TFBertTokenizer(keras.layers.Layer):
         return {
             "name": self.name,
             "vocab": self.tokenizer.backend_tokenizer.to_str(),
-            **self.tokenizer.settings,
+            **self.tokenizer.init_kwargs,
             **self.options,
         }
 
@@ -90,22 +90,23 @@ class TFBertTokenizer(keras.layers.Layer):
         """As BertTokenizer: strings [B] → int64 [B, T], ragged without padding.
 
         Args:
-            text, text_pair: strings [B].
+            text, text_pair: strings [B]; pairs may also come as strings [B, 2].
             options: padding ("longest", "max_length" or False), truncation (True or False), max_length,
                 pad_to_multiple_of, return_token_type_ids, return_attention_mask.
 
         Raises:
-            ValueError: an option that BertTokenizer refuses, or another one than these.
+            ValueError: an option that BertTokenizer refuses, or another one than these; texts of another shape.
             InvalidArgumentError: a text longer than the max_length to pad to.
         """
         own, options = self.tokenizer, self.options | options
         if odd := {k: v for k, v in options.items() if k not in _OPTIONS or v in ("only_first", "only_second")}:
             raise ValueError(f"options {odd}, expected among {', '.join(_OPTIONS)}, with truncation True or False")
+        text, text_pair = _columns(text, text_pair)
         # What BertTokenizer makes of nothing has the names to return and the width to pad to; it refuses the rest.
         blank = own([""], None if text_pair is None else [""], **options)
         rows = [self._tokenize(part) for part in (text, text_pair) if part is not None]
         limit = options["max_length"] or own.model_max_length
-        if limit and options["truncation"] in (True, "longest_first"):
+        if limit < UNLIMITED and options["truncation"] in (True, "longest_first"):
             rows = self._truncated(rows, limit - 1 - len(rows))
         ids, types = self.combine(rows, own.cls_token_id, own.sep_token_id)
         columns = {"input_ids": ids, "token_type_ids": types, "attention_mask": tf.ones_like(ids)}
@@ -142,6 +143,20 @@ class TFBertTokenizer(keras.layers.Layer):
         words = tf.strings.split(tf.strings.reduce_join(tf.where(spelled == _NOT_UTF8, units, spelled), axis=-1))
         long = tf.strings.length(words, "UTF8_CHAR") > self.model.max_input_chars_per_word
         return self.pieces.tokenize(tf.where(long, self.model.unk_token, words)).merge_dims(1, 2)
+
+
+def _columns(text, text_pair):
+    """The texts and their pairs, strings [B] each, of which Keras may have made [B, 1]."""
+    text, text_pair = (None if part is None else tf.convert_to_tensor(part) for part in (text, text_pair))
+    if text.shape.rank == 2 and text.shape[1] == 2 and text_pair is None:
+        return text[:, 0], text[:, 1]
+    for name, part in (("text", text), ("text_pair", text_pair)):
+        if part is not None and (part.shape.rank or 0) > 1 and part.shape[1:] not in ([1], [None]):
+            raise ValueError(f"{name} has the shape {tuple(part.shape)}, expected strings [B], or pairs [B, 2] alone")
+    for part in (text, text_pair):
+        if part is not None and part.shape.rank == 2:
+            tf.debugging.assert_equal(tf.shape(part)[1], 1, "texts have more than one column: give the shape [B, 2]")
+    return text, text_pair
 
 
 def _tokenizer_of(vocab, settings):

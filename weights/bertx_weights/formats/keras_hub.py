@@ -14,7 +14,7 @@ from typing import Any
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
-from ..files import atomic_path, inside, read_json, write_atomically
+from ..files import atomic_path, exists, inside, read_json, write_atomically
 from ..safetensors_store import release
 from . import h5, hub
 from .libraries import needs
@@ -180,14 +180,30 @@ def write_tokenizer(folder: Path, vocabulary: bytes, lowercase: bool, strip_acce
 
 
 def read_tokenizer(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The vocabulary of a preset and the keys of the hub's tokenizer_config.json; None where it is no preset."""
-    if not (folder / VOCABULARY).is_file() or not (folder / TOKENIZER).is_file():
+    """The vocabulary of a preset and the keys of the hub's tokenizer_config.json; None where it is no preset.
+
+    Raises:
+        CheckpointError: a file cannot be read, or is of another tokenizer than BERT's.
+    """
+    if not exists(folder, VOCABULARY) or not exists(folder, TOKENIZER):
         return None
-    values = read_json(folder / TOKENIZER)
-    own = values.get("config") if values.get("class_name") == "BertTokenizer" else None
-    if not isinstance(own, dict):
-        return None
-    return folder / VOCABULARY, {"do_lower_case": own.get("lowercase"), "strip_accents": own.get("strip_accents")}
+    path = inside(folder, TOKENIZER)
+    values = read_json(path)
+    own = values.get("config")
+    if values.get("class_name") != "BertTokenizer" or not isinstance(own, dict):
+        raise CheckpointError(f"{path} is of {values.get('class_name')!r:.80}, expected KerasHub's BertTokenizer")
+    fixed = {"split": True, "suffix_indicator": "##", "oov_token": "[UNK]"}
+    problems = [
+        f"{key} is {own[key]!r:.80}, expected {value!r}" for key, value in fixed.items() if own.get(key, value) != value
+    ]
+    keys = {"lowercase": "do_lower_case", "strip_accents": "strip_accents", "split_on_cjk": "tokenize_chinese_chars"}
+    found = {key: own.get(key, key == "split_on_cjk") for key in keys}
+    problems += [
+        f"{key} is {value!r:.80}, expected true or false" for key, value in found.items() if not isinstance(value, bool)
+    ]
+    if problems:
+        raise CheckpointError("\n  ".join(f"{path}: {problem}" for problem in problems))
+    return inside(folder, VOCABULARY), {keys[key]: value for key, value in found.items()}
 
 
 def _keras(module: str, class_name: str, dtype: str = "float32", **config: Any) -> dict[str, Any]:

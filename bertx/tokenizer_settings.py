@@ -1,0 +1,275 @@
+"""The files beside a vocabulary: which tokenizer they are of, its settings, its special and added tokens.
+
+tokenizer_config.json holds all of it since transformers 4.34. Before, and in folders that were edited since, special
+tokens are named in special_tokens_map.json, and tokens beyond the vocabulary in added_tokens.json. They are merged here
+as transformers 5 merges them, into the keys of tokenizer_config.json.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bertx_weights import CheckpointError
+from bertx_weights.files import exists, inside, read_json
+
+TOKENIZER_CONFIG = "tokenizer_config.json"
+SPECIAL_TOKENS_MAP = "special_tokens_map.json"
+ADDED_TOKENS = "added_tokens.json"
+_CONFIG = "config.json"
+# The names of special tokens, in the order of all_special_tokens. BERT has no first two.
+NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+# Tokenizers of transformers whose rules are BERT's, without the "Fast" that ends their names.
+BERT_CLASSES = ("BertTokenizer", "ConvBertTokenizer", "DistilBertTokenizer", "DPRContextEncoderTokenizer")
+BERT_CLASSES += ("DPRQuestionEncoderTokenizer", "DPRReaderTokenizer", "ElectraTokenizer", "LayoutLMTokenizer")
+BERT_CLASSES += ("LxmertTokenizer", "MobileBertTokenizer", "RealmTokenizer", "RetriBertTokenizer")
+BERT_CLASSES += ("SqueezeBertTokenizer",)
+# Those whose rules are all in a tokenizer.json → its model; None where it may be any.
+_OF_JSON = dict.fromkeys(("PreTrainedTokenizer", "TokenizersBackend"))
+_OF_JSON |= dict.fromkeys(BERT_CLASSES, "WordPiece") | {"MPNetTokenizer": "WordPiece"}
+_OF_JSON |= dict.fromkeys(("RobertaTokenizer", "LongformerTokenizer", "GPT2Tokenizer"), "BPE")
+_OF_JSON |= dict.fromkeys(
+    ("AlbertTokenizer", "CamembertTokenizer", "XLMRobertaTokenizer", "RemBertTokenizer"), "Unigram"
+)
+_WITHOUT_TYPES = ("DistilBertTokenizer", "MPNetTokenizer", "RobertaTokenizer", "LongformerTokenizer", "GPT2Tokenizer")
+_WITHOUT_TYPES += ("CamembertTokenizer", "XLMRobertaTokenizer")
+
+_WAY_OUT = "tokenise with transformers, and give the ids to model.forward"
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def _is_token(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        flags = {name: flag for name, flag in value.items() if name not in ("content", "__type")}
+        return (
+            isinstance(value.get("content"), str)
+            and flags.keys() <= {*FLAGS, "id"}
+            and all(isinstance(flag, bool) for name, flag in flags.items() if name != "id")
+            and value["content"] != ""
+        )
+    return (isinstance(value, str) and value != "") or type(value).__name__ == "AddedToken"
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value) and value > 0
+
+
+def _is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and all(map(check, value))
+
+
+def _is_decoder(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        str(i).isascii() and str(i).isdecimal() and len(str(i)) < 10 and _is_token(token) and not isinstance(token, str)
+        for i, token in value.items()
+    )
+
+
+def _is_extra(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_token(token) for name, token in value.items())
+    return _is_list_of(_is_token)(value)
+
+
+def _one_of(*values: Any) -> Callable[[Any], bool]:
+    return lambda value: any(value is known or (isinstance(known, (str, dict)) and value == known) for known in values)
+
+
+_BOOL = (_one_of(True, False), "true or false")
+_BOOL_OR_NONE = (_one_of(True, False, None), "true, false or null")
+_SIDE = (_one_of("right", "left"), "one of 'right', 'left'")
+_LENGTH = (lambda value: value is None or _is_length(value), "a number above 0")
+# Key → what its value must be, in code and in words.
+_KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "do_lower_case": _BOOL,
+    "tokenize_chinese_chars": _BOOL,
+    "clean_text": _BOOL,
+    "strip_accents": _BOOL_OR_NONE,
+    "clean_up_tokenization_spaces": _BOOL_OR_NONE,
+    "never_split": (
+        lambda value: value is None or _is_list_of(lambda word: isinstance(word, str) and word != "")(value),
+        "a list of strings",
+    ),
+    "model_max_length": _LENGTH,
+    "max_len": _LENGTH,
+    "padding_side": _SIDE,
+    "truncation_side": _SIDE,
+    "model_input_names": (
+        lambda value: _is_list_of(lambda name: isinstance(name, str))(value) and "input_ids" in value,
+        "a list of strings, input_ids among them",
+    ),
+    "tokenizer_class": (lambda value: value is None or isinstance(value, str), "a string"),
+    "added_tokens_decoder": (_is_decoder, "ids with a token each, an object with content and flags"),
+    "additional_special_tokens": (lambda value: value is None or _is_list_of(_is_token)(value), "a list of tokens"),
+    "extra_special_tokens": (
+        lambda value: value is None or _is_extra(value),
+        "a list of tokens, or names with a token each",
+    ),
+}
+_KNOWN |= {
+    name: (lambda value: value is None or _is_token(value), "a token: a string, or an object with content")
+    for name in NAMES
+}
+# Key → the values with which BERT's tokenizer is as bertx computes it. Others change the ids.
+_NOT_RUN: dict[str, tuple[Any, ...]] = {
+    "do_basic_tokenize": (True, None),
+    "split_special_tokens": (False, None),
+    "add_bos_token": (False, None),
+    "add_eos_token": (False, None),
+    "wordpieces_prefix": ("##", None),
+    "word_tokenizer_type": (None,),
+    "subword_tokenizer_type": (None,),
+    "do_word_tokenize": (True, None),
+    "do_subword_tokenize": (True, None),
+    "mecab_kwargs": (None, {}),
+    "sudachi_kwargs": (None, {}),
+    "jumanpp_kwargs": (None, {}),
+}
+
+
+def read_settings(folder: Path, has_rules: bool) -> dict[str, Any]:
+    """The settings of a folder's tokenizer, by the keys of tokenizer_config.json.
+
+    Args:
+        folder: the checkpoint.
+        has_rules: whether it has a tokenizer.json, which holds the rules; else they follow from the class.
+
+    Raises:
+        CheckpointError: a file cannot be read, says what no tokenizer is, or is of another tokenizer than BERT's.
+    """
+    settings = _read(folder, TOKENIZER_CONFIG)
+    named_by = TOKENIZER_CONFIG
+    config = _read(folder, _CONFIG)
+    if settings.get("tokenizer_class") is None and isinstance(config.get("tokenizer_class"), str):
+        settings["tokenizer_class"], named_by = config["tokenizer_class"], _CONFIG
+    problems = [f"{folder / TOKENIZER_CONFIG}: {problem}" for problem in problems_of(settings)]
+    problems += [
+        f"{folder / name}: auto_map names a tokenizer of its own code, {code}: {_WAY_OUT}"
+        for name, values in ((TOKENIZER_CONFIG, settings), (_CONFIG, config))
+        if (code := _custom_code(values.get("auto_map")))
+    ]
+    if problem := _problem_of_class(settings.get("tokenizer_class"), has_rules):
+        problems.append(f"{folder / named_by}: {problem}")
+    special = _read(folder, SPECIAL_TOKENS_MAP)
+    problems += [f"{folder / SPECIAL_TOKENS_MAP}: {problem}" for problem in problems_of(special, tokens_only=True)]
+    added = _read(folder, ADDED_TOKENS)
+    if odd := [
+        t for t, i in added.items() if not isinstance(i, int) or isinstance(i, bool) or not 0 <= i < 10**9 or not t
+    ]:
+        problems.append(
+            f"{folder / ADDED_TOKENS}: {odd[0]!r:.80} has {added[odd[0]]!r:.40}, expected a token and its id"
+        )
+    if problems:
+        raise CheckpointError("\n  ".join(problems))
+    return _merged(settings, special, added)
+
+
+def problems_of(settings: Mapping[str, Any], tokens_only: bool = False) -> list[str]:
+    """What is wrong with settings, key by key; `tokens_only` of those that special_tokens_map.json may have."""
+    problems = []
+    for key, value in settings.items():
+        if key in _KNOWN and (not tokens_only or "token" in key):
+            check, expected = _KNOWN[key]
+            if not check(value):
+                problems.append(f"{key} is {value!r:.80}, expected {expected}")
+        elif key in _NOT_RUN and not tokens_only and not _one_of(*_NOT_RUN[key])(value):
+            problems.append(f"{key} is {value!r:.80}, which bertx does not run: {_WAY_OUT}")
+    return problems
+
+
+def class_of(settings: Mapping[str, Any]) -> str:
+    """The class of a tokenizer without the "Fast" that ends its name."""
+    return (settings.get("tokenizer_class") or "BertTokenizer").removesuffix("Fast")
+
+
+def model_of(settings: Mapping[str, Any]) -> str | None:
+    """The model that the tokenizer.json of a class has: "WordPiece", "BPE", "Unigram"; None where it may be any."""
+    return None if settings.get("tokenizer_class") is None else _OF_JSON.get(class_of(settings))
+
+
+def model_inputs(settings: Mapping[str, Any]) -> list[str]:
+    """The keys that a call gives unless it says otherwise."""
+    without = class_of(settings) in _WITHOUT_TYPES
+    default = ["input_ids", *([] if without else ["token_type_ids"]), "attention_mask"]
+    return list(settings.get("model_input_names", default))
+
+
+def named_tokens(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The special tokens that settings name, BERT's and those of the checkpoint's own, as they are written there."""
+    extra = settings.get("extra_special_tokens")
+    named = {
+        name: value
+        for name, value in settings.items()
+        if name in NAMES or (name.endswith("_token") and name != "use_auth_token" and _is_token(value))
+    }
+    return named | (dict(extra) if isinstance(extra, Mapping) else {})
+
+
+def further_tokens(settings: Mapping[str, Any]) -> list[Any]:
+    """The special tokens without a name."""
+    further = list(settings.get("additional_special_tokens") or [])
+    extra = settings.get("extra_special_tokens")
+    return further if not extra or isinstance(extra, Mapping) else further + [t for t in extra if t not in further]
+
+
+def as_added_token(token: Any, **defaults: bool) -> Any:
+    """A `tokenizers.AddedToken` of a string, of an object as files write one, or of itself."""
+    from tokenizers import AddedToken
+
+    if isinstance(token, Mapping):
+        defaults |= {name: token[name] for name in FLAGS if name in token}
+        token = token["content"]
+    return AddedToken(token, **defaults) if isinstance(token, str) else token
+
+
+def _merged(settings: dict[str, Any], special: Mapping[str, Any], added: Mapping[str, int]) -> dict[str, Any]:
+    lists = ("additional_special_tokens", "extra_special_tokens")
+    if "added_tokens_decoder" in settings:  # the other files repeat it
+        return {name: value for name, value in special.items() if _is_named(name, value)} | settings
+    settings |= {name: value for name, value in special.items() if _is_named(name, value)}
+    further = further_tokens(settings)
+    for name in lists:
+        if isinstance(special.get(name), list):
+            further += [token for token in special[name] if token not in further]
+    if further:
+        settings["additional_special_tokens"] = further
+    if added:
+        tokens = [*named_tokens(settings).values(), *further]
+        known = {token["content"] if isinstance(token, Mapping) else token for token in tokens}
+        settings["added_tokens_decoder"] = {
+            str(i): {"content": token, "normalized": token not in known, "special": token in known}
+            for token, i in added.items()
+        }
+    return settings
+
+
+def _is_named(name: str, value: Any) -> bool:
+    return name in NAMES or (name.endswith("_token") and _is_token(value))
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    return read_json(inside(folder, name)) if exists(folder, name) else {}
+
+
+def _custom_code(auto_map: Any) -> str | None:
+    if isinstance(auto_map, Mapping):
+        auto_map = auto_map.get("AutoTokenizer")
+    names = [auto_map] if isinstance(auto_map, str) else list(auto_map) if isinstance(auto_map, (list, tuple)) else []
+    return next((str(name) for name in names if name), None)
+
+
+def _problem_of_class(name: str | None, has_rules: bool) -> str | None:
+    if not isinstance(name, str):
+        return None
+    known = name.removesuffix("Fast")
+    if known in BERT_CLASSES or (has_rules and known in _OF_JSON and name != "PreTrainedTokenizer"):
+        return None
+    if known in _OF_JSON and name != "PreTrainedTokenizer":
+        return (
+            f"tokenizer_class is {name}, whose rules are in a tokenizer.json, and the folder has none: "
+            "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it"
+        )
+    return f"tokenizer_class is {name!r:.80}, and bertx runs BERT's WordPiece only: {_WAY_OUT}"
