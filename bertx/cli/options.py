@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -74,8 +73,7 @@ def _known_form(form: str | None) -> str | None:
 
 def _known_encoding(name: str) -> str:
     try:
-        b"".decode(name)
-        codecs.lookup(name)
+        b"a".decode(name, "replace")
     except LookupError:
         raise typer.BadParameter(f"{name!r} is no text encoding that Python knows") from None
     return name

@@ -158,16 +158,11 @@ class Source:
         return self._digest.hexdigest()
 
     def __iter__(self) -> Iterator[Record]:
-        """Raises ValueError for an input that breaks off, as a damaged .gz does."""
+        """Raises ValueError for an input that breaks off, as a damaged .gz file does."""
         first, every = self._reading.shard
-        try:
-            for row, (line, found, problem) in enumerate(self._found):
-                if row % every == first - 1:
-                    yield self._record(row, line, found, problem)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{self._name} is a damaged .gz file: {error}") from error
-        except UnicodeError as error:
-            raise ValueError(f"{self._name} is not {self._reading.encoding}: {error}") from error
+        for row, (line, found, problem) in enumerate(self._found):
+            if row % every == first - 1:
+                yield self._record(row, line, found, problem)
 
     def close(self) -> None:
         """Closes a file; stdin stays open."""
@@ -209,10 +204,23 @@ class Source:
             raise WrongUsage(f"{self._name} cannot be read: {error.strerror or error}") from error
         if start.startswith(_GZIP):
             stream = gzip.GzipFile(fileobj=stream)
-        if self._reading.encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
-            return iter(stream)
-        text = io.TextIOWrapper(stream, self._reading.encoding, "surrogateescape", newline="\n")
-        return (line.encode("utf-8", "surrogateescape") for line in text)
+        return self._whole(stream)
+
+    def _whole(self, stream: Any) -> Iterator[bytes]:
+        try:
+            if self._is_utf8:
+                yield from stream
+            else:
+                text = io.TextIOWrapper(stream, self._reading.encoding, "surrogateescape", newline="\n")
+                yield from (line.encode("utf-8", "surrogateescape") for line in text)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{self._name} is a damaged .gz file: {error}") from error
+        except UnicodeError as error:
+            raise ValueError(f"{self._name} is not {self._reading.encoding}: {error}") from error
+
+    @property
+    def _is_utf8(self) -> bool:
+        return self._reading.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
     def _first(self) -> bytes:
         """The first line, which is read again."""
@@ -315,8 +323,6 @@ class Source:
             header = next(reader, [])
         except csv.Error as error:
             raise WrongUsage(f"{self._name}: its header is not CSV: {error}") from error
-        except UnicodeError as error:
-            raise WrongUsage(f"{self._name} is not {self._reading.encoding}: {error}") from error
         self._check_columns(header)
         self._keep_of_table(dict.fromkeys(header, "text"))
         read = {column for one in self._fields for column in one.sources} | self.kept.keys()
@@ -400,7 +406,7 @@ class Source:
             raise WrongUsage(f"{self._name}: {_taken(both)}")
 
     def _not_text(self, error: UnicodeDecodeError) -> str:
-        if self._reading.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        if not self._is_utf8:
             return f"has bytes that are not {self._reading.encoding}"
         return f"is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}"
 
