@@ -36,6 +36,7 @@ from .loading import config_of, plan
 from .replacing import new_folder
 from .sources import resolve
 from .tasks import copy_task_files
+from .tasks.keras_embedders import write_embedder
 from .tasks.sentence_transformers import transformer_folder
 from .tokenizer_files import copy_tokenizer
 
@@ -196,7 +197,10 @@ def _write(
     written.mkdir(parents=True, exist_ok=True)
     report.notes += FORMATS[form].write(written, config.to_dict(), hashed)
     report.notes += copy_tokenizer(beside, written, form == "keras-hub")
-    copy_task_files(folder if subfolder else beside, temporary)
+    settings = folder if subfolder else beside
+    copy_task_files(settings, temporary)
+    if form == "keras-hub" and report.architecture == "BertModel":
+        write_embedder(settings, written)
     stored = checkpoint.tensors
     report.tensors += [
         ConvertedTensor(

@@ -8,7 +8,7 @@ from typing import Any
 
 from bertx_weights.files import atomic_path
 
-from . import sentence_transformers
+from . import keras_embedders, sentence_transformers
 from .classification import NextSentencePrediction, TextClassification
 from .feature_extraction import FeatureExtraction
 from .fill_mask import FillMask
@@ -54,3 +54,4 @@ def copy_task_files(source: Path, target: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(copy) as temporary:
                 shutil.copyfile(source / name, temporary)
+    keras_embedders.write_modules(source, target)

@@ -11,6 +11,7 @@ from typing import Any
 
 from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_json
+from bertx_weights.formats import keras_hub
 
 MODULES = "modules.json"
 MODEL_CONFIG = "config_sentence_transformers.json"
@@ -124,7 +125,9 @@ def _walk(folder: Path, subfolder: str) -> Iterable[str]:
 
 
 def read_settings(folder: Path) -> SentenceSettings:
-    """Reads modules.json, the pooling's config and sentence_bert_config.json; a plain checkpoint has no pooling.
+    """Reads modules.json, the pooling's config and sentence_bert_config.json, or the embedder of a KerasHub preset.
+
+    A plain checkpoint has no pooling.
 
     Raises:
         CheckpointError: a module or a pooling that bertx does not run, or a file that is not JSON.
@@ -132,7 +135,10 @@ def read_settings(folder: Path) -> SentenceSettings:
     pooling, normalize = (), False
     modules = read_modules(folder)
     if not modules:
-        return SentenceSettings()
+        embedder = keras_hub.read_embedder(folder)
+        if embedder is None:
+            return SentenceSettings()
+        return SentenceSettings((embedder["pooling_mode"],), embedder["normalize"], embedder["sequence_length"])
     for module in modules:
         kind = module.type.rpartition(".")[2]
         if kind == "Pooling":

@@ -78,6 +78,11 @@ def assert_bit_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarra
         assert found[name].tobytes() == array.tobytes(), name
 
 
+def gelu_of(form: str) -> str:
+    """The GELU that a format's readers have where they have one only."""
+    return "gelu_new" if form == "keras-hub" else "gelu"
+
+
 def sha256(array: np.ndarray) -> str:
     """Of the values in C order, as they lie in a safetensors file."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -255,12 +255,13 @@ def test_transformers5_reads_bfloat16(written, form):
         assert torch.equal(model.state_dict()[name], torch.from_numpy(array).bfloat16()), name
 
 
-def test_transformers5_reads_what_came_through_every_format(tmp_path):
+@pytest.mark.parametrize(("act", "own"), [("gelu", "tf1"), ("gelu_new", "keras-hub")])
+def test_transformers5_reads_what_came_through_every_format(tmp_path, act, own):
     """The longest way round: no format loses a bit of the one before."""
     head, folder = "BertForSequenceClassification", FIXTURES / "BertForSequenceClassification" / "safetensors"
-    folder = copy_with_config(folder, tmp_path / "source", hidden_act="gelu_new")
+    folder = copy_with_config(folder, tmp_path / "source", hidden_act=act)
     wanted_weights, wanted = transformers5(folder, head)
-    for form in ("tensorflow", "flax", "npz", "keras-hub", "tf1", "orbax", "pytorch"):
+    for form in ("tensorflow", "flax", "npz", own, "orbax", "pytorch"):
         bertx.convert(folder, tmp_path / form, form)
         folder = tmp_path / form
     weights, found = transformers5(folder, head, use_safetensors=False)
@@ -276,7 +277,7 @@ def variables(folder: Path, prefix: str) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", [head for head in HEADS if head != "BertLMHeadModel"])
 def test_tensorflow_reads_the_original_release_under_googles_names(written, head):
     ours = variables(written(head, "tf1"), "bert_model.ckpt")
     googles = variables(FIXTURES / head / "tf1", "bert_model.ckpt")

@@ -41,6 +41,7 @@ FINE = ("same", "different", "refused")
 _CASES = {
     "safetensors": ("15_tf_flax_safetensors/tf",),
     "pytorch": ("22_bert_config_json/folder",),
+    "keras-hub": ("10_kerashub/bfloat16", "10_kerashub/sharded"),
     "tensorflow": ("11_tf_h5/subclass", "23_tf_h5_of_4_2/TFBertModel"),
 }
 # Refused, but only after memory was asked for that the system did not give: torch does so for a legacy storage, and

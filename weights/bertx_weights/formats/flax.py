@@ -14,7 +14,7 @@ from ..dtypes import BFLOAT16, SAFETENSORS_DTYPES, dtype_name
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
 from ..safetensors_store import release
-from . import hub
+from . import hub, settings
 from .libraries import needs
 from .names import both_ways, is_base, layers_of, stored_tensor, to_stored
 
@@ -59,6 +59,9 @@ NAMES = (
     ("qa_outputs/kernel", "qa_outputs.weight", "kernel"),
     ("qa_outputs/bias", "qa_outputs.bias", "same"),
 )  # fmt: skip
+
+_FIXED = {"position_embedding_type": "absolute"}
+_ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish", "tanh")
 
 # Flax packs an array as an extension: its shape, dtype and bytes, packed again. Larger ones it cuts in chunks.
 _ARRAY = 1
@@ -112,7 +115,12 @@ def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], fold
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
-    """Writes config.json and flax_model.msgpack, a tensor at a time."""
+    """Writes config.json and flax_model.msgpack, a tensor at a time.
+
+    Raises:
+        CheckpointError: the model is none that FlaxBert computes.
+    """
+    settings.refuse("flax", settings.problems(config, "FlaxBert", _FIXED, _ACTIVATIONS))
     tensors = list(tensors)
     tree = tree_of(tensors, config, "flax", folder)
     msgpack = needs("msgpack", "msgpack")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from .libraries import needs
 
@@ -31,7 +32,7 @@ def datasets(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         for name, dataset in _walk(needs("h5py", "h5"), file, "", 0):
             if len(found) >= _MOST:
                 raise ValueError(f"more than {_MOST} datasets")
-            found[name] = dataset.shape, dataset.dtype
+            found[name] = dataset.shape, BFLOAT16 if _is_bfloat16(dataset) else dataset.dtype
         return found
 
 
@@ -40,7 +41,9 @@ def reader(path: Path, name: str) -> Callable[[], np.ndarray]:
 
     def read() -> np.ndarray:
         with _open(path) as file:
-            return file[name][()]
+            dataset = file[name]
+            array = dataset[()]
+            return np.asarray(array).view(BFLOAT16) if _is_bfloat16(dataset) else array
 
     return read
 
@@ -73,12 +76,25 @@ def _walk(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str,
             raise ValueError(f"{path} is a {type(child).__name__}, expected groups and datasets")
 
 
+def _is_bfloat16(dataset: Any) -> bool:
+    """HDF5 has no such type: Keras writes the two bytes of each value, and the name as an attribute."""
+    return dataset.dtype == "V2" and dataset.attrs.get("dtype") == "bfloat16"
+
+
+def write(group: Any, name: str, array: np.ndarray) -> None:
+    """A dataset, in bfloat16 as Keras writes it."""
+    if array.dtype == BFLOAT16:
+        group.create_dataset(name, data=array.view("V2")).attrs["dtype"] = "bfloat16"
+    else:
+        group.create_dataset(name, data=array)
+
+
 def _checked(path: str, dataset: Any) -> Any:
     if dataset.shape is None:
         raise ValueError(f"{path} has no values")
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{path} takes its values from another file")
-    if dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8:
+    if not _is_bfloat16(dataset) and (dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8):
         raise ValueError(f"{path} has dtype {dataset.dtype}, expected numbers")
     # What is stored may itself say more than the file has.
     stored = min(dataset.id.get_storage_size(), dataset.file.id.get_filesize())

@@ -7,27 +7,32 @@ can say of one model: that head is neither read nor written.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
-from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path, exists, inside, read_json, write_atomically
 from ..safetensors_store import release
-from . import h5, hub
+from . import h5, hub, settings
 from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "model.weights.h5"
+INDEX = "model.weights.json"
 TASK_FILE = "task.weights.h5"
 TASK = "task.json"
+PREPROCESSOR = "preprocessor.json"
+POOLINGS = ("mean", "cls", "max")
+_EMBEDDER = "BertTextEmbedder"
 TOKENIZER = "tokenizer.json"
 METADATA = "metadata.json"
 VOCABULARY = "assets/tokenizer/vocabulary.txt"
-STORED = ((FILE, TASK_FILE),)
-WRITTEN = (hub.CONFIG, hub.BERT_CONFIG, FILE, TASK_FILE, TASK, TOKENIZER, METADATA, VOCABULARY)
+STORED = (FILE, TASK_FILE), (INDEX, f"model_{'[0-9]' * 5}.weights.h5", TASK_FILE)
+WRITTEN = (hub.CONFIG, hub.BERT_CONFIG, FILE, TASK_FILE, TASK, PREPROCESSOR, TOKENIZER, METADATA, VOCABULARY)
 
 _LAYER = "layers/transformer_encoder{_i}"
 NAMES = (
@@ -70,14 +75,25 @@ _KEYS = {
     "max_sequence_length": "max_position_embeddings",
     "num_segments": "type_vocab_size",
 }
-_FIXED = {"hidden_act": "gelu_new", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
+_FIXED = settings.GOOGLES
 _TANH = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
+_LAYERS_OF_2_13 = "_layer_checkpoint_dependencies/"
+_QUANTIZED = ("QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", '"int8', '"int4', '"float8')
+# The activation of a classifier → which problem it is for.
+_ACTIVATIONS = {
+    None: None,
+    "linear": None,
+    "softmax": "single_label_classification",
+    "sigmoid": "multi_label_classification",
+}
 _NO_MASKED_LM = "KerasHub's masked-LM head computes another GELU and epsilon than its encoder, which no config can say"
 
 
 def files(folder: Path) -> list[Path]:
     """The files that hold the weights; none where the folder has none of this format."""
-    return [inside(folder, name) for name in (FILE, TASK_FILE) if (folder / name).is_file()]
+    whole = [inside(folder, FILE)] if (folder / FILE).is_file() else []
+    of_model = whole or (sorted(set(_shards(folder))) if (folder / INDEX).is_file() else [])
+    return of_model + ([inside(folder, TASK_FILE)] if (folder / TASK_FILE).is_file() else [])
 
 
 def read(folder: Path) -> Checkpoint:
@@ -97,13 +113,46 @@ def read(folder: Path) -> Checkpoint:
         of_task = path.name == TASK_FILE
         for place, (shape, dtype) in h5.datasets(path).items():
             name = ("task/" if of_task else "") + place.strip("/")
+            if name in tensors:
+                raise CheckpointError(f"{path}: {name} is in another shard too")
             if of_task and "/optimizer/" in place:
                 skipped[name] = "state of the training"
             elif of_task and not classifies:
                 skipped[name] = _NO_MASKED_LM if task.get("class_name") == "BertMaskedLM" else "of another task"
             else:
-                tensors[name] = stored_tensor(name, reading.get(name), shape, dtype, h5.reader(path, place))
+                own = _renamed(name)
+                tensors[name] = stored_tensor(name, reading.get(own), shape, dtype, h5.reader(path, place))
+    if not (folder / FILE).is_file() and (folder / INDEX).is_file():
+        _check_shards(folder, tensors)
     return Checkpoint(folder, "keras-hub", tuple(held), config, tensors, skipped)
+
+
+def _renamed(name: str) -> str:
+    """A name of Keras 2.13 as Keras 3 has it."""
+    name = name.replace(_LAYERS_OF_2_13, "layers/")
+    return re.sub(r"(/_self_attention_layer)/_(query|key|value|output)_dense/", r"\1/\2_dense/", name)
+
+
+def _shards(folder: Path) -> dict[Path, list[str]]:
+    """Shard → the groups that the index says are in it; a group can lie in several."""
+    path = inside(folder, INDEX)
+    weight_map = read_json(path).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{path}: expected a weight_map from groups to files")
+    found: dict[Path, list[str]] = {}
+    for group, names in weight_map.items():
+        for name in names if isinstance(names, list) else [names]:
+            if not isinstance(name, str) or "/" in name or not name.endswith(".h5"):
+                raise CheckpointError(f"{path}: a shard must be an .h5 file of the same folder, found {name!r:.80}")
+            found.setdefault(inside(folder, name, path), []).append(group)
+    return found
+
+
+def _check_shards(folder: Path, tensors: Iterable[str]) -> None:
+    held = {name.rpartition("/")[0] for name in tensors}
+    lost = sorted(group for groups in _shards(folder).values() for group in groups if group.strip("/") not in held)
+    if lost:
+        raise CheckpointError(f"{folder / INDEX} names groups that its shards do not hold: {', '.join(lost)}")
 
 
 def _read_config(folder: Path, task: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,8 +160,13 @@ def _read_config(folder: Path, task: Mapping[str, Any]) -> dict[str, Any]:
     own = values.get("config")
     if values.get("class_name") != "BertBackbone" or not isinstance(own, dict) or not _KEYS.keys() <= own.keys():
         raise CheckpointError(f"{folder / hub.CONFIG} is of {values.get('class_name')!r}, expected a BertBackbone")
+    if any(word in json.dumps(own.get("dtype")) for word in _QUANTIZED):
+        raise CheckpointError(
+            f"{folder / hub.CONFIG} is of a quantized preset, and bertx reads floating weights: "
+            "save the preset as it was before quantize()"
+        )
     written = read_json(inside(folder, hub.BERT_CONFIG)) if (folder / hub.BERT_CONFIG).is_file() else {}
-    config = {**written, **{hubs: own[key] for key, hubs in _KEYS.items()}, **_FIXED}
+    config = {**written, **{hubs: own[key] for key, hubs in _KEYS.items()}, **_FIXED, "hidden_act": _TANH[0]}
     config["attention_probs_dropout_prob"] = written.get("attention_probs_dropout_prob", own["dropout"])
     if "architectures" not in written:
         classifies = task.get("class_name") == "BertTextClassifier"
@@ -122,6 +176,12 @@ def _read_config(folder: Path, task: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(of_task, dict) or "num_classes" not in of_task:
                 raise CheckpointError(f"{folder / TASK}: expected a config with num_classes")
             config["num_labels"] = of_task["num_classes"]
+            activation = of_task.get("activation")
+            if activation not in _ACTIVATIONS:
+                raise CheckpointError(
+                    f"{folder / TASK}: activation is {activation!r:.80}, bertx has {', '.join(map(str, _ACTIVATIONS))}"
+                )
+            config["problem_type"] = _ACTIVATIONS[activation]
     return config
 
 
@@ -132,24 +192,15 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         CheckpointError: the model is none that KerasHub computes.
     """
     tensors = list(tensors)
-    problems = [
-        f"{key} is {config.get(key, default)!r}, KerasHub's BERT has {default!r}"
-        for key, default in _FIXED.items()
-        if config.get(key, default) != default and not (key == "hidden_act" and config.get(key) in _TANH)
-    ]
-    if config.get("is_decoder"):
-        problems.append("is_decoder is true, and KerasHub's BERT sees every position")
-    if "hidden_act" not in config:
-        problems.append("hidden_act is the hub's default 'gelu', KerasHub's BERT has 'gelu_new'")
+    problems = settings.problems(config, "KerasHub's BERT", _FIXED, _TANH)
+    if config.get("architectures") == ["BertForTokenClassification"]:
+        problems.append("KerasHub's BERT classifies texts, not tokens")
     names = {tensor.schema_name for tensor in tensors}
     if any(name.startswith("cls.predictions.") for name in names):
         problems.append(_NO_MASKED_LM)
     if "bert.pooler.dense.weight" not in names:
         problems.append("KerasHub's BertBackbone has a pooler, and this model has none")
-    if any(tensor.dtype == BFLOAT16 for tensor in tensors):
-        problems.append("an .h5 file cannot hold bfloat16: cast it with dtype float32 or float16")
-    if problems:
-        raise CheckpointError("\n  ".join(["this is no model of KerasHub:", *problems]))
+    settings.refuse("keras-hub", problems)
     _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "keras-hub")
     of_task = {name.removeprefix("task/"): value for name, value in values.items() if name.startswith("task/")}
@@ -206,6 +257,57 @@ def read_tokenizer(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     return inside(folder, VOCABULARY), {keys[key]: value for key, value in found.items()}
 
 
+def read_embedder(folder: Path) -> dict[str, Any] | None:
+    """What a preset's BertTextEmbedder makes of the encoder's output; None where the folder is no such preset.
+
+    Returns:
+        pooling_mode, normalize, hidden_dim, and sequence_length, None where no preprocessor is saved.
+
+    Raises:
+        CheckpointError: the preset has another pooling than KerasHub has.
+    """
+    if not exists(folder, TASK):
+        return None
+    task = read_json(inside(folder, TASK))
+    if task.get("class_name") != _EMBEDDER:
+        return None
+    own = task.get("config")
+    mode, normalize = (own.get("pooling_mode"), own.get("normalize")) if isinstance(own, dict) else (None, None)
+    if mode not in POOLINGS or not isinstance(normalize, bool):
+        raise CheckpointError(
+            f"{folder / TASK}: pooling_mode is {mode!r:.40} and normalize {normalize!r:.40}, "
+            f"expected one of {', '.join(POOLINGS)} and true or false"
+        )
+    length = None
+    if exists(folder, PREPROCESSOR):
+        preprocessor = read_json(inside(folder, PREPROCESSOR)).get("config")
+        length = preprocessor.get("sequence_length") if isinstance(preprocessor, dict) else None
+    if not (length is None or (isinstance(length, int) and not isinstance(length, bool) and length > 0)):
+        raise CheckpointError(f"{folder / PREPROCESSOR}: sequence_length is {length!r:.40}, expected a number")
+    backbone = read_json(inside(folder, hub.CONFIG)).get("config")
+    hidden = backbone.get("hidden_dim") if isinstance(backbone, dict) else None
+    return {"pooling_mode": mode, "normalize": normalize, "sequence_length": length, "hidden_dim": hidden}
+
+
+def write_embedder(folder: Path, pooling_mode: str, normalize: bool, sequence_length: int | None) -> None:
+    """Makes a BertTextEmbedder of a preset that `write` and `write_tokenizer` wrote."""
+    backbone, tokenizer = (read_json(folder / name) for name in (hub.CONFIG, TOKENIZER))
+    length = sequence_length or backbone["config"]["max_sequence_length"]
+    preprocessor = _keras(
+        "models.bert.bert_text_embedder_preprocessor",
+        f"{_EMBEDDER}Preprocessor",
+        name="bert_text_embedder_preprocessor",
+    )
+    preprocessor["config"] |= {"tokenizer": tokenizer, "config_file": PREPROCESSOR}
+    preprocessor["config"] |= {"sequence_length": length, "truncate": "round_robin"}
+    task = _keras("models.bert.bert_text_embedder", _EMBEDDER, name="bert_text_embedder")
+    del task["config"]["dtype"]
+    task["config"] |= {"backbone": backbone, "preprocessor": preprocessor}
+    task["config"] |= {"pooling_mode": pooling_mode, "normalize": normalize}
+    _write(folder, PREPROCESSOR, preprocessor)
+    _write(folder, TASK, task)
+
+
 def _keras(module: str, class_name: str, dtype: str = "float32", **config: Any) -> dict[str, Any]:
     """An object as Keras writes it."""
     policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": dtype}, "registered_name": None}
@@ -226,5 +328,5 @@ def _write_h5(path: Path, values: Mapping[str, Any]) -> None:
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for name, value_of in values.items():
             array = value_of()
-            file.create_dataset(name, data=array)
+            h5.write(file, name, array)
             release(array)

@@ -14,7 +14,7 @@ from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path
 from ..safetensors_store import release
-from . import h5, hub
+from . import h5, hub, settings
 from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
@@ -61,6 +61,8 @@ NAMES = (
 )  # fmt: skip
 
 _LAYERS = ("bert", "mlm___cls", "nsp___cls", "classifier", "qa_outputs")
+_FIXED = {"position_embedding_type": "absolute"}
+_ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "relu", "silu", "swish", "tanh")
 _TIES = "TFBert always shares the word embeddings with the decoder, whatever tie_word_embeddings says"
 
 
@@ -142,9 +144,10 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     """Writes config.json and tf_model.h5, a tensor at a time.
 
     Raises:
-        CheckpointError: a bfloat16 tensor, which HDF5 does not have.
+        CheckpointError: a bfloat16 tensor, which TFBert does not read, or a model that TFBert does not compute.
     """
     tensors = list(tensors)
+    settings.refuse("tensorflow", settings.problems(config, "TFBert", _FIXED, _ACTIVATIONS))
     if any(tensor.dtype == BFLOAT16 for tensor in tensors):
         raise CheckpointError("tf_model.h5 cannot hold bfloat16: cast it with dtype float32 or float16")
     _, writing = both_ways(NAMES, layers_of(config, folder))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
-from . import bundle, hub
+from . import bundle, hub, settings
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
 STORED, WRITTEN = bundle.STORED, bundle.WRITTEN
@@ -54,6 +54,7 @@ NAMES = (
     ("cls/squad/output_bias", "qa_outputs.bias", "same"),
 )  # fmt: skip
 
+_ACTIVATIONS = ("gelu", "relu", "tanh")  # of modeling.py
 _SLOTS = ("/adam_m", "/adam_v", "/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1", "/Adam", "/Adam_1")
 _COUNTERS = ("global_step", "beta1_power", "beta2_power", "loss_scale", "good_steps")
 
@@ -92,7 +93,12 @@ def read(folder: Path) -> Checkpoint:
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
-    """Writes bert_config.json, with all that the hub's config has, and bert_model.ckpt."""
+    """Writes bert_config.json, with all that the hub's config has, and bert_model.ckpt.
+
+    Raises:
+        CheckpointError: the model is none that the original release computes.
+    """
+    settings.refuse("tf1", settings.problems(config, "the original release", settings.GOOGLES, _ACTIVATIONS))
     _, writing = both_ways(NAMES, layers_of(config, folder))
     bundle.save(folder / bundle.PREFIX, to_stored(tensors, writing, config, "tf1"))
     hub.write_config(folder, config, hub.BERT_CONFIG)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
-from . import bundle, hub
+from . import bundle, hub, settings
 from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
@@ -77,6 +77,7 @@ _HEADS = (
     ("model/layer_with_weights-1/layer_with_weights-0/kernel", "qa_outputs.weight", "kernel"),
     ("model/layer_with_weights-1/layer_with_weights-0/bias", "qa_outputs.bias", "same"),
 )  # fmt: skip
+_ACTIVATIONS = ("gelu", "relu", "silu", "swish", "tanh")  # by which Keras finds them
 _HEADS_POOLER = "next_sentence..pooler_dense/"
 
 
@@ -136,7 +137,12 @@ def _meanings(layers: int) -> dict[str, tuple[str, str]]:
 
 
 def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
-    """Writes bert_config.json, with all that the hub's config has, and the encoder."""
+    """Writes bert_config.json, with all that the hub's config has, and the encoder.
+
+    Raises:
+        CheckpointError: the model is none that Model Garden computes.
+    """
+    settings.refuse("tf2", settings.problems(config, "Model Garden", settings.GOOGLES, _ACTIVATIONS))
     _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tf2")
     stored = {f"model/{name}{_VALUE}": value_of for name, value_of in values.items()}

@@ -1,0 +1,61 @@
+"""KerasHub's BertTextEmbedder: the same pooling and normalisation as the files of sentence-transformers say it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bertx_weights import CheckpointError, write_atomically
+from bertx_weights.files import exists
+from bertx_weights.formats import keras_hub
+
+from .sentence_transformers import MODULES, TRANSFORMER_CONFIGS, SentenceSettings, read_settings
+
+_TYPES = "sentence_transformers.models."
+
+
+def write_modules(source: Path, target: Path) -> None:
+    """Says in the files of sentence-transformers what the embedder of a preset does; nothing of another checkpoint.
+
+    Raises:
+        CheckpointError: the preset has another pooling than KerasHub has.
+    """
+    embedder = None if exists(source, MODULES) else keras_hub.read_embedder(source)
+    if embedder is None or exists(target, MODULES):
+        return
+    mode = embedder["pooling_mode"]
+    pooling = {
+        f"pooling_mode_{name}_{'token' if name == 'cls' else 'tokens'}": name == mode for name in ("cls", "mean", "max")
+    }
+    modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
+    modules += [("Normalize", "2_Normalize")] if embedder["normalize"] else []
+    entries = [
+        {"idx": i, "name": str(i), "path": path, "type": f"{_TYPES}{kind}"} for i, (kind, path) in enumerate(modules)
+    ]
+    _write(target / "1_Pooling" / "config.json", {"word_embedding_dimension": embedder["hidden_dim"], **pooling})
+    if embedder["sequence_length"] is not None:
+        length = {"max_seq_length": embedder["sequence_length"], "do_lower_case": False}
+        _write(target / TRANSFORMER_CONFIGS[0], length)
+    _write(target / MODULES, entries)
+
+
+def write_embedder(source: Path, preset: Path) -> None:
+    """Makes a BertTextEmbedder of a new preset, where the source pools; else it stays an encoder.
+
+    Raises:
+        CheckpointError: the source pools in a way that KerasHub does not.
+    """
+    settings = read_settings(source)
+    if settings == SentenceSettings():
+        return
+    if len(settings.pooling) != 1:
+        raise CheckpointError(
+            f"{source} pools by {' and '.join(settings.pooling) or 'nothing'}, and KerasHub's embedder by one of "
+            f"{', '.join(keras_hub.POOLINGS)}: convert to another format"
+        )
+    keras_hub.write_embedder(preset, settings.pooling[0], settings.normalize, settings.max_length)
+
+
+def _write(path: Path, values: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
