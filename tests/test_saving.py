@@ -239,6 +239,22 @@ def test_what_was_changed_in_place_is_saved_and_stays(tmp_path, head, native):
     assert_same_tensors(tensors, wanted)
 
 
+def test_a_state_dict_that_was_changed_in_place_is_loaded(tmp_path):
+    """from_pretrained(state_dict=…) reads a caller's arrays: here those of another model, mapped and changed."""
+    import bertx_numpy
+
+    config = bertx.BertConfig(vocab_size=3000, num_hidden_layers=1, hidden_size=64, num_attention_heads=4)
+    bertx_numpy.BertModel(config).save_pretrained(tmp_path)
+    tensors = dict(bertx.load(tmp_path, backend="numpy").tensors())
+    for array in tensors.values():
+        array += 1
+    wanted = {name: array.copy() for name, array in tensors.items()}
+    for _ in range(2):
+        model = bertx_numpy.BertModel.from_pretrained(tmp_path, state_dict=tensors)
+        assert_same_tensors(dict(bertx.backend.get_backend("numpy").tensors(model)), wanted)
+        assert_same_tensors(tensors, wanted)
+
+
 def test_an_array_given_to_the_writer_is_not_released(tmp_path):
     bertx_weights.write_safetensors(tmp_path, {"a": np.arange(10**5, dtype=np.float32)})
     mapped = bertx_weights.open_safetensors(tmp_path)

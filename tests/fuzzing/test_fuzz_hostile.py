@@ -986,6 +986,101 @@ def test_many_strange_tensors_cost_no_minutes(copy, refused, form):
     refused(form, folder, str(folder))
 
 
+# Few bytes that are many tensors.
+
+
+@pytest.mark.parametrize("form", ["tensorflow", "keras-hub"])
+@pytest.mark.parametrize("kind", ["groups", "a circle", "datasets"])
+def test_what_has_several_names_in_an_h5_file_is_refused(copy, refused, form, kind):
+    """Ten links to each group make 10¹⁴ paths of fourteen groups."""
+
+    def change(file, parent, name, values):
+        if kind == "groups":
+            group = file.create_group("a")
+            for _ in range(13):
+                below = group.create_group("0")
+                for i in range(1, 10):
+                    group[str(i)] = below
+                group = below
+        elif kind == "a circle":
+            file.create_group("a")["up"] = file["/"]
+        else:
+            file["again"] = parent[name]
+
+    folder = h5_of(form, copy(form), change)
+    refused(form, folder, str(folder), "by another name")
+
+
+def large_of(folder: Path, file: str = "config.json", **changes: int) -> dict[str, tuple[int, ...]]:
+    """The config of a larger model, and the shapes of its tensors by their hub names."""
+    from bertx import BertConfig
+    from bertx.architectures import schema
+
+    path = folder / file
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(values))
+    return {row.name: row.shape for row in schema("BertModel", BertConfig.from_dict(values))}
+
+
+def test_zeros_that_unfold_to_more_are_refused(copy, refused):
+    """2.5 MB of a compressed archive are 2.5 GB."""
+    folder = copy("npz")
+    shapes = large_of(folder, vocab_size=2**20)
+    with zipfile.ZipFile(folder / "model.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, shape in shapes.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, np.zeros(shape, "f8"))
+    assert (folder / "model.npz").stat().st_size < 2**20
+    refused("npz", folder, str(folder), "times its files'")
+
+
+def test_a_storage_that_many_tensors_share_is_refused(copy, refused):
+    folder = copy("pytorch")
+    shapes = large_of(folder, num_hidden_layers=300, intermediate_size=20000)
+    storage = torch.zeros(max(map(np.prod, shapes.values())))
+    tensors = {name: storage[: int(np.prod(shape))].reshape(shape) for name, shape in shapes.items()}
+    torch.save(tensors, folder / "pytorch_model.bin")
+    refused("pytorch", folder, str(folder), "times its files'")
+
+
+def test_values_that_many_variables_share_are_refused(copy, refused):
+    """The entries of a bundle may name the same bytes."""
+    from bertx_weights.formats.names import both_ways
+    from bertx_weights.formats.tf1 import NAMES as TF1
+
+    folder = copy("tf1")
+    shapes = large_of(folder, "bert_config.json", num_hidden_layers=300, intermediate_size=20000)
+    _, writing = both_ways(TF1, 300)
+    data = bytes(4 * 20000 * HIDDEN)
+    (folder / "bert_model.ckpt.data-00000-of-00001").write_bytes(data)
+
+    def change(entries):
+        header = entries[b""]
+        entries.clear()
+        entries[b""] = header
+        for name, shape in shapes.items():
+            stored, layout = writing[f"bert.{name}"]
+            size = 4 * int(np.prod(shape))
+            sizes = _shape(*(shape[::-1] if layout == "kernel" else shape))
+            entries[stored.encode()] = bundle_entry(shape=sizes, size=size, crc=m.masked(m.crc32c(b"")))
+
+    refused("tf1", index_of(folder, "tf1", change), str(folder), "times its files'")
+
+
+@pytest.mark.parametrize("form", FOLDERS)
+def test_more_layers_than_any_model_has_are_refused_at_once(copy, refused, form):
+    folder = copy(form)
+    file = "bert_config.json" if form in ("tf1", "tf2") else "config.json"
+    values = json.loads((folder / file).read_text())
+    of_keras = values["config"] if form == "keras-hub" else values
+    of_keras["num_layers" if form == "keras-hub" else "num_hidden_layers"] = 5000
+    (folder / file).write_text(json.dumps(values))
+    if form == "safetensors":  # as many tensors as layers
+        empty = np.empty(0, "f4")
+        write_safetensors(folder, {f"x{i}": StoredTensor.of_array(f"x{i}", empty) for i in range(6000)})
+    refused(form, folder, str(folder), "num_hidden_layers is 5000")
+
+
 # Index files, names and links.
 
 

@@ -48,8 +48,12 @@ class StoredTensor:
 
     @classmethod
     def of_array(cls, name: str, array: np.ndarray) -> StoredTensor:
-        """A tensor that is in memory, or mapped, under a hub name."""
-        return cls(name, schema_name(name), array.shape, array.dtype, lambda: array)
+        """A caller's array under a hub name.
+
+        `release` does nothing with it, even where it is mapped: its owner may have changed it in place.
+        """
+        kept = np.lib.stride_tricks.as_strided(array)  # a view whose bases do not lead to the mapping
+        return cls(name, schema_name(name), array.shape, array.dtype, lambda: kept)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndar
     """Writes model.safetensors, one tensor after the other; a write that is killed leaves an older file whole.
 
     The library's own writer needs all tensors in memory at once. The pages of a StoredTensor are released once it is
-    written; those of an array are not, since its owner may have changed it in place. The shards of an older sharded
+    written; those of an array are not, see `StoredTensor.of_array`. The shards of an older sharded
     checkpoint in the folder go once the new file stands.
     """
     with atomic_path(folder / FILE) as temporary:
@@ -120,8 +120,7 @@ def _write_file(path: Path, tensors: Mapping[str, StoredTensor | np.ndarray]) ->
             array = stored[name].read()
             if array.size:
                 file.write(contiguous(array).astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B"))
-            if not isinstance(tensors[name], np.ndarray):
-                release(array)
+            release(array)
 
 
 def map_file(path: Path) -> dict[str, np.ndarray]:

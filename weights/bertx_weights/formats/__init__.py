@@ -10,6 +10,7 @@ from typing import Any
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
 from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
+from .names import layers_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ def _format(what: str, module: Any) -> Format:
     return Format(what, module.STORED, module.WRITTEN, module.files, module.read, module.write)
 
 
+# All tensors together may be so many times larger than the files: by compression, and where several share values.
+_FOLDED = 64
+_SMALL = 2**26
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 # In the order in which a folder that has several is read.
@@ -79,7 +83,15 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     _refuse_pointers(path for path in folder.iterdir() if path.suffix == ".json")
     form = FORMATS[format_of(folder)]
     _refuse_pointers(form.files(folder))
-    return form.read(folder)
+    checkpoint = form.read(folder)
+    layers_of(checkpoint.config, folder)  # before anything is made for so many
+    stored = sum(path.stat().st_size for path in checkpoint.files)
+    unfolded = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+    if unfolded > max(_FOLDED * stored, _SMALL):
+        raise CheckpointError(
+            f"{folder}: its tensors have {unfolded} bytes, {unfolded // (stored or 1)} times its files'"
+        )
+    return checkpoint
 
 
 def _refuse_pointers(paths: Iterable[Path]) -> None:

@@ -29,7 +29,7 @@ def datasets(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """
     with _open(path) as file:
         found = {}
-        for name, dataset in _walk(needs("h5py", "h5"), file, "", 0):
+        for name, dataset in _walk(needs("h5py", "h5"), file, "", 0, {}):
             if len(found) >= _MOST:
                 raise ValueError(f"more than {_MOST} datasets")
             found[name] = dataset.shape, BFLOAT16 if _is_bfloat16(dataset) else dataset.dtype
@@ -60,7 +60,7 @@ def _open(path: Path) -> Iterator[Any]:
         raise CheckpointError(f"{path}: not a whole HDF5 file of arrays: {str(error)[:300]}") from error
 
 
-def _walk(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _walk(h5py: Any, group: Any, prefix: str, depth: int, seen: dict[int, str]) -> Iterator[tuple[str, Any]]:
     if depth > _DEEPEST:
         raise ValueError(f"{prefix}: groups within groups, {depth} deep")
     for name in group:
@@ -68,8 +68,13 @@ def _walk(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str,
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise ValueError(f"{path} is a link, which could lead out of the file")
         child = group[name]
+        # With several names for one group, a file of n groups would have 2ⁿ paths.
+        address = h5py.h5o.get_info(child.id).addr
+        if address in seen:
+            raise ValueError(f"{path} is {seen[address]} by another name")
+        seen[address] = path
         if isinstance(child, h5py.Group):
-            yield from _walk(h5py, child, path, depth + 1)
+            yield from _walk(h5py, child, path, depth + 1, seen)
         elif isinstance(child, h5py.Dataset):
             yield path, _checked(path, child)
         else:
