@@ -995,6 +995,7 @@ def test_what_has_several_names_in_an_h5_file_is_refused(copy, refused, form, ki
     """Ten links to each group make 10¹⁴ paths of fourteen groups."""
 
     def change(file, parent, name, values):
+        parent[name] = values
         if kind == "groups":
             group = file.create_group("a")
             for _ in range(13):
