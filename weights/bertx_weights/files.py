@@ -168,7 +168,7 @@ def inside(folder: Path, name: str, named_by: Path | None = None) -> Path:
     Only the hub's cache may have links, to its own blobs.
 
     Raises:
-        CheckpointError: the name or a link leads out of the folder, or there is no such file.
+        CheckpointError: the name or a link leads out of the folder, or there is no such file, or it may not be read.
     """
     by = f"{named_by} names" if named_by else f"{folder} has"
     if not name or "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
@@ -185,6 +185,10 @@ def inside(folder: Path, name: str, named_by: Path | None = None) -> Path:
         raise CheckpointError(f"{by} {name}, a link to {real} outside the folder: copy the file here")
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"{by} {name}, which is no regular file")
+    try:  # else each format would take it for a file that is not whole
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     return path
 
 

@@ -77,21 +77,24 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint of a folder, whatever its format.
 
     Raises:
-        CheckpointError: there is none, or its files are broken, or git has not fetched them.
+        CheckpointError: there is none, or its files are broken or may not be read, or git has not fetched them.
         MissingExtraError: the library of its format is not installed.
     """
-    _refuse_pointers(path for path in folder.iterdir() if path.suffix == ".json")
-    form = FORMATS[format_of(folder)]
-    _refuse_pointers(form.files(folder))
-    checkpoint = form.read(folder)
-    layers_of(checkpoint.config, folder)  # before anything is made for so many
-    stored = sum(path.stat().st_size for path in checkpoint.files)
-    unfolded = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
-    if unfolded > max(_FOLDED * stored, _SMALL):
-        raise CheckpointError(
-            f"{folder}: its tensors have {unfolded} bytes, {unfolded // (stored or 1)} times its files'"
-        )
-    return checkpoint
+    try:
+        _refuse_pointers(path for path in folder.iterdir() if path.suffix == ".json")
+        form = FORMATS[format_of(folder)]
+        _refuse_pointers(form.files(folder))
+        checkpoint = form.read(folder)
+        layers_of(checkpoint.config, folder)  # before anything is made for so many
+        stored = sum(path.stat().st_size for path in checkpoint.files)
+        unfolded = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+        if unfolded > max(_FOLDED * stored, _SMALL):
+            raise CheckpointError(
+                f"{folder}: its tensors have {unfolded} bytes, {unfolded // (stored or 1)} times its files'"
+            )
+        return checkpoint
+    except PermissionError as error:
+        raise CheckpointError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
 
 
 def _refuse_pointers(paths: Iterable[Path]) -> None:

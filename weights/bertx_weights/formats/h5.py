@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
+from ..files import atomic_path
 from .libraries import needs
 
 _DEEPEST = 16
@@ -46,6 +48,47 @@ def reader(path: Path, name: str) -> Callable[[], np.ndarray]:
             return np.asarray(array).view(BFLOAT16) if _is_bfloat16(dataset) else array
 
     return read
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Any]:
+    """A new h5py.File, which replaces `path` when the block ends well.
+
+    Raises:
+        MissingExtraError: h5py is not installed.
+        OSError: the disk is full.
+    """
+    h5py = needs("h5py", "h5")
+    with atomic_path(path) as temporary, _Disk(temporary, "wb+") as disk:
+        with h5py.File(disk, "w") as file:
+            yield file
+        if disk.error is not None:
+            raise disk.error
+
+
+class _Disk(io.FileIO):
+    """A file whose errors are kept: HDF5 ends the process (SIGSEGV) when a write fails while it closes a file."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of it, or keeps why it could not."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """As a file's; an error is kept."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
 
 
 @contextlib.contextmanager

@@ -15,10 +15,9 @@ from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
-from ..files import atomic_path, exists, inside, read_json, write_atomically
+from ..files import exists, inside, read_json, write_atomically
 from ..safetensors_store import release
 from . import h5, hub, settings
-from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "model.weights.h5"
@@ -324,8 +323,7 @@ def _write(folder: Path, name: str, values: Mapping[str, Any]) -> None:
 
 
 def _write_h5(path: Path, values: Mapping[str, Any]) -> None:
-    h5py = needs("h5py", "h5")
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5.new_file(path) as file:
         for name, value_of in values.items():
             array = value_of()
             h5.write(file, name, array)

@@ -12,10 +12,8 @@ import numpy as np
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
-from ..files import atomic_path
 from ..safetensors_store import release
 from . import h5, hub, settings
-from .libraries import needs
 from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "tf_model.h5"
@@ -152,9 +150,8 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         raise CheckpointError("tf_model.h5 cannot hold bfloat16: cast it with dtype float32 or float16")
     _, writing = both_ways(NAMES, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tensorflow")
-    h5py = needs("h5py", "h5")
     model = _model_name(config)
-    with atomic_path(folder / FILE) as temporary, h5py.File(temporary, "w") as file:
+    with h5.new_file(folder / FILE) as file:
         groups = [layer for layer in _LAYERS if any(name.startswith(f"{layer}/") for name in values)]
         file.attrs["layer_names"] = [group.encode() for group in groups]
         file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.0.0"
