@@ -104,7 +104,7 @@ class HuggingFaceModel(VirtualSubclass):
     # --- saving and generation --------------------------------------------------------------------
 
     def save_pretrained(self, folder: Any, *args: Any, save_function: Any = None, **options: Any) -> None:
-        """See PreTrainedModel; `save_function`, which scripts with accelerate give, is not called, as in transformers."""
+        """See PreTrainedModel; `save_function`, given by scripts with accelerate, is not called, as in transformers."""
         super().save_pretrained(folder, *args, **options)
 
     @property

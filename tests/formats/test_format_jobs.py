@@ -310,7 +310,8 @@ def in_a_small_disk(folder: Path, *arguments: object) -> list[str]:
     "forms", [("safetensors", "pytorch", "tensorflow", "flax", "npz", "keras-hub"), ("orbax",), ("tf1", "tf2")]
 )
 def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, forms):
-    source = copy_with_config(BASE, tmp_path / "source", hidden_act="gelu_new")
+    # Of KerasHub's presets the encoder computes the tanh GELU, of the original release the exact one.
+    source = copy_with_config(BASE, tmp_path / "source", hidden_act="gelu_new" if "keras-hub" in forms else "gelu")
     place = tmp_path / "disk"
     said = in_a_small_disk(place, source, *forms)
     for form in forms:
