@@ -324,3 +324,33 @@ def test_documented_arguments_are_there():
                     found = re.findall(r"^    (\w[\w, ]*):", described, re.MULTILINE)
                     taken = [arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)]
                     assert found and {name for line in found for name in line.split(", ")} <= set(taken), node.name
+
+
+# --- the site -------------------------------------------------------------------------------------
+
+
+def test_the_site_works_from_a_folder():
+    """The index of the search is a script, and what reads it is of the site: nothing is fetched."""
+    config = (ROOT / "mkdocs.yml").read_text()
+    assert re.search(r"^  - offline\b", config, re.MULTILINE)
+    for named in re.findall(r"^(?:extra_css|  polyfills): \[([\w./-]+)\]", config, re.MULTILINE):
+        assert (DOCS / named).is_file()
+    assert re.search(r"^  polyfills: \[assets/iframe-worker.js\]", config, re.MULTILINE)
+    assert "http" not in config
+
+
+def test_every_page_is_in_the_navigation_and_on_the_first():
+    config, first = (ROOT / "mkdocs.yml").read_text(), (DOCS / "index.md").read_text()
+    for page in DOCS.rglob("*.md"):
+        name = str(page.relative_to(DOCS))
+        assert f": {name}\n" in config
+        assert page.parent != DOCS or name == "index.md" or f"]({name})" in first, name
+
+
+@pytest.mark.parametrize("section", ["tour", "commands"])
+def test_what_a_reader_sees_first_is_not_cut_at_the_right_edge(section):
+    """A line of code on the site has room for 83 characters; a longer one goes on below (assets/bertx.css)."""
+    text = (ROOT / "README.md").read_text()
+    code = re.search(rf"start:{section}.*?```\w+\n(.*?)```", text, re.DOTALL)[1]
+    assert max(map(len, code.splitlines())) <= 83
+    assert "white-space: pre-wrap" in (DOCS / "assets" / "bertx.css").read_text()

@@ -130,3 +130,56 @@ def test_the_plugin_refuses_what_it_cannot_load_and_does_nothing_unasked(pyteste
     done.stderr.fnmatch_lines(["*there is no folder no/such/checkpoint*"])
     pytester.makepyfile("import sys\ndef test_own(): assert 'numpy' not in sys.modules")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_parity_of_a_revision_and_a_device(monkeypatch):
+    loads = []
+    real_load = parity_report.load
+
+    def load(source, task, **options):
+        loads.append({name: options.get(name) for name in ("backend", "device", "revision")})
+        return real_load(source, task, **{**options, "revision": None})
+
+    monkeypatch.setattr(parity_report, "load", load)
+    report = bertx.parity(MASKED_LM, backends=["numpy"], device="cpu", revision="main")
+    assert report.passed
+    assert loads == [
+        {"backend": "numpy", "device": None, "revision": "main"},
+        {"backend": "numpy", "device": "cpu", "revision": "main"},
+    ]
+    with pytest.raises(ValueError, match="the numpy backend sees cpu here; asked for device 'cuda:99'"):
+        bertx.parity(MASKED_LM, backends=["numpy"], device="cuda:99")
+    with pytest.raises(ValueError, match="no installed backend sees the device 'cuda:99'"):
+        bertx.parity(MASKED_LM, device="cuda:99")
+    assert len(loads) == 2  # nothing was loaded for these
+    done = CliRunner().invoke(app, ["parity", MASKED_LM, "-b", "numpy", "--device", "cpu", "--revision", "v1"])
+    assert (done.exit_code, loads[-1]["revision"], loads[-1]["device"]) == (0, "v1", "cpu")
+
+
+def test_the_plugin_refuses_what_it_does_not_know(pytester):
+    pytester.makepyfile("def test_own(): pass")
+    for arguments in (("--bertx-backend", "tourch"), ("--bertx-backend", "tourch", "--bertx-parity", MASKED_LM)):
+        done = pytester.runpytest_subprocess(*arguments)
+        assert done.ret == pytest.ExitCode.USAGE_ERROR
+        done.stderr.fnmatch_lines(["*there is no backend 'tourch'; those known are torch, jax, tensorflow, numpy*"])
+    arguments = ("--bertx-parity", MASKED_LM, "--bertx-backend", "numpy", "--bertx-device", "cuda:99")
+    done = pytester.runpytest_subprocess(*arguments)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*sees cpu here; asked for device 'cuda:99'*"])
+
+
+def test_the_plugin_reports_what_it_measured_to_junit(pytester):
+    import xml.etree.ElementTree as ElementTree
+
+    arguments = ("--bertx-parity", MASKED_LM, "--bertx-backend", "numpy", "--bertx-device", "cpu")
+    pytester.runpytest_subprocess(*arguments, "--junitxml", "report.xml").assert_outcomes(passed=6)
+    report = bertx.parity(MASKED_LM, backends=["numpy"])
+    cases = ElementTree.parse(pytester.path / "report.xml").getroot().iter("testcase")
+    found = {
+        case.get("name").rpartition("-")[2].rstrip("]"): {
+            one.get("name"): float(one.get("value")) for one in case.iter("property")
+        }
+        for case in cases
+    }
+    expected = {row.output: {"difference": row.difference, "tolerance": row.tolerance} for row in report.rows}
+    assert found == {name: pytest.approx(values) for name, values in expected.items()}
