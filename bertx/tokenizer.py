@@ -100,6 +100,7 @@ class BertTokenizer(SpecialTokens):
             tokenizer.no_truncation()
             word_piece.add_tokens(tokenizer, self.settings)
             word_piece.keep_whole(tokenizer, self.settings)
+            word_piece.check_ids(tokenizer)
             tokenizer.encode("a", "a")
         self.backend_tokenizer = tokenizer
         self.padding_side = self.settings.get("padding_side", sides[0])
@@ -237,8 +238,8 @@ class BertTokenizer(SpecialTokens):
                         file.write(" ".join(text.splitlines()) + "\n")  # a line is a text; BERT reads both as space
             return type(self).train([path], vocab_size, min_frequency, limit_alphabet, **settings)
 
-    def save_pretrained(self, folder: str | os.PathLike[str], **unused: Any) -> None:
-        """Writes tokenizer.json, tokenizer_config.json and vocab.txt.
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Writes tokenizer.json, tokenizer_config.json and vocab.txt; gives the paths of what is there then.
 
         A tokenizer that has tokens beyond its vocabulary, or special tokens without a name, also gets added_tokens.json
         and special_tokens_map.json, which transformers before 4.34 reads.
@@ -248,6 +249,8 @@ class BertTokenizer(SpecialTokens):
         write_atomically(folder / TOKENIZER_JSON, self.backend_tokenizer.to_str().encode())
         self.save_vocabulary(folder)
         self.save_settings(folder)
+        names = (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS, VOCAB, TOKENIZER_JSON)
+        return tuple(str(folder / name) for name in names if (folder / name).exists())
 
     def save_settings(self, folder: Path) -> None:
         """Writes tokenizer_config.json, and the files in which older versions of transformers look for its tokens."""

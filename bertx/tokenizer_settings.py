@@ -7,7 +7,6 @@ as transformers 5 merges them, into the keys of tokenizer_config.json.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def _is_token(value: Any) -> bool:
 
 
 def _is_length(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0  # NaN is not
 
 
 def _is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -162,6 +161,8 @@ def read_settings(folder: Path, has_rules: bool) -> dict[str, Any]:
         problems.append(
             f"{folder / ADDED_TOKENS}: {odd[0]!r:.80} has {added[odd[0]]!r:.40}, expected a token and its id"
         )
+    if not problems and "added_tokens_decoder" in settings:
+        problems = [f"{folder / problem}" for problem in _contradictions(settings, special, added)]
     if problems:
         raise CheckpointError("\n  ".join(problems))
     return _merged(settings, special, added)
@@ -244,6 +245,23 @@ def _merged(settings: dict[str, Any], special: Mapping[str, Any], added: Mapping
             for token, i in added.items()
         }
     return settings
+
+
+def _contradictions(settings: Mapping[str, Any], special: Mapping[str, Any], added: Mapping[str, int]) -> list[str]:
+    """Where the older files say something else than a tokenizer_config.json that has all they have."""
+    held = {as_added_token(token).content: int(i) for i, token in settings["added_tokens_decoder"].items()}
+    problems = [
+        f"{ADDED_TOKENS}: {token!r:.80} is {i}, in added_tokens_decoder of {TOKENIZER_CONFIG} "
+        f"{held.get(token, 'missing')}"
+        for token, i in added.items()
+        if held.get(token) != i
+    ]
+    for name in NAMES:
+        found, expected = special.get(name), settings.get(name)
+        if found and expected and as_added_token(found).content != as_added_token(expected).content:
+            said, other = as_added_token(found).content, as_added_token(expected).content
+            problems.append(f"{SPECIAL_TOKENS_MAP}: {name} is {said!r:.80}, in {TOKENIZER_CONFIG} {other!r:.80}")
+    return problems
 
 
 def _is_named(name: str, value: Any) -> bool:

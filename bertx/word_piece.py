@@ -142,6 +142,22 @@ def check_rules(tokenizer: Any, settings: Mapping[str, Any]) -> None:
         )
 
 
+def check_ids(tokenizer: Any) -> None:
+    """Raises ValueError where two tokens have one id, as where lines of a vocab.txt repeat and tokens were added."""
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    tokens = {i: token for token, i in vocabulary.items()}
+    if len(tokens) < len(vocabulary):
+        twice = [token for token, i in vocabulary.items() if tokens[i] != token]
+        raise ValueError(
+            f"two tokens of the vocabulary have one id, such as {twice[0]!r} and {tokens[vocabulary[twice[0]]]!r}"
+        )
+    for i, token in sorted(tokenizer.get_added_tokens_decoder().items()):
+        if tokens.get(i, token.content) != token.content:
+            raise ValueError(
+                f"the added token {token.content!r} has the id {i}, which the vocabulary gives {tokens[i]!r}"
+            )
+
+
 def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:
     """Lets tokenizer_config.json have the last word on normalisation, as transformers does.
 

@@ -370,6 +370,36 @@ def test_files_that_contradict_a_tokenizer_json_are_refused(tmp_path):
         BertTokenizer.from_pretrained(changed)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (ADDED, {"acme": 54}, r"added_tokens\.json: 'acme' is 54, in added_tokens_decoder of .* 53"),
+        (ADDED, {"more": 55}, r"added_tokens\.json: 'more' is 55, in added_tokens_decoder of .* missing"),
+        (SPECIAL, {"mask_token": "dog"}, r"special_tokens_map\.json: mask_token is 'dog', in .* '\[MASK\]'"),
+    ],
+)
+def test_older_files_that_contradict_tokenizer_config_json_are_refused(tmp_path, file, content, message):
+    """transformers passes over them where that has an added_tokens_decoder."""
+    with pytest.raises(CheckpointError, match=message):
+        BertTokenizer.from_pretrained(copied(SLOW, tmp_path / "a", **{file: content}))
+
+
+def test_two_tokens_of_one_id_are_refused(tmp_path):
+    """Found by the fuzzer: what was saved had other ids."""
+    folder = copied(OLD, tmp_path / "a")
+    lines = (folder / "vocab.txt").read_text().splitlines()
+    (folder / "vocab.txt").write_text("".join(f"{line}\n" for line in [*lines[:20], *lines[10:20], *lines[20:-9], "x"]))
+    (folder / "added_tokens.json").unlink()
+    with pytest.raises(CheckpointError, match=r"the added token '\[E1\]' has the id \d+, which the vocabulary gives"):
+        BertTokenizer.from_pretrained(folder)
+    folder = copied(FURTHER, tmp_path / "b")
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    rules["model"]["vocab"]["dog"] = rules["model"]["vocab"]["the"]
+    (folder / "tokenizer.json").write_text(json.dumps(rules))
+    with pytest.raises(CheckpointError, match="two tokens of the vocabulary have one id, such as"):
+        BertTokenizer.from_pretrained(folder)
+
+
 def test_keys_that_change_nothing_are_kept(tmp_path):
     folder = copied(
         OLD, tmp_path / "a", tokenizer_config__json={"my_note": {"x": 1}, "name_or_path": "here", "use_fast": True}
