@@ -85,6 +85,10 @@ def fetch(hub_id: str, revision: str | None, weights: bool) -> Path:
     except GatedRepoError as error:
         raise CheckpointError(f"{hub_id}{at} is gated: accept its terms on the hub and log in: {error}") from error
     except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise CheckpointError(
+                f"{hub_id} could not be fetched from the hub: {error.strerror} for its cache {storage}"
+            ) from error
         if getattr(error, "errno", None) not in _NOT_WRITABLE:
             raise CheckpointError(f"{hub_id} could not be fetched from the hub, try again: {error}") from error
         found, _ = _cached(hub_id, revision, weights)
@@ -128,6 +132,7 @@ def _fetch_snapshot(hub_id: str, declared: Mapping[str, _Declared], storage: Pat
         raise CheckpointError(
             f"{hub_id} on the hub has no weights that bertx reads; it has {', '.join(sorted(declared)) or 'no files'}"
         )
+    sides = [name for name in sides if weights or _is_text(name)]  # a module may have weights of its own
     needed = sorted({*sides, *(start + name for name in (*small_files(own), *held))})
     _fetch_files(hub_id, {name: declared[name] for name in needed}, storage, folder)
     _update_state(folder, small=True, weights=weights)

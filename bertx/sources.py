@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from bertx_weights import CheckpointError
+from bertx_weights.files import hidden_beside
 
 from . import hub
 
@@ -71,6 +72,8 @@ def _similar(name: str) -> str:
     """What a name that is not there may have been meant to be, for an error; with the short names if it may be one."""
     if name in SHORT_NAMES:
         return ""
+    if hidden_beside(Path(name), "bertx-old").is_dir():
+        return f"; a conversion to it was interrupted, and what was there is {hidden_beside(Path(name), 'bertx-old')}"
     path, may_be_short = Path(name), "/" not in name and not name.startswith(".")
     try:
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]

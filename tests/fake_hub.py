@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import http.server
 import json
@@ -238,11 +237,18 @@ def unreachable() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-def obey_modes() -> None:
-    """In a new process, before it runs its program: what a file's mode forbids is then forbidden to root as well."""
-    drop_from_the_bounding_set = 24
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        ctypes.CDLL(None).prctl(drop_from_the_bounding_set, capability, 0, 0, 0)
+# What a file's mode forbids is then forbidden to root as well: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH are dropped.
+_OBEY_MODES = """
+import ctypes, os, sys
+for capability in (1, 2):
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+def python(*arguments: object, obeys_modes: bool = True) -> list[str]:
+    """The command of a Python process, in which root may do no more than other users if it `obeys_modes`."""
+    return [sys.executable, *(["-c", _OBEY_MODES] if obeys_modes else []), *map(str, arguments)]
 
 
 # huggingface_hub waits before it tries again, and takes ten megabytes at a time.
@@ -298,14 +304,13 @@ class Elsewhere:
         self.home, self.stderr = home, home / "stderr.txt"
         with open(self.stderr, "a") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _WORKER],
+                python("-c", _WORKER, obeys_modes=obeys_modes),
                 env=kept | settings | environment,
                 cwd=home,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                preexec_fn=obey_modes if obeys_modes else None,
             )
 
     def __enter__(self) -> Elsewhere:

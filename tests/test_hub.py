@@ -249,6 +249,8 @@ def test_the_files_of_every_module_of_sentence_transformers_are_fetched(hub, els
         "config_sentence_transformers.json": b'{"prompts": {"query": "find: "}}',
     }
     repo = hub.add(FILES | files | OTHERS | {"4_Other/config.json": b"{}", "2_Dense_old/config.json": b"{}"})
+    assert elsewhere.ask("tokenizer", repo.hub_id)[0] == "tokenizer"
+    assert set(repo.fetched) == {*FILES, *files} - {WEIGHTS, "2_Dense/model.safetensors"}
     place, _ = elsewhere.ask("resolve", repo.hub_id)
     assert set(repo.fetched) == {*FILES, *files}
     repo.meddle = lambda request, answer: Answer(503)

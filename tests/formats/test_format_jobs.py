@@ -21,7 +21,7 @@ from format_support import FIXTURES, copy_with_config, left_beside
 import bertx
 import bertx.replacing
 from bertx.checkpoint_files import REPORT
-from fake_hub import obey_modes
+from fake_hub import python
 
 BASE = FIXTURES / "BertModel" / "safetensors"
 
@@ -239,6 +239,8 @@ def test_leftovers_of_a_killed_job_are_removed_by_the_next(tmp_path, sources):
 def test_an_old_checkpoint_that_was_moved_away_is_put_back(tmp_path, sources):
     """Killed between the two renames of a system without an exchange."""
     bertx.convert(sources[0], tmp_path / ".target.bertx-old")
+    with pytest.raises(bertx.CheckpointError, match=r"interrupted, and what was there is .*\.target\.bertx-old"):
+        bertx.load(tmp_path / "target", backend="numpy")
     with pytest.raises(FileExistsError, match="is there already"):
         bertx.convert(sources[1], tmp_path / "target")
     assert content(tmp_path / "target") == content(sources[0]) and left_beside(tmp_path) == {"target"}
@@ -269,6 +271,33 @@ def test_a_save_over_a_conversion_takes_its_report_away(tmp_path, sources):
     bertx.convert(sources[0], tmp_path / "target")
     bertx.load(sources[1], backend="numpy").save(tmp_path / "target")
     assert not (tmp_path / "target" / REPORT).exists()
+
+
+_CLOSED = """
+import pathlib, sys, bertx
+source, here = map(pathlib.Path, sys.argv[1:])
+model = bertx.load(source, backend="numpy")
+for what in (model.save, model.module.save_pretrained, lambda target: bertx.convert(source, target, overwrite=True)):
+    try:
+        what(here / "target")
+        print("MARK written")
+    except Exception as error:
+        print("MARK", type(error).__name__, error)
+"""
+
+
+def test_a_model_is_saved_to_a_folder_whose_parent_may_not_be_written(tmp_path, sources):
+    """As where a volume is mounted; a conversion needs room beside the folder, and names its target."""
+    here = tmp_path / "here"
+    (here / "target").mkdir(parents=True)
+    here.chmod(0o555)
+    done = subprocess.run(python("-c", _CLOSED, sources[0], here), capture_output=True, text=True)
+    here.chmod(0o755)
+    said = [line.removeprefix("MARK ") for line in done.stdout.splitlines() if line.startswith("MARK")]
+    denied = f"PermissionError [Errno 13] Permission denied: '{here / 'target'}'"
+    assert said == ["written", "written", denied], done
+    assert content(here / "target") == content(sources[0])
+    assert not [name for name in (*left_beside(here), *left_beside(here / "target")) if name.startswith(".")]
 
 
 # --- a full disk, and what may not be read --------------------------------------------------------
@@ -343,8 +372,7 @@ def test_a_file_that_may_not_be_read_is_said_to_be_that(tmp_path, orbax):
     """Not that it is not whole, which a new download would mend."""
     names = [path.name for path in (FIXTURES / "BertModel").iterdir() if path.name.startswith("orbax") == orbax]
     folders = [Path(shutil.copytree(FIXTURES / "BertModel" / name, tmp_path / name)) for name in names]
-    command = [sys.executable, "-c", _UNREADABLE, *map(str, folders)]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=obey_modes)
+    done = subprocess.run(python("-c", _UNREADABLE, *folders), capture_output=True, text=True)
     lines = [line.removeprefix("MARK ") for line in done.stdout.splitlines() if line.startswith("MARK")]
     assert len(lines) > 2 * len(folders), done.stderr
     for line in lines:
