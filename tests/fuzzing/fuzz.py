@@ -242,7 +242,7 @@ def read(folder: Path) -> tuple[object, dict]:
     try:
         report, options = plan(checkpoint, None, config)
     except ValueError as error:
-        if "say which with task=" not in str(error):
+        if "with task=" not in str(error):
             raise
         report, options = plan(checkpoint, "BertForSequenceClassification", config)
     report.raise_for_problems()
