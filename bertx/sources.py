@@ -11,6 +11,7 @@ from bertx_weights import CheckpointError
 from bertx_weights.files import hidden_beside
 
 from . import hub
+from .tasks.sentence_transformers import MODULES, transformer_folder
 
 SHORT_NAMES = {
     "bert-base": "google-bert/bert-base-uncased",
@@ -42,6 +43,20 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None, weights
         MissingExtraError: it would have to come from the hub, and huggingface-hub is not installed.
         ValueError: a revision of what is not on the hub, or one that no branch, tag or commit can have as its name.
     """
+    return _encoder(_find(source, revision, weights))
+
+
+def _encoder(folder: Path) -> Path:
+    """Where config, weights and tokenizer lie: for older sentence-transformers a subfolder, such as 0_BERT."""
+    subfolder = transformer_folder(folder)
+    if subfolder and not (folder / subfolder).resolve().is_relative_to(folder.resolve()):
+        raise CheckpointError(f"{folder / MODULES} names {subfolder}, a link out of the folder")
+    if subfolder and not (folder / subfolder).is_dir():
+        raise CheckpointError(f"{folder / MODULES} names the Transformer's folder {subfolder}, which is not there")
+    return folder / subfolder
+
+
+def _find(source: str | os.PathLike[str], revision: str | None, weights: bool) -> Path:
     name = os.fspath(source)
     if name.startswith(_PACKAGE):
         _refuse_revision(name, "a folder of a Python package", revision)

@@ -99,6 +99,8 @@ def _verb(
 
 
 TEXT = Field("text")
+Prompt = Annotated[str | None, typer.Option(help="Put before each text; else the checkpoint's default prompt.")]
+PromptName = Annotated[str | None, typer.Option(help="One of the checkpoint's prompts, such as query.")]
 Top = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many, the best first.")]
 
 
@@ -116,21 +118,29 @@ def _vector_dtype(dtype: str) -> str:
         "bertx embed all-MiniLM-L6-v2 -i texts.txt.gz -o vectors.npy --vectors float16",
         "bertx embed all-MiniLM-L6-v2 -i articles.parquet -c body --keep id,title -o vectors.parquet --resume",
         "bertx embed all-MiniLM-L6-v2 -i texts.jsonl -o part1.parquet --shard 1/4",
+        "bertx embed my-checkpoint -i questions.txt -o vectors.npy --prompt-name query",
     ),
 )
 def embed(
     pooling: Annotated[
-        str | None, typer.Option(help="mean, cls or max; none gives each token's vector; else the checkpoint's own.")
+        str | None,
+        typer.Option(
+            help="mean, cls, max, mean_sqrt_len_tokens, weightedmean or lasttoken; none gives each token's vector; else "
+            "the checkpoint's own."
+        ),
     ] = None,
     normalize: Annotated[
         bool | None, typer.Option("--normalize/--no-normalize", help="Scale to length 1; else the checkpoint's own.")
     ] = None,
+    prompt: Prompt = None,
+    prompt_name: PromptName = None,
     vectors: Annotated[
         str, typer.Option(callback=_vector_dtype, help="float32, or float16: half as large, about 3 digits.")
     ] = "float32",
 ) -> Asked:
     """Embed texts, pooled as the checkpoint says."""
-    return Asked({"pooling": pooling, "normalize": normalize}, {"embedding": "vector"}, vectors)
+    options = {"pooling": pooling, "normalize": normalize, "prompt": prompt, "prompt_name": prompt_name}
+    return Asked(options, {"embedding": "vector"}, vectors)
 
 
 @_verb(
@@ -161,11 +171,14 @@ def fill_mask(
 )
 def classify(
     top_k: Top = 1,
-    function: Annotated[str | None, typer.Option(help="softmax, sigmoid or none; else as the config says.")] = None,
+    function: Annotated[str | None, typer.Option(help="softmax, sigmoid or none; else as the checkpoint says.")] = None,
+    prompt: Prompt = None,
+    prompt_name: PromptName = None,
 ) -> Asked:
     """Classify texts, or pairs of them (columns text and text_pair)."""
     results = {"label": "text", "score": "number"} if top_k == 1 else {"labels": "json"}
-    return Asked({"top_k": top_k, "function_to_apply": function}, results)
+    options = {"top_k": top_k, "function_to_apply": function, "prompt": prompt, "prompt_name": prompt_name}
+    return Asked(options, results)
 
 
 @_verb(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bertx_weights import CheckpointError
 
+from .pooling import ACTIVATIONS
+from .sentence_transformers import SentenceSettings, lowercased, read_cross_encoder
 from .streaming import InputError, Row, padded, rows_of, run_whole
 
 
@@ -54,8 +57,12 @@ FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 class TextClassification:
     """The task of a BertForSequenceClassification."""
 
-    def __init__(self, model: Any, folder: Any = None):
+    def __init__(self, model: Any, folder: Path | None = None):
+        """Activation, prompts and length as a CrossEncoder of sentence-transformers has them, where it is one."""
         self._model = model
+        self._settings = read_cross_encoder(folder, model.config)
+        lower = self._settings is not None and self._settings.lower_case
+        self._tokenizer = lowercased(model.tokenizer, folder) if lower else model.tokenizer
         self._labels = labels_of(model, folder)
 
     def __call__(
@@ -64,6 +71,8 @@ class TextClassification:
         *,
         top_k: int | None = 1,
         function_to_apply: str | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
         batch_tokens: int | None = None,
     ) -> Any:
         """Classifies texts; longer ones than the model takes are truncated.
@@ -71,28 +80,41 @@ class TextClassification:
         Args:
             texts: a string, a pair (a tuple, or {"text": …, "text_pair": …}), a list of them or a stream.
             top_k: how many labels of each text, the best first; None gives all.
-            function_to_apply: "softmax", "sigmoid" or "none"; None goes by the config as the hub's pipeline
-                does: regression none, several labels or a single class sigmoid, else softmax.
+            function_to_apply: "softmax", "sigmoid" or "none"; None is the activation of a CrossEncoder of
+                sentence-transformers, and for other checkpoints goes by the config as the hub's pipeline does:
+                regression none, several labels or a single class sigmoid, else softmax.
+            prompt, prompt_name: what is put before each text, the first of a pair, or which prompt of a CrossEncoder
+                is; where neither is given its default prompt, if it has one.
             batch_tokens: the most tokens of a batch.
 
         Returns:
             {"label": …, "score": …} of each text for top_k 1, else a list of them.
 
         Raises:
-            ValueError: an unknown function or a top_k below 1.
+            ValueError: an unknown function or prompt_name, or a top_k below 1.
         """
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k is {top_k}, expected at least 1, or None for all")
-        function = function_to_apply or _function_of(self._model.config)
-        if function not in FUNCTIONS:
-            raise ValueError(f"function_to_apply is {function!r}, expected one of {', '.join(FUNCTIONS)}")
+        if function_to_apply not in (None, *FUNCTIONS):
+            raise ValueError(f"function_to_apply is {function_to_apply!r}, expected one of {', '.join(FUNCTIONS)}")
+        settings = self._settings or SentenceSettings()
+        if function_to_apply is None and settings.activation is not None:
+            function = ACTIVATIONS[settings.activation]
+        else:
+            function = FUNCTIONS[function_to_apply or _function_of(self._model.config)]
+        before = settings.prompt(prompt, prompt_name)
+
+        def encode(window: list[Any]) -> list[Row]:
+            return encode_pairs(
+                self._model, window, tokenizer=self._tokenizer, max_length=settings.max_length, prompt=before
+            )
 
         def compute(rows: list[Row]) -> list[Any]:
             batch = padded(self._model, rows)
-            scores = FUNCTIONS[function](self._model.forward(**batch)["logits"])
+            scores = function(self._model.forward(**batch)["logits"])
             return [self._ranked(row, top_k) for row in scores]
 
-        return run_whole(self._model, texts, lambda window: encode_pairs(self._model, window), compute, batch_tokens)
+        return run_whole(self._model, texts, encode, compute, batch_tokens)
 
     def _ranked(self, scores: np.ndarray, top_k: int | None) -> Any:
         order = np.argsort(-scores, kind="stable")[:top_k]
@@ -130,40 +152,62 @@ class NextSentencePrediction:
         )
 
 
-def encode_pairs(model: Any, texts: Sequence[Any], second: bool = False) -> list[Row]:
-    """The row of each text or pair, truncated to what the model takes; with `second` each must be a pair."""
-    split = [as_pair(text) for text in texts]
+def encode_pairs(
+    model: Any,
+    texts: Sequence[Any],
+    second: bool = False,
+    tokenizer: Any = None,
+    max_length: int | None = None,
+    prompt: str = "",
+) -> list[Row]:
+    """The row of each text or pair, truncated to what the model takes; with `second` each must be a pair.
+
+    Args:
+        model: the Model.
+        texts: as `as_pair` takes them.
+        second: whether each must be a pair.
+        tokenizer: None takes the model's.
+        max_length: in tokens; None is what the tokenizer says; never more than the model has positions.
+        prompt: what is put before each text, the first of a pair.
+    """
+    split = [as_pair(text, place) for place, text in enumerate(texts)]
     if second:
         alone = [place for place, (_, pair) in enumerate(split) if pair is None]
         InputError.raise_for(dict.fromkeys(alone, "is one text: give a pair, (first, second)"))
+    longest = max_tokens(model) if max_length is None else min(max_length, model.config.max_position_embeddings)
     rows: list[Row | None] = [None] * len(split)
     for has_pair in (False, True):
         places = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
         if places:
-            encoded = model.tokenizer(
-                [split[i][0] for i in places],
+            encoded = (tokenizer or model.tokenizer)(
+                [prompt + split[i][0] for i in places],
                 [split[i][1] for i in places] if has_pair else None,
                 truncation=True,
-                max_length=max_tokens(model),
+                max_length=longest,
             )
             for place, row in zip(places, rows_of(encoded), strict=True):
                 rows[place] = row
     return rows
 
 
-def as_pair(text: Any) -> tuple[str, str | None]:
-    """A text and its pair, None where it has none.
+def as_pair(text: Any, place: int = 0) -> tuple[str, str | None]:
+    """A text and its pair, None where it has none; `place` is its position among others, for the error.
 
     Raises:
         TypeError: neither a string, a pair of them nor a mapping of "text" and "text_pair".
     """
+    pair = text
     if isinstance(text, str):
-        return text, None
-    if isinstance(text, Mapping) and "text" in text:
-        return text["text"], text.get("text_pair")
-    if isinstance(text, tuple) and len(text) == 2:
-        return text
-    raise TypeError(f"{text!r:.60} is no text: expected a string, a tuple of two, or {{'text': …, 'text_pair': …}}")
+        pair = (text, None)
+    elif isinstance(text, Mapping) and "text" in text and set(text) <= {"text", "text_pair"}:
+        pair = (text["text"], text.get("text_pair"))
+    if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+        pair = None
+    if pair is None or not isinstance(pair[1], (str, type(None))):
+        raise TypeError(
+            f"input {place} is {text!r:.60}: expected a string, a tuple of two, or {{'text': …, 'text_pair': …}}"
+        )
+    return pair
 
 
 def max_tokens(model: Any) -> int:

@@ -8,19 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from .classification import max_tokens
-from .sentence_transformers import POOLINGS, SentenceSettings, read_settings
-from .streaming import Row, padded, rows_of, run_whole
+from .classification import encode_pairs
+from .pooling import MODES, Dense, Normalize, Pooling, embed, unit
+from .sentence_transformers import SentenceSettings, lowercased, read_settings
+from .streaming import Row, padded, run_whole
 
 
 class FeatureExtraction:
     """The task of a BertModel."""
 
     def __init__(self, model: Any, folder: Path | None):
-        """Pooling, normalisation and length as a sentence-transformers folder has them, else none."""
+        """Modules, prompts and length as a sentence-transformers folder has them, else none."""
         self._model = model
-        self._settings = read_settings(folder) if folder is not None else SentenceSettings()
-        self._max_length = min(self._settings.max_length or max_tokens(model), max_tokens(model))
+        settings = SentenceSettings() if folder is None else read_settings(folder, model.config.hidden_size)
+        # What a CrossEncoder sets is no embedding's.
+        self._settings = SentenceSettings() if settings.model_type == "CrossEncoder" else settings
+        self._tokenizer = lowercased(model.tokenizer, folder) if self._settings.lower_case else model.tokenizer
 
     def __call__(
         self,
@@ -28,15 +31,22 @@ class FeatureExtraction:
         *,
         pooling: str | None = None,
         normalize: bool | None = None,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
         batch_tokens: int | None = None,
     ) -> Any:
         """Runs texts through the model; longer ones than it takes are truncated.
 
         Args:
-            texts: one text, a list or a stream.
-            pooling: "mean", "cls" or "max" over the tokens, padding left out; "none" gives each token's
-                vector; None does as the checkpoint says, "none" where it says nothing.
-            normalize: whether embeddings are scaled to length 1; None does as the checkpoint says.
+            texts: one text, a list or a stream. A tuple of two texts, or {"text": …, "text_pair": …}, is a pair that
+                is read together, [CLS] a [SEP] b [SEP], and has one embedding: for two embeddings give a list.
+            pooling: "mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean" or "lasttoken" of the tokens, padding
+                left out; "none" gives each token's vector; None does as the checkpoint says, "none" where it says
+                nothing. What a checkpoint has after its pooling follows.
+            normalize: whether embeddings are scaled to length 1 in the end; None does as the checkpoint says.
+            prompt: what is put before each text, the first of a pair; "" is none.
+            prompt_name: that of one of the checkpoint's prompts, such as "query" or "document"; where neither is given
+                its default prompt is put, if it has one.
             batch_tokens: the most tokens of a batch.
 
         Returns:
@@ -44,47 +54,64 @@ class FeatureExtraction:
             of a list the embeddings [B, H], or a list of [T, H]; of a stream an iterator of the former.
 
         Raises:
-            ValueError: an unknown pooling.
+            ValueError: an unknown pooling or prompt_name; or a pooling that does not fit the checkpoint's Dense.
+            TypeError: what is neither a text nor a pair of them.
         """
-        modes = self._settings.pooling if pooling is None else () if pooling == "none" else (pooling,)
-        if set(modes) - set(POOLINGS):
-            raise ValueError(f"pooling is {pooling!r}, expected one of none, {', '.join(POOLINGS)}")
-        normalize = self._settings.normalize if normalize is None else normalize
+        modules = self._modules(pooling, normalize)
+        before = self._settings.prompt(prompt, prompt_name)
+        prompt_tokens = self._prompt_tokens(before) if before else 0
 
         def compute(rows: list[Row]) -> Sequence[np.ndarray]:
             batch = padded(self._model, rows)
-            vectors = self._model.forward(**batch)["last_hidden_state"]
-            return _pool(vectors, batch["attention_mask"], modes, normalize)
+            vectors, mask = self._model.forward(**batch)["last_hidden_state"], batch["attention_mask"]
+            if not modules:
+                return [row[counted == 1] for row, counted in zip(vectors, mask, strict=True)]
+            found = embed(modules, vectors, mask, prompt_tokens)[:, : self._settings.truncate_dim]
+            return unit(found) if normalize else found
 
-        results = run_whole(self._model, texts, self._encode, compute, batch_tokens)
-        if not isinstance(texts, list) or not modes:
+        def encode(window: list[Any]) -> list[Row]:
+            return encode_pairs(
+                self._model, window, tokenizer=self._tokenizer, max_length=self._settings.max_length, prompt=before
+            )
+
+        results = run_whole(self._model, texts, encode, compute, batch_tokens)
+        if not isinstance(texts, list) or not modules:
             return results
-        return np.stack(results) if results else np.empty((0, self._model.config.hidden_size * len(modes)), np.float32)
+        return np.stack(results) if results else np.empty((0, self._width(modules)), np.float32)
 
-    def _encode(self, texts: list[str]) -> list[Row]:
-        encoded = self._model.tokenizer(texts, truncation=True, max_length=self._max_length)
-        return rows_of(encoded)
+    def _modules(self, pooling: str | None, normalize: bool | None) -> tuple[Any, ...]:
+        if pooling not in (None, "none", *MODES):
+            raise ValueError(f"pooling is {pooling!r}, expected one of none, {', '.join(MODES)}")
+        modules = () if pooling == "none" else self._settings.modules
+        if normalize is False:
+            modules = tuple(module for module in modules if not isinstance(module, Normalize))
+        if pooling in (None, "none"):
+            return modules
+        poolings = [module for module in modules if isinstance(module, Pooling)]
+        if any(isinstance(module, Dense) for module in modules) and any(len(of.modes) > 1 for of in poolings):
+            raise ValueError(f"pooling is {pooling!r}, and the checkpoint's Dense takes several joined: leave it None")
+        own = Pooling((pooling,), all(module.include_prompt for module in poolings))
+        if not poolings:
+            return (own, *modules)
+        return tuple(own if isinstance(module, Pooling) else module for module in modules)
+
+    def _width(self, modules: tuple[Any, ...]) -> int:
+        """How many values an embedding has."""
+        width = self._model.config.hidden_size
+        for module in modules:
+            if isinstance(module, Pooling):
+                width = self._model.config.hidden_size * len(module.modes)
+            elif isinstance(module, Dense):
+                width = len(module.weight)
+        return min(width, self._settings.truncate_dim or width)
+
+    def _prompt_tokens(self, prompt: str) -> int:
+        """How many tokens a prompt has at the beginning of a row, [CLS] included, as sentence-transformers counts."""
+        (row,) = encode_pairs(self._model, [prompt], tokenizer=self._tokenizer, max_length=self._settings.max_length)
+        ids = row["input_ids"]
+        return len(ids) - (ids[-1] in self._tokenizer.all_special_ids)
 
 
 def cosine_similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The cosine of every pair; a [A, H], b [B, H] → [A, B]."""
-    return _unit(np.atleast_2d(a)) @ _unit(np.atleast_2d(b)).T
-
-
-def _pool(vectors: np.ndarray, mask: np.ndarray, modes: tuple[str, ...], normalize: bool) -> Sequence[np.ndarray]:
-    if not modes:
-        return [row[counted == 1] for row, counted in zip(vectors, mask, strict=True)]
-    pooled = np.concatenate([_POOLS[mode](vectors, mask[..., None].astype(vectors.dtype)) for mode in modes], axis=-1)
-    return _unit(pooled) if normalize else pooled
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-_POOLS = {
-    "cls": lambda vectors, mask: vectors[:, 0],
-    "max": lambda vectors, mask: np.where(mask == 1, vectors, -np.inf).max(1),
-    # The sum is a product: five times as fast as one over what a mask leaves.
-    "mean": lambda vectors, mask: (mask.swapaxes(1, 2) @ vectors)[:, 0] / np.maximum(mask.sum(1), 1e-9),
-}
+    return unit(np.atleast_2d(a)) @ unit(np.atleast_2d(b)).T

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bertx_weights import CheckpointError
+from bertx_weights.dtypes import BFLOAT16, as_float
 from bertx_weights.files import exists, inside, read_json
-from bertx_weights.formats import keras_hub
+from bertx_weights.formats import keras_hub, pytorch
+from bertx_weights.safetensors_store import map_file
+
+from . import pooling
 
 MODULES = "modules.json"
 MODEL_CONFIG = "config_sentence_transformers.json"
@@ -25,18 +32,77 @@ TRANSFORMER_CONFIGS = (
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 )
-POOLINGS = ("cls", "max", "mean")  # in the order in which sentence-transformers joins several
 
-_TRANSFORMER = re.compile(r"sentence_transformers(\.\w+)*\.(Transformer|BERT)")
+# The classes that bertx runs; Dropout does nothing in inference.
+_KINDS = ("Transformer", "BERT", "Pooling", "Dense", "Normalize", "Dropout")
+_CLASS = re.compile(r"sentence_transformers(\.\w+)*\.(?P<kind>\w+)")
+_FLAGS = {  # of the older configs, in the order in which sentence-transformers joins several
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_ACTIVATION = re.compile(r"torch\.nn(\.modules\.(activation|linear))?\.(?P<name>\w+)")
+_MODEL_KEYS = (
+    "__version__",
+    "activation_fn",
+    "default_prompt_name",
+    "keep_in_fp32_modules",
+    "model_type",
+    "prompts",
+    "requirements",
+    "similarity_fn_name",
+    "truncate_dim",
+)
+# Keyword arguments of transformers' from_pretrained that change no result but by its precision.
+_HARMLESS = ("attn_implementation", "dtype", "low_cpu_mem_usage", "torch_dtype", "trust_remote_code", "use_safetensors")
+
+
+_FLOATS = (np.dtype("float32"), np.dtype("float64"), np.dtype("float16"), BFLOAT16)
 
 
 @dataclass(frozen=True)
 class SentenceSettings:
-    """pooling: none, one or several of `POOLINGS`, joined; max_length in tokens, None where not said."""
+    """What a sentence-transformers folder sets; as it stands, what a plain checkpoint does.
 
-    pooling: tuple[str, ...] = ()
-    normalize: bool = False
+    Attributes:
+        model_type: "SentenceTransformer" or "CrossEncoder"; None for a plain checkpoint.
+        modules: what is computed of the token vectors, in order; none gives the token vectors.
+        max_length: in tokens, None where the tokenizer says it.
+        lower_case: whether texts are lowercased before the tokenizer's own normalizer.
+        prompts: name → what is put before a text.
+        default_prompt: what is put before a text where no other is chosen.
+        truncate_dim: how many values of an embedding are kept, None for all.
+        activation: a CrossEncoder's function of the logits, by the name of torch's class; None where not said.
+    """
+
+    model_type: str | None = None
+    modules: tuple[Any, ...] = ()
     max_length: int | None = None
+    lower_case: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str = ""
+    truncate_dim: int | None = None
+    activation: str | None = None
+
+    def prompt(self, prompt: str | None, name: str | None) -> str:
+        """What is put before each text.
+
+        Raises:
+            ValueError: there is no prompt of that name, or both are given.
+        """
+        if prompt is not None and name is not None:
+            raise ValueError("give prompt or prompt_name, not both")
+        if prompt is not None and not isinstance(prompt, str):
+            raise TypeError(f"prompt is {prompt!r:.60}, expected a string")
+        if name is None:
+            return self.default_prompt if prompt is None else prompt
+        if name not in self.prompts:
+            known = ", ".join(sorted(self.prompts)) or "none"
+            raise ValueError(f"prompt_name is {name!r:.60}, the checkpoint has {known}: give prompt='…' instead")
+        return self.prompts[name]
 
 
 @dataclass(frozen=True)
@@ -47,9 +113,19 @@ class Module:
     path: str
 
     @property
+    def kind(self) -> str | None:
+        """The name of a class that bertx runs, None for any other."""
+        match = _CLASS.fullmatch(self.type)
+        return match["kind"] if match and match["kind"] in _KINDS else None
+
+    @property
     def is_transformer(self) -> bool:
         """Whether it is the encoder itself."""
-        return _TRANSFORMER.fullmatch(self.type) is not None
+        return self.kind in ("Transformer", "BERT")
+
+    def file(self, name: str) -> str:
+        """The name of one of its files, relative to the checkpoint's folder."""
+        return f"{self.path}/{name}".lstrip("/")
 
 
 def read_modules(folder: Path) -> list[Module]:
@@ -82,6 +158,15 @@ def transformer_folder(folder: Path) -> str:
         CheckpointError: as `read_modules`.
     """
     return next((module.path for module in read_modules(folder) if module.is_transformer), "")
+
+
+def flattened(folder: Path) -> bytes:
+    """modules.json for a copy that has the Transformer in the folder itself."""
+    entries = read_json(inside(folder, MODULES), list)
+    for entry, module in zip(entries, read_modules(folder), strict=True):
+        if module.is_transformer:
+            entry["path"] = ""
+    return json.dumps(entries, indent=2).encode()
 
 
 def side_files(folder: Path, names: Iterable[str] | None = None) -> list[str]:
@@ -124,46 +209,311 @@ def _walk(folder: Path, subfolder: str) -> Iterable[str]:
         yield from (f"{base}/{name}" for name in (*files, *linked))
 
 
-def read_settings(folder: Path) -> SentenceSettings:
-    """Reads modules.json, the pooling's config and sentence_bert_config.json, or the embedder of a KerasHub preset.
+def settings_folder(folder: Path) -> Path | None:
+    """The folder whose modules.json names a Transformer's folder, which may be that folder itself; None for neither."""
+    if exists(folder, MODULES):
+        return folder
+    parent = Path(os.path.abspath(folder)).parent
+    if exists(parent, MODULES) and transformer_folder(parent) == Path(os.path.abspath(folder)).name:
+        return parent
+    return None
 
-    A plain checkpoint has no pooling.
+
+def read_settings(folder: Path, hidden_size: int) -> SentenceSettings:
+    """The settings of a sentence-transformers folder, of the Transformer's folder in it, or of a KerasHub embedder.
 
     Raises:
-        CheckpointError: a module or a pooling that bertx does not run, or a file that is not JSON.
+        CheckpointError: a module or a setting that bertx does not run, all those of a file at once; or a file that is
+            not what its name says.
     """
-    pooling, normalize = (), False
-    modules = read_modules(folder)
-    if not modules:
-        embedder = keras_hub.read_embedder(folder)
-        if embedder is None:
-            return SentenceSettings()
-        return SentenceSettings((embedder["pooling_mode"],), embedder["normalize"], embedder["sequence_length"])
-    for module in modules:
-        kind = module.type.rpartition(".")[2]
-        if kind == "Pooling":
-            pooling = _pooling(inside(folder, f"{module.path}/config.json".lstrip("/"), folder / MODULES))
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Transformer":
-            raise CheckpointError(f"{folder / MODULES}: bertx does not run the module {module.type}")
-    max_length = None
-    if exists(folder, TRANSFORMER_CONFIGS[0]):
-        max_length = read_json(inside(folder, TRANSFORMER_CONFIGS[0])).get("max_seq_length")
-    return SentenceSettings(pooling, normalize, max_length)
-
-
-def _pooling(path: Path) -> tuple[str, ...]:
-    config: dict[str, Any] = read_json(path)
-    asked = {
-        key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token")
-        for key, value in config.items()
-        if key.startswith("pooling_mode_") and value is True
-    }
-    newer = config.get("pooling_mode")  # one key, as sentence-transformers 5 writes it
-    asked |= {newer} if isinstance(newer, str) else set(newer or ())
-    if not asked or asked - set(POOLINGS):
+    root = settings_folder(folder)
+    if root is None:
+        return _keras_embedder(folder)
+    found = _read_model_config(root)
+    modules = read_modules(root)
+    if unknown := [module.type for module in modules if module.kind is None]:
         raise CheckpointError(
-            f"{path}: bertx pools by {', '.join(POOLINGS)}; this asks for {sorted(asked) or 'nothing'}"
+            f"{root / MODULES}: bertx does not run the modules {', '.join(unknown)[:400]}, only "
+            f"{', '.join(_KINDS)} of sentence-transformers: run it with sentence-transformers"
         )
-    return tuple(name for name in POOLINGS if name in asked)
+    encoders = [i for i, module in enumerate(modules) if module.is_transformer]
+    if encoders != [0]:
+        raise CheckpointError(f"{root / MODULES}: expected one Transformer, as the first module")
+    cross = found["model_type"] == "CrossEncoder"
+    found |= _read_transformer_config(root, modules[0], cross)
+    if cross:
+        if len(modules) > 1:
+            raise CheckpointError(
+                f"{root / MODULES}: a CrossEncoder with {modules[1].type}, and bertx runs a Transformer "
+                "alone: run it with sentence-transformers"
+            )
+        return SentenceSettings(**found)
+    steps: list[Any] = []
+    width = None
+    for module in modules[1:]:
+        if module.kind == "Pooling":
+            steps.append(_read_pooling(root, module))
+            width = hidden_size * len(steps[-1].modes)
+        elif module.kind == "Dense":
+            if width is None:
+                raise CheckpointError(f"{root / MODULES}: a Dense before any Pooling has nothing to take")
+            steps.append(_read_dense(root, module, width))
+            width = len(steps[-1].weight)
+        elif module.kind == "Normalize":
+            _check_names(root, module, _read_config(root, module, required=False))
+            if width is not None:  # sentence-transformers computes nothing where there is no embedding yet
+                steps.append(pooling.Normalize())
+    return SentenceSettings(modules=tuple(steps), **found)
+
+
+def _keras_embedder(folder: Path) -> SentenceSettings:
+    """What a KerasHub preset of an embedder sets; a plain checkpoint sets nothing."""
+    embedder = keras_hub.read_embedder(folder)
+    if embedder is None:
+        return SentenceSettings()
+    steps = (pooling.Pooling((embedder["pooling_mode"],)), *([pooling.Normalize()] if embedder["normalize"] else []))
+    return SentenceSettings(modules=steps, max_length=embedder["sequence_length"])
+
+
+def read_cross_encoder(folder: Path | None, config: Any) -> SentenceSettings | None:
+    """The settings of a CrossEncoder, None where a checkpoint is none.
+
+    `config` is the checkpoint's: before version 6 sentence-transformers wrote the activation there.
+
+    Raises:
+        CheckpointError: as `read_settings`.
+    """
+    root = None if folder is None else settings_folder(folder)
+    if root is not None and _read_model_config(root)["model_type"] == "CrossEncoder":
+        settings = read_settings(folder, config.hidden_size)
+    else:
+        settings = SentenceSettings()
+    by = f"{folder}: config.json"
+    of_config = config.extra.get("sentence_transformers")
+    if of_config is not None and not isinstance(of_config, Mapping):
+        raise CheckpointError(f"{by}: sentence_transformers is {of_config!r:.60}, expected an object")
+    if unknown := sorted((of_config or {}).keys() - {"activation_fn", "version"}):
+        raise CheckpointError(f"{by}: sentence_transformers has {', '.join(unknown)[:400]}, which bertx does not run")
+    name = settings.activation
+    if name is None and of_config and "activation_fn" in of_config:
+        name = _activation(of_config["activation_fn"], f"{by}: sentence_transformers.activation_fn")
+    elif name is None and config.extra.get("sbert_ce_default_activation_function") is not None:
+        key = "sbert_ce_default_activation_function"
+        name = _activation(config.extra[key], f"{by}: {key}")
+    if settings.model_type is None and name is None:
+        return None
+    return replace(settings, activation=name or ("Sigmoid" if config.num_labels == 1 else "Identity"))
+
+
+def lowercased(tokenizer: Any, folder: Path) -> Any:
+    """A copy of a folder's tokenizer that lowercases texts, but no special tokens, before its own normalizer."""
+    from tokenizers.normalizers import Lowercase, Sequence
+
+    own = tokenizer.backend_tokenizer.normalizer
+    steps = list(own) if isinstance(own, Sequence) else [] if own is None else [own]
+    if any(isinstance(step, Lowercase) for step in steps):
+        return tokenizer
+    copy = type(tokenizer).from_pretrained(folder)
+    copy.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])
+    return copy
+
+
+def _read_model_config(root: Path) -> dict[str, Any]:
+    """What config_sentence_transformers.json sets, by the names of `SentenceSettings`."""
+    found = {"model_type": "SentenceTransformer", "prompts": {"query": "", "document": ""}}
+    if not exists(root, MODEL_CONFIG):
+        return found
+    path = inside(root, MODEL_CONFIG)
+    config = read_json(path)
+    _refuse_unknown(path, config, _MODEL_KEYS)
+    kind = config.get("model_type", "SentenceTransformer")
+    if kind not in ("SentenceTransformer", "CrossEncoder"):
+        raise CheckpointError(
+            f"{path}: model_type is {kind!r:.60}, and bertx runs SentenceTransformer and CrossEncoder: run it with "
+            "sentence-transformers"
+        )
+    prompts = _of_type(path, config, "prompts", dict) or {}
+    for name, prompt in prompts.items():
+        if not isinstance(prompt, (str, type(None))):
+            raise CheckpointError(f"{path}: prompts.{name} is {prompt!r:.60}, expected a string")
+        if prompt is not None:
+            found["prompts"][name] = prompt
+    default = _of_type(path, config, "default_prompt_name", str)
+    if default is not None and default not in {**prompts, **found["prompts"]}:
+        raise CheckpointError(f"{path}: default_prompt_name is {default!r:.60}, which prompts does not have")
+    if default is not None:
+        found["default_prompt"] = found["prompts"].get(default, "")
+    _of_type(path, config, "similarity_fn_name", str)
+    if _of_type(path, config, "keep_in_fp32_modules", list):
+        raise CheckpointError(
+            f"{path}: bertx does not run keep_in_fp32_modules: load with dtype='float32' and remove it"
+        )
+    found["truncate_dim"] = _at_least_one(path, config, "truncate_dim")
+    if config.get("activation_fn") is not None:
+        if kind != "CrossEncoder":
+            raise CheckpointError(f"{path}: activation_fn is a CrossEncoder's, and model_type is {kind}")
+        found["activation"] = _activation(config["activation_fn"], f"{path}: activation_fn")
+    return found | {"model_type": kind}
+
+
+def _read_transformer_config(root: Path, encoder: Module, cross: bool) -> dict[str, Any]:
+    """What sentence_bert_config.json, or one of its older names, sets, by the names of `SentenceSettings`."""
+    config: dict[str, Any] = {}
+    path = root / encoder.file(TRANSFORMER_CONFIGS[0])
+    for name in TRANSFORMER_CONFIGS:
+        if not config and exists(root, encoder.file(name)):
+            path = inside(root, encoder.file(name))
+            config = read_json(path)
+    output = "logits" if cross else "last_hidden_state"
+    expected = {
+        "transformer_task": "sequence-classification" if cross else "feature-extraction",
+        "module_output_name": "scores" if cross else "token_embeddings",
+    }
+    argument_keys = [
+        f"{of}_{kind}" for of in ("model", "tokenizer", "processor", "config") for kind in ("args", "kwargs")
+    ]
+    none = ("processing_kwargs", "query_length", "document_length", "query_expansion", "tokenizer_name_or_path")
+    known = ("max_seq_length", "do_lower_case", "unpad_inputs", "modality_config", *expected, *argument_keys, *none)
+    _refuse_unknown(path, config, known)
+    for key, value in expected.items():
+        if config.get(key, value) != value:
+            raise CheckpointError(f"{path}: {key} is {config[key]!r:.60}, and bertx runs {value}")
+    for key in none:
+        if config.get(key):
+            raise CheckpointError(f"{path}: bertx does not run {key}, here {config[key]!r:.60}")
+    modalities = _of_type(path, config, "modality_config", dict)
+    text = {"method": "forward", "method_output_name": output}
+    if modalities is not None and modalities != {"text": text}:
+        raise CheckpointError(f"{path}: modality_config is {modalities!r:.200}, and bertx runs {{'text': {text}}}")
+    max_length = _at_least_one(path, config, "max_seq_length")
+    for key in argument_keys:
+        arguments = _of_type(path, config, key, dict) or {}
+        harmless = _HARMLESS if key in ("model_args", "model_kwargs") else ("trust_remote_code",)
+        if key in ("tokenizer_args", "tokenizer_kwargs", "processor_kwargs"):
+            harmless = (*harmless, "model_max_length")
+            max_length = _at_least_one(path, arguments, "model_max_length", f"{key}.") or max_length
+        if unknown := sorted(arguments.keys() - set(harmless)):
+            raise CheckpointError(f"{path}: bertx does not run {', '.join(f'{key}.{name}' for name in unknown)[:400]}")
+    return {"max_length": max_length, "lower_case": bool(_of_type(path, config, "do_lower_case", bool))}
+
+
+def _read_pooling(root: Path, module: Module) -> pooling.Pooling:
+    path, config = _config_of(root, module)
+    _refuse_unknown(
+        path, config, (*_FLAGS, "pooling_mode", "include_prompt", "word_embedding_dimension", "embedding_dimension")
+    )
+    flags = [mode for key, mode in _FLAGS.items() if _of_type(path, config, key, bool)]
+    modes = config.get("pooling_mode", flags or "mean")
+    modes = [modes] if isinstance(modes, str) else modes
+    known = tuple(pooling.MODES)
+    if not isinstance(modes, list) or not modes or any(mode not in known for mode in map(_text, modes)):
+        raise CheckpointError(f"{path}: pooling_mode is {modes!r:.100}, and bertx pools by {', '.join(known)}")
+    include = _of_type(path, config, "include_prompt", bool)
+    return pooling.Pooling(tuple(modes), include is not False)
+
+
+def _read_dense(root: Path, module: Module, width: int) -> pooling.Dense:
+    path, config = _config_of(root, module)
+    names = ("module_input_name", "module_output_name")
+    _refuse_unknown(
+        path, config, ("in_features", "out_features", "bias", "activation_function", "use_residual", *names)
+    )
+    _check_names(root, module, config)
+    features = [_at_least_one(path, config, key) for key in ("in_features", "out_features")]
+    if None in features:
+        raise CheckpointError(f"{path}: expected in_features and out_features")
+    if features[0] != width:
+        raise CheckpointError(f"{path}: in_features is {features[0]}, and the module before it gives {width}")
+    has_bias = _of_type(path, config, "bias", bool) is not False
+    residual = bool(_of_type(path, config, "use_residual", bool))
+    name = config.get("activation_function", "torch.nn.modules.activation.Tanh")
+    activation = _activation(name, f"{path}: activation_function")
+    expected = {"linear.weight": (features[1], width)}
+    if has_bias:
+        expected["linear.bias"] = (features[1],)
+    if residual and features[1] != width:
+        expected["residual.weight"] = (features[1], width)
+    tensors = _read_weights(root, module)
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if found != expected:
+        wrong = [f"{n} is {found.get(n)}, expected {shape}" for n, shape in expected.items() if found.get(n) != shape]
+        wrong += [f"{name} is not expected" for name in sorted(found.keys() - expected.keys())]
+        raise CheckpointError(f"{root / module.path}: {'; '.join(wrong)[:600]}")
+    return pooling.Dense(
+        tensors["linear.weight"],
+        tensors.get("linear.bias"),
+        activation,
+        residual,
+        tensors.get("residual.weight"),
+    )
+
+
+def _read_weights(root: Path, module: Module) -> dict[str, np.ndarray]:
+    """The tensors of a module as float arrays, from model.safetensors or else from pytorch_model.bin."""
+    if exists(root, module.file("model.safetensors")):
+        tensors = map_file(inside(root, module.file("model.safetensors")))
+    elif exists(root, module.file(pytorch.FILE)):
+        stored = pytorch.read_file(inside(root, module.file(pytorch.FILE)))
+        tensors = {name: tensor.read() for name, tensor in stored.items()}
+    else:
+        raise CheckpointError(f"{root / module.path}: expected model.safetensors or {pytorch.FILE}")
+    if strange := sorted(name for name, value in tensors.items() if value.dtype not in _FLOATS):
+        raise CheckpointError(f"{root / module.path}: expected floating tensors, not {', '.join(strange)[:200]}")
+    return {name: as_float(value, "float32") for name, value in tensors.items()}
+
+
+def _config_of(root: Path, module: Module) -> tuple[Path, dict[str, Any]]:
+    path = inside(root, module.file("config.json"), root / MODULES)
+    return path, read_json(path)
+
+
+def _read_config(root: Path, module: Module, required: bool) -> dict[str, Any]:
+    # A Normalize of before version 6 has no file, not even a folder.
+    if not module.path or (not required and not exists(root, module.file("config.json"))):
+        return {}
+    return _config_of(root, module)[1]
+
+
+def _check_names(root: Path, module: Module, config: Mapping[str, Any]) -> None:
+    """Refuses a module that takes or gives another feature than the embedding."""
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key) not in (None, "sentence_embedding"):
+            path = root / module.file("config.json")
+            raise CheckpointError(f"{path}: {key} is {config[key]!r:.60}, and bertx runs sentence_embedding")
+    if module.kind == "Normalize":
+        _refuse_unknown(root / module.file("config.json"), config, ("module_input_name", "module_output_name"))
+
+
+def _activation(name: Any, at: str) -> str:
+    match = _ACTIVATION.fullmatch(name) if isinstance(name, str) else None
+    if match is None or match["name"] not in pooling.ACTIVATIONS:
+        known = ", ".join(pooling.ACTIVATIONS)
+        raise CheckpointError(f"{at} is {name!r:.100}, and bertx runs torch.nn's {known}: it imports nothing by name")
+    return match["name"]
+
+
+def _refuse_unknown(path: Path, config: Mapping[str, Any], known: Iterable[str]) -> None:
+    if unknown := sorted(config.keys() - set(known)):
+        raise CheckpointError(
+            f"{path}: bertx does not know {', '.join(unknown)[:400]}, which may change the result: remove what does "
+            "not, or run it with sentence-transformers"
+        )
+
+
+def _of_type(path: Path, config: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = config.get(key)
+    if value is not None and not isinstance(value, kind):
+        expected = {dict: "an object", str: "a string", bool: "true or false", list: "a list"}[kind]
+        raise CheckpointError(f"{path}: {key} is {value!r:.60}, expected {expected}")
+    return value
+
+
+def _at_least_one(path: Path, config: Mapping[str, Any], key: str, prefix: str = "") -> int | None:
+    value = config.get(key)
+    if value is not None and (type(value) is not int or value < 1):
+        raise CheckpointError(f"{path}: {prefix}{key} is {value!r:.60}, expected a whole number of at least 1")
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

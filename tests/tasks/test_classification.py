@@ -72,7 +72,7 @@ def test_options_and_errors(checkpoint, loaded):
         mine("A text.", function_to_apply="tanh")
     with pytest.raises(ValueError, match="top_k is 0"):
         mine("A text.", top_k=0)
-    with pytest.raises(TypeError, match="7 is no text"):
+    with pytest.raises(TypeError, match="input 0 is 7: expected a string"):
         mine([7])
 
 
