@@ -125,8 +125,8 @@ def embed(
     pooling: Annotated[
         str | None,
         typer.Option(
-            help="mean, cls, max, mean_sqrt_len_tokens, weightedmean or lasttoken; none gives each token's vector; else "
-            "the checkpoint's own."
+            help="mean, cls, max, mean_sqrt_len_tokens, weightedmean or lasttoken; none gives each token's vector; "
+            "else the checkpoint's own."
         ),
     ] = None,
     normalize: Annotated[
