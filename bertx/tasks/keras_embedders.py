@@ -9,7 +9,8 @@ from bertx_weights import CheckpointError, write_atomically
 from bertx_weights.files import exists
 from bertx_weights.formats import keras_hub
 
-from .sentence_transformers import MODULES, TRANSFORMER_CONFIGS, SentenceSettings, read_settings
+from .pooling import Normalize, Pooling
+from .sentence_transformers import MODULES, TRANSFORMER_CONFIGS, read_settings
 
 _TYPES = "sentence_transformers.models."
 
@@ -45,15 +46,34 @@ def write_embedder(source: Path, preset: Path) -> None:
     Raises:
         CheckpointError: the source pools in a way that KerasHub does not.
     """
-    settings = read_settings(source)
-    if settings == SentenceSettings():
+    settings = read_settings(source, None)
+    if settings.model_type is None and not settings.modules:
         return
-    if len(settings.pooling) != 1:
+    poolings = [module for module in settings.modules if isinstance(module, Pooling)]
+    normalize = settings.modules[1:] == (Normalize(),)
+    if (
+        len(poolings) != 1
+        or settings.modules[1:] not in ((), (Normalize(),))
+        or len(poolings[0].modes) > 1
+        or poolings[0].modes[0] not in keras_hub.POOLINGS
+    ):
+        found = [
+            " and ".join(module.modes) if isinstance(module, Pooling) else type(module).__name__
+            for module in settings.modules
+        ]
         raise CheckpointError(
-            f"{source} pools by {' and '.join(settings.pooling) or 'nothing'}, and KerasHub's embedder by one of "
-            f"{', '.join(keras_hub.POOLINGS)}: convert to another format"
+            f"{source} pools by {', '.join(found) or 'nothing'}, and KerasHub's embedder by one of "
+            f"{', '.join(keras_hub.POOLINGS)}, and Normalize: convert to another format"
         )
-    keras_hub.write_embedder(preset, settings.pooling[0], settings.normalize, settings.max_length)
+    others = {
+        "a default prompt": bool(settings.default_prompt),
+        "do_lower_case": settings.lower_case,
+        "truncate_dim": settings.truncate_dim is not None,
+    }
+    if any(others.values()):
+        names = ", ".join(name for name, is_set in others.items() if is_set)
+        raise CheckpointError(f"{source} sets {names}, which KerasHub's embedder has not: convert to another format")
+    keras_hub.write_embedder(preset, poolings[0].modes[0], normalize, settings.max_length)
 
 
 def _write(path: Path, values: object) -> None:

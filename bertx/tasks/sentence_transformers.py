@@ -219,8 +219,10 @@ def settings_folder(folder: Path) -> Path | None:
     return None
 
 
-def read_settings(folder: Path, hidden_size: int) -> SentenceSettings:
+def read_settings(folder: Path, hidden_size: int | None) -> SentenceSettings:
     """The settings of a sentence-transformers folder, of the Transformer's folder in it, or of a KerasHub embedder.
+
+    `hidden_size` is that of the encoder; None takes what the modules say of it.
 
     Raises:
         CheckpointError: a module or a setting that bertx does not run, all those of a file at once; or a file that is
@@ -249,19 +251,19 @@ def read_settings(folder: Path, hidden_size: int) -> SentenceSettings:
             )
         return SentenceSettings(**found)
     steps: list[Any] = []
-    width = None
+    pooled, width = False, None
     for module in modules[1:]:
         if module.kind == "Pooling":
             steps.append(_read_pooling(root, module))
-            width = hidden_size * len(steps[-1].modes)
+            pooled, width = True, hidden_size and hidden_size * len(steps[-1].modes)
         elif module.kind == "Dense":
-            if width is None:
+            if not pooled:
                 raise CheckpointError(f"{root / MODULES}: a Dense before any Pooling has nothing to take")
             steps.append(_read_dense(root, module, width))
             width = len(steps[-1].weight)
         elif module.kind == "Normalize":
             _check_names(root, module, _read_config(root, module, required=False))
-            if width is not None:  # sentence-transformers computes nothing where there is no embedding yet
+            if pooled:  # sentence-transformers computes nothing where there is no embedding yet
                 steps.append(pooling.Normalize())
     return SentenceSettings(modules=tuple(steps), **found)
 
@@ -412,7 +414,7 @@ def _read_pooling(root: Path, module: Module) -> pooling.Pooling:
     return pooling.Pooling(tuple(modes), include is not False)
 
 
-def _read_dense(root: Path, module: Module, width: int) -> pooling.Dense:
+def _read_dense(root: Path, module: Module, width: int | None) -> pooling.Dense:
     path, config = _config_of(root, module)
     names = ("module_input_name", "module_output_name")
     _refuse_unknown(
@@ -422,6 +424,7 @@ def _read_dense(root: Path, module: Module, width: int) -> pooling.Dense:
     features = [_at_least_one(path, config, key) for key in ("in_features", "out_features")]
     if None in features:
         raise CheckpointError(f"{path}: expected in_features and out_features")
+    width = width or features[0]
     if features[0] != width:
         raise CheckpointError(f"{path}: in_features is {features[0]}, and the module before it gives {width}")
     has_bias = _of_type(path, config, "bias", bool) is not False
