@@ -49,10 +49,10 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None, weights
 def _encoder(folder: Path) -> Path:
     """Where config, weights and tokenizer lie: for older sentence-transformers a subfolder, such as 0_BERT."""
     subfolder = transformer_folder(folder)
+    if subfolder and not os.path.isdir(folder / subfolder):
+        raise CheckpointError(f"{folder / MODULES} names the Transformer's folder {subfolder}, which is not there")
     if subfolder and not (folder / subfolder).resolve().is_relative_to(folder.resolve()):
         raise CheckpointError(f"{folder / MODULES} names {subfolder}, a link out of the folder")
-    if subfolder and not (folder / subfolder).is_dir():
-        raise CheckpointError(f"{folder / MODULES} names the Transformer's folder {subfolder}, which is not there")
     return folder / subfolder
 
 

@@ -145,7 +145,7 @@ def read_modules(folder: Path) -> list[Module]:
             if not isinstance(entry.get(key), str):
                 raise CheckpointError(f"{path}: {key} of entry {i} is {entry.get(key)!r:.60}, expected a string")
         subfolder = entry["path"].rstrip("/")
-        if subfolder and any(part in ("", ".", "..") for part in re.split(r"[/\\]", subfolder)):
+        if "\0" in subfolder or (subfolder and {"", ".", ".."} & set(re.split(r"[/\\]", subfolder))):
             raise CheckpointError(f"{path}: path of entry {i} is {entry['path']!r:.60}, expected a subfolder")
         found.append(Module(entry["type"], subfolder))
     return found
