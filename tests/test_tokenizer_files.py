@@ -357,7 +357,8 @@ def test_files_that_contradict_a_tokenizer_json_are_refused(tmp_path):
     folder = fast(tmp_path / "a")
     decoder = json.loads((folder / "tokenizer_config.json").read_text())["added_tokens_decoder"]
     decoder["53"]["content"], decoder["54"]["content"] = decoder["54"]["content"], decoder["53"]["content"]
-    changed = copied(folder, tmp_path / "b", tokenizer_config__json={"added_tokens_decoder": decoder})
+    changes = {"tokenizer_config__json": {"added_tokens_decoder": decoder}, "added_tokens__json": None}
+    changed = copied(folder, tmp_path / "b", **changes)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json: added tokens have other ids"):
         BertTokenizer.from_pretrained(changed)
     rules = json.loads((folder / "tokenizer.json").read_text())
