@@ -16,6 +16,9 @@ from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
 from .text_generation import TextGeneration
 from .token_classification import TokenClassification
+from .zero_shot_classification import zero_shot_classification
+
+__all__ = ["copy_task_files", "make_task", "zero_shot_classification"]
 
 _TASKS = {
     "feature-extraction": FeatureExtraction,

@@ -1,0 +1,96 @@
+"""Zero-shot classification: labels that a checkpoint was not trained on, judged by inference (Yin et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .classification import max_tokens, softmax
+from .streaming import InputError, Row, padded, rows_of, run
+
+
+def zero_shot_classification(
+    model: Any,
+    texts: Any,
+    candidate_labels: str | Sequence[str],
+    *,
+    hypothesis_template: str = "This example is {}.",
+    multi_label: bool = False,
+    batch_tokens: int | None = None,
+) -> Any:
+    """Ranks labels for texts by how far each text entails a sentence that has the label in it.
+
+    Args:
+        model: a Model of text-classification, trained on natural language inference: one of its labels begins with
+            "entail".
+        texts: a string, a list of them or a stream; longer ones than the model takes are truncated, hypotheses are not.
+        candidate_labels: the labels, or a string of them with commas between.
+        hypothesis_template: the sentence, with {} for a label.
+        multi_label: whether several labels may hold: each has a probability of its own, entailment against
+            contradiction. False shares one among all.
+        batch_tokens: the most tokens of a batch.
+
+    Returns:
+        {"sequence": the text, "labels": the best first, "scores": theirs} of each text, as the hub's pipeline gives.
+
+    Raises:
+        ValueError: no label, a template without {}, or a model without a label for entailment.
+        InputError: what is no text, or labels that leave no room for one.
+    """
+    labels = candidate_labels.split(",") if isinstance(candidate_labels, str) else list(candidate_labels)
+    labels = [label.strip() for label in labels if label.strip()]
+    if not labels:
+        raise ValueError("candidate_labels is empty: give at least one")
+    hypotheses = [hypothesis_template.format(label) for label in labels]
+    if hypothesis_template.format("a") == hypothesis_template.format("b"):
+        raise ValueError(f"hypothesis_template is {hypothesis_template!r:.60}: expected {{}} in the place of a label")
+    if model.task != "text-classification":
+        raise ValueError(f"the model is of {model.task}, expected text-classification")
+    names = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    entailing = [i for i, name in enumerate(names) if name.lower().startswith("entail")]
+    if not entailing or len(names) < 2:
+        raise ValueError(
+            f"the model's labels are {', '.join(names)}, expected one that begins with 'entail': take a checkpoint of "
+            "natural language inference, or set id2label of its config"
+        )
+    entailment = entailing[0]
+    contradiction = len(names) - 1 if entailment == 0 else 0
+    longest = max_tokens(model)
+    room = longest - max(len(row["input_ids"]) for row in rows_of(model.tokenizer(hypotheses))) - 1
+
+    def encode(window: list[Any]) -> list[list[Row]]:
+        problems = {
+            i: f"is {text!r:.60}, expected a text" for i, text in enumerate(window) if not isinstance(text, str)
+        }
+        InputError.raise_for(
+            problems or (dict.fromkeys(range(len(window)), "has no room beside a label") if room < 1 else {})
+        )
+        return [
+            [
+                {**row, "text": text}
+                for row in rows_of(
+                    model.tokenizer([text] * len(hypotheses), hypotheses, truncation="only_first", max_length=longest)
+                )
+            ]
+            for text in window
+        ]
+
+    def compute(rows: list[Row]) -> Sequence[np.ndarray]:
+        return model.forward(**padded(model, rows))["logits"]
+
+    def combine(rows: list[Row], logits: list[np.ndarray]) -> dict[str, Any]:
+        of_label = np.stack(logits)
+        if multi_label or len(labels) == 1:
+            scores = softmax(of_label[:, [contradiction, entailment]])[:, 1]
+        else:
+            scores = softmax(of_label[:, entailment])
+        order = np.argsort(-scores, kind="stable")
+        return {
+            "sequence": rows[0]["text"],
+            "labels": [labels[i] for i in order],
+            "scores": [float(scores[i]) for i in order],
+        }
+
+    return run(model, texts, encode, compute, combine, batch_tokens)
