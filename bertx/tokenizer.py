@@ -711,6 +711,8 @@ class BertTokenizer(SpecialTokens):
             raise ValueError(f"pad_to_multiple_of is {multiple}, expected 1 or more")
         if padding == "do_not_pad":
             return None
+        if self.pad_token is None:
+            raise ValueError("padding needs a pad_token, and this tokenizer's is null: assign one of the vocabulary")
 
         def rounded(length: int) -> int:
             return length if multiple is None else -(-length // multiple) * multiple

@@ -140,6 +140,9 @@ def check_rules(tokenizer: Any, settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"its model is {found}, and that of tokenizer_class {settings['tokenizer_class']} is {expected}"
         )
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if found == "WordPiece" and unknown not in tokenizer.get_vocab(with_added_tokens=False):
+        raise ValueError(f"the vocabulary lacks the token {unknown} that stands for unknown words")
 
 
 def check_ids(tokenizer: Any) -> None:

@@ -401,6 +401,29 @@ def test_two_tokens_of_one_id_are_refused(tmp_path):
         BertTokenizer.from_pretrained(folder)
 
 
+def test_a_tokenizer_json_without_its_unknown_token_is_refused(tmp_path):
+    """Found by the fuzzer: it broke at the first unknown word."""
+    folder = copied(FURTHER, tmp_path / "a")
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    rules["model"]["unk_token"] = "[NONE]"
+    (folder / "tokenizer.json").write_text(json.dumps(rules))
+    with pytest.raises(CheckpointError, match=r"the vocabulary lacks the token \[NONE\]"):
+        BertTokenizer.from_pretrained(folder)
+
+
+def test_padding_without_a_pad_token_is_an_error(tmp_path):
+    tokenizer = BertTokenizer.from_pretrained(
+        copied(FURTHER, tmp_path / "a", tokenizer_config__json={"pad_token": None})
+    )
+    assert tokenizer(["the"])["input_ids"] == [[2, 5, 3]]
+    for pad in (
+        lambda: tokenizer(["the", "the dog"], padding=True),
+        lambda: tokenizer.pad({"input_ids": [[1], [1, 2]]}),
+    ):
+        with pytest.raises(ValueError, match="padding needs a pad_token, and this tokenizer's is null"):
+            pad()
+
+
 def test_keys_that_change_nothing_are_kept(tmp_path):
     folder = copied(
         OLD, tmp_path / "a", tokenizer_config__json={"my_note": {"x": 1}, "name_or_path": "here", "use_fast": True}

@@ -92,7 +92,8 @@ def examine(folder: Path, target: Path) -> tuple[str, str]:
 
     try:
         tokenizer = BertTokenizer.from_pretrained(folder)
-        batch = tokenizer(["the [E1] dog", "ACME " * 9], ["on", "[MASK]"], padding=True, truncation=True, max_length=20)
+        padding = tokenizer.pad_token is not None
+        batch = tokenizer(["the [E1] dog", "ACME " * 9], ["on", "x"], padding=padding, truncation=True, max_length=20)
         tokenizer.decode(batch["input_ids"][0])
         tokenizer.get_special_tokens_mask(batch["input_ids"][0], already_has_special_tokens=True)
         tokenizer.save_pretrained(target)
