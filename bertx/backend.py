@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
@@ -174,6 +175,22 @@ def _libraries(name: str) -> list[str]:
 
 def _missing(name: str) -> list[str]:
     return [library for library in _libraries(name) if importlib.util.find_spec(library.replace("-", "_")) is None]
+
+
+def import_libraries(backend: str, *libraries: str) -> None:
+    """Imports what a backend runs on.
+
+    Raises:
+        MissingExtraError: one of them cannot be imported.
+    """
+    for library in libraries:
+        try:
+            importlib.import_module(library)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"bertx_{backend} needs {library}, which cannot be imported here ({error}): "
+                f"pip install 'bertx[{backend}]'"
+            ) from error
 
 
 def check_dtype(backend: Backend, dtype: str) -> None:

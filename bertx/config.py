@@ -55,7 +55,13 @@ _OPTIONAL = ("architectures", "problem_type", "id2label", "label2id", "bos_token
 _CALLS = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
 # Attributes of transformers' configs that other libraries read, as they are where config.json does not have them.
 _RENAMED = {"torch_dtype": "dtype", "use_return_dict": "return_dict", "name_or_path": "_name_or_path"}
-_ABSENT = {"is_encoder_decoder": False, "chunk_size_feed_forward": 0, "_name_or_path": "", "transformers_version": None}
+_ABSENT = {
+    "is_encoder_decoder": False,
+    "chunk_size_feed_forward": 0,
+    "_name_or_path": "",
+    "_commit_hash": None,
+    "transformers_version": None,
+}
 
 
 @dataclass(unsafe_hash=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +97,22 @@ def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
     if wanted := [name for name, value in left.items() if value is not None and value is not False]:
         raise TypeError(f"{_name(model)} has no {', '.join(wanted)}: bertx takes what only 4.57 had as None")
     return first, given
+
+
+def show_arguments(cls: type, *more: str) -> None:
+    """Gives a class its own `__call__`, with the arguments of `forward`, and `more`, for `inspect.signature`."""
+    call = cls.__call__
+    own = types.FunctionType(call.__code__, call.__globals__, call.__name__, call.__defaults__, call.__closure__)
+    own.__kwdefaults__, own.__doc__, own.__module__ = call.__kwdefaults__, call.__doc__, call.__module__
+    own.__qualname__ = f"{cls.__qualname__}.__call__"
+    shown = inspect.signature(cls.forward)
+    own.__signature__ = shown.replace(
+        parameters=[
+            *shown.parameters.values(),
+            *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in more),
+        ]
+    )
+    cls.__call__ = own
 
 
 def _name(model: Any) -> str:

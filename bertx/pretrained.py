@@ -90,7 +90,7 @@ class PreTrainedModel:
                 raise TypeError(f"{caller} takes no device_map but the name of one device, and was given {placed!r}")
             device = placed
         changes = {name: value for name, value in changes.items() if value not in _WITHOUT_EFFECT.get(name, ())}
-        arguments = inspect.signature(cls.__init__).parameters.keys() - {"self", "config"}
+        arguments = inspect.signature(cls.__init__).parameters.keys() - {"self", "config", "dtype"}
         fields = {field.name for field in dataclasses.fields(BertConfig)} - {"extra"}
         if unknown := sorted(changes.keys() - arguments - fields):
             raise TypeError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -29,6 +32,41 @@ def test_a_backend_answers_the_demo_or_says_what_to_install(name):
     assert [passage.split()[0] for passage, _ in first] == ["Refunds", "The", "Penguins", "To"]
     # The figures of the card's own model, to the four places that the demo prints.
     assert [round(similarity, 3) for _, similarity in first] == pytest.approx([0.524, 0.292, 0.482, 0.489], abs=1e-3)
+
+
+BLOCKED = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {library!r}:
+            raise {error}(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+try:
+    import bertx_{backend}
+except ImportError as error:
+    print(type(error).__name__, error)
+import bertx_numpy
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "library", "error"),
+    [
+        ("torch", "torch", "ModuleNotFoundError"),
+        ("jax", "jax", "ModuleNotFoundError"),
+        ("jax", "flax", "ImportError"),
+        ("tensorflow", "tensorflow", "ModuleNotFoundError"),
+        ("tensorflow", "keras", "ModuleNotFoundError"),
+    ],
+)
+def test_the_package_of_a_backend_without_its_framework_says_what_to_install(backend, library, error):
+    code = BLOCKED.format(backend=backend, library=library, error=error)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"MissingExtraError bertx_{backend} needs ")
+    assert f"pip install 'bertx[{backend}]'" in done.stdout
 
 
 def test_no_backend_given_takes_the_first_installed():

@@ -1,7 +1,9 @@
 """BERT for JAX: native Flax NNX modules, generated from the spec."""
 
 import bertx.spec
+from bertx.backend import import_libraries
 
+import_libraries("jax", "jax", "flax")
 __path__ += bertx.spec.__path__  # the spec's files, over the `nn` of this package
 
 from .encoder import BertModel as FlaxBertModel  # noqa: E402

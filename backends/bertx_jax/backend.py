@@ -13,6 +13,7 @@ from bertx.caches import cache_folder
 from bertx_weights import BFLOAT16
 
 from . import heads, nn
+from .functional import to_int32
 
 
 class JaxBackend(Backend):
@@ -45,11 +46,17 @@ class JaxBackend(Backend):
         return module
 
     def forward(self, module, inputs, asked):
-        """Runs compiled, once for each combination of shapes; float32 products are not rounded to TF32 on a GPU."""
+        """Runs compiled, once for each combination of shapes; float32 products are not rounded to TF32 on a GPU.
+
+        The code of the `MOST_SHAPES` combinations used last is kept.
+        """
         dtype = next(nn.parameters(module))[1].dtype
-        arrays = jax.tree.map(lambda value: value.astype(dtype if value.dtype.kind == "f" else np.int32), inputs)
+        arrays = jax.tree.map(lambda value: value.astype(dtype) if value.dtype.kind == "f" else to_int32(value), inputs)
+        leaves, structure = jax.tree.flatten(arrays)
+        shapes = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        run = _compiled(type(module), module.config, tuple(asked.items()), shapes)
         with jax.default_matmul_precision("highest"):
-            outputs = _run(tuple(asked.items()), module, arrays)
+            outputs = run(module, arrays)
         # One by one: a mapped dict would come back sorted.
         return {name: jax.tree.map(_to_numpy, value) for name, value in outputs.items()}
 
@@ -84,10 +91,18 @@ def _keep_compiled_code():
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _run(asked, module, inputs):
+MOST_SHAPES = 256
+
+
+@functools.lru_cache(maxsize=MOST_SHAPES)
+def _compiled(model_class, config, asked, shapes):
+    """The function that runs such a model on inputs of such shapes; with it goes its compiled code."""
+
     # The module itself is the tree of its parameters: nnx.split would take 4 ms of each call.
-    return module(**inputs, **dict(asked), return_dict=True)
+    def run(module, inputs):
+        return module(**inputs, **dict(asked), return_dict=True)
+
+    return jax.jit(run)
 
 
 @functools.cache
@@ -101,4 +116,5 @@ def _devices():
 
 
 def _to_numpy(array):
-    return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)
+    # In NumPy: JAX would compile the cast for each shape.
+    return np.asarray(array).astype(np.float32) if array.dtype == jnp.bfloat16 else np.asarray(array)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import numpy as np
 from flax import nnx
 
 from bertx.backend import named_parameters
@@ -25,6 +26,8 @@ class Functional:
         Raises:
             ValueError: `train` is True without `dropout_rng`, or `params` are not those of this model.
         """
+        args = tuple(map(_as_jax_does, args))
+        inputs = {name: _as_jax_does(value) for name, value in inputs.items()}
         if params is None and train is None and dropout_rng is None:
             return self.forward(*args, **inputs)
         model = nnx.clone(self)
@@ -108,3 +111,19 @@ class Functional:
                 seen.add(id(parameter))
                 parents = name.split(".")[:-1]
                 yield *parents, attribute, parameter, (name, kind)
+
+
+def _as_jax_does(value):
+    """Integers of NumPy that JAX would cut to 32 bits, and thereby wrap, cut to their range."""
+    wide = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.dtype.itemsize > 4
+    return to_int32(value) if wide and not jax.config.jax_enable_x64 else value
+
+
+def to_int32(array):
+    """Integers and truth values of NumPy as int32; what is beyond its range becomes its end rather than wraps."""
+    if array.dtype.itemsize > 4:
+        array = np.clip(array, *_INT32)
+    return array.astype(np.int32)
+
+
+_INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max

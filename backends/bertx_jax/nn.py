@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from types import SimpleNamespace
 
 import jax
@@ -12,7 +13,7 @@ from flax import nnx
 from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
-from bertx.places import FLAX_BERT
+from bertx.places import FLAX_BERT, show_arguments
 from bertx.pretrained import PreTrainedModel
 from bertx.spec.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss
 from bertx_weights import BFLOAT16, contiguous
@@ -88,6 +89,7 @@ class Decoder(Module):
     """A product with the transposed table of an embedding, or with a table of its own, and a shared bias."""
 
     layout = {"weight": ("weight", ""), "bias": ("bias", "")}
+    dtype = None
 
     def __init__(self, in_features, out_features, bias, embedding):
         self.weight = Parameter(out_features, in_features) if embedding is None else embedding.embedding
@@ -95,7 +97,10 @@ class Decoder(Module):
 
     def forward(self, x):
         """[..., in] → [..., out]."""
-        return x @ self.weight[...].T + self.bias[...]
+        weight, bias = self.weight[...], self.bias[...]
+        if self.dtype is not None:
+            x, weight, bias = (value.astype(self.dtype) for value in (x, weight, bias))
+        return x @ weight.T + bias
 
 
 class Model(PreTrainedModel, Functional, Module):
@@ -103,6 +108,13 @@ class Model(PreTrainedModel, Functional, Module):
 
     backend_name = "jax"
     customs = FLAX_BERT
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls):
+            show_arguments(cls, "params", "dropout_rng", "train")
+        if "__init__" in vars(cls):
+            cls.__init__ = _with_dtype(cls.__init__)
 
     def __init__(self, config):
         self.config = config
@@ -164,6 +176,26 @@ class Model(PreTrainedModel, Functional, Module):
             if isinstance(parameter.get_value(), jax.ShapeDtypeStruct):
                 value = value_of(name, parameter.shape[:: -1 if kind == "kernel" else 1])
                 parameter.set_value(put(value.T if kind == "kernel" else value))
+
+
+def _with_dtype(init):
+    """A constructor that takes `dtype`, in which the model computes, as FlaxBert's does: parameters stay float32."""
+
+    @functools.wraps(init)
+    def construct(self, *args, dtype=None, **kwargs):
+        init(self, *args, **kwargs)
+        if dtype is not None:
+            for _, block in nnx.iter_modules(self):
+                if isinstance(block, (Linear, Embedding, LayerNorm, Decoder)):
+                    block.dtype = jnp.dtype(dtype)
+
+    signature = inspect.signature(init)
+    if "dtype" not in signature.parameters:
+        dtype = inspect.Parameter("dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
+        named = [each for each in signature.parameters.values() if each.kind != inspect.Parameter.VAR_KEYWORD]
+        others = [each for each in signature.parameters.values() if each.kind == inspect.Parameter.VAR_KEYWORD]
+        construct.__signature__ = signature.replace(parameters=[*named, dtype, *others])
+    return construct
 
 
 def from_numpy(array):

@@ -1,7 +1,9 @@
 """BERT for Keras 3 on TensorFlow: native keras.Models, generated from the spec."""
 
 import bertx.spec
+from bertx.backend import import_libraries
 
+import_libraries("tensorflow", "tensorflow", "keras")
 __path__ += bertx.spec.__path__  # the spec's files, over the `nn` of this package
 
 from .encoder import BertModel as TFBertModel  # noqa: E402

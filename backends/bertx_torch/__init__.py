@@ -1,7 +1,9 @@
 """BERT for PyTorch: native torch.nn.Modules, generated from the spec."""
 
 import bertx.spec
+from bertx.backend import import_libraries
 
+import_libraries("torch", "torch")
 __path__ += bertx.spec.__path__  # the spec's files, over the `nn` of this package
 
 from .encoder import BertModel  # noqa: E402

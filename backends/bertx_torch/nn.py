@@ -13,6 +13,7 @@ from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus
 from torch.utils import _pytree
 
+from bertx.places import show_arguments
 from bertx.pretrained import PreTrainedModel
 from bertx.spec.nn import check_shape, class_numbers, mean_loss
 from bertx_weights import BFLOAT16, contiguous
@@ -40,6 +41,11 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
     """A whole model: a torch.nn.Module whose state_dict keys are the schema's names."""
 
     backend_name = "torch"
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls):
+            show_arguments(cls)
 
     def __init__(self, config):
         super().__init__()

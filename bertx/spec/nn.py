@@ -48,7 +48,7 @@ class Linear(Module):
         # One large product: NumPy multiplies a stack of matrices one by one.
         flat = x.reshape(-1, x.shape[-1]) @ self.weight.value.T
         flat += self.bias.value
-        return flat.reshape(*x.shape[:-1], -1)
+        return flat.reshape(*x.shape[:-1], len(self.bias.value))
 
 
 def linear(dense, x):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import importlib
+import inspect
 import json
 import os
 import subprocess
 import sys
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +19,9 @@ import optax
 import pytest
 from flax import nnx
 
+import bertx
 import bertx_jax
+from bertx_jax import backend
 
 IDS = jnp.array([[2, 5, 6, 7, 3], [2, 5, 6, 3, 0]])
 BATCH = {"input_ids": IDS, "attention_mask": (IDS != 0).astype(jnp.int32)}
@@ -130,6 +137,22 @@ def test_gradient_checkpointing_changes_no_gradient(model):
     assert max(jax.tree.leaves(jax.tree.map(differ, gradients(), expected))) <= 1e-6
 
 
+def test_gradient_checkpointing_draws_the_same_masks(peers):
+    folder = peers("BertForSequenceClassification", hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.3)[1]
+    model = bertx_jax.FlaxBertForSequenceClassification.from_pretrained(folder)
+
+    def gradients(seed=0):
+        batch = {**BATCH, "labels": LABELS}
+        key = jax.random.key(seed)
+        return jax.grad(lambda params: model.apply(params, batch, train=True, dropout_rng=key).loss)(model.params)
+
+    expected, other = gradients(), gradients(1)
+    model.gradient_checkpointing_enable()
+    found = gradients()
+    assert max(jax.tree.leaves(jax.tree.map(differ, found, expected))) <= 1e-6
+    assert max(jax.tree.leaves(jax.tree.map(differ, found, other))) > 1e-3
+
+
 def test_train_and_eval(model):
     quiet = model(**BATCH).logits
     model.train()
@@ -223,3 +246,77 @@ def test_a_model_without_its_pooler(peers):
     model = bertx_jax.FlaxBertModel.from_pretrained(folder, add_pooling_layer=False)
     assert "pooler" not in model.params
     assert model(**BATCH).pooler_output is None
+
+
+@pytest.mark.parametrize("head", ["BertModel", "BertForQuestionAnswering", "BertLMHeadModel"])
+@pytest.mark.parametrize("prefix", ["bertx_jax.Flax", "bertx_torch."])
+def test_a_call_shows_its_arguments(prefix, head):
+    package, _, prefix = prefix.partition(".")
+    cls = getattr(
+        importlib.import_module(package),
+        prefix + {"BertLMHeadModel": "BertForCausalLM"}.get(head, head) if prefix else head,
+    )
+    shown = inspect.signature(cls.__call__).parameters
+    own = inspect.signature(cls.forward).parameters
+    more = ["params", "dropout_rng", "train"] if prefix else []
+    assert list(shown) == [*own, *more]
+    assert list(shown)[:5] == ["self", "input_ids", "attention_mask", "token_type_ids", "position_ids"]
+    assert "labels" in shown or "start_positions" in shown or head == "BertModel"
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, "float16"])
+@pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM", "BertForSequenceClassification"])
+def test_a_model_that_computes_in_half_precision(peers, head, dtype):
+    """As FlaxBert's constructor has it: the parameters, and their gradients, are float32."""
+    cls = getattr(bertx_jax, f"Flax{head}")
+    whole = cls.from_pretrained(peers(head)[1])
+    options = {"add_pooling_layer": True} if head == "BertModel" else {}
+    half = cls(whole.config, dtype=dtype, **options)
+    half.set_params(whole.params)
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(half.params)} == {"float32"}
+    found, expected = half(**BATCH, output_hidden_states=True), whole(**BATCH, output_hidden_states=True)
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    for value, exact in pairs:
+        assert value.dtype == jnp.dtype(dtype) and exact.dtype == jnp.float32
+        assert 0 < differ(value.astype(jnp.float32), exact) <= 0.03 * float(jnp.abs(exact).max())
+    gradients = jax.grad(lambda params: half.apply(params, BATCH).to_tuple()[0].sum().astype(jnp.float32))(half.params)
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(gradients)} == {"float32"}
+    assert "dtype" in inspect.signature(cls.__init__).parameters
+    assert {leaf.dtype for leaf in jax.tree.leaves(cls(whole.config)(**BATCH))} == {jnp.dtype("float32")}
+
+
+def test_positions_beyond_int32_are_outside_the_sequence(peers):
+    """2³² + 1 was 1, and −2³² + 1 too: a position past the end is not counted, one before 0 counts as 0."""
+    folder = peers("BertForQuestionAnswering")[1]
+    native = bertx_jax.FlaxBertForQuestionAnswering.from_pretrained(folder)
+    loaded = bertx.load(folder, backend="jax")
+    expected = bertx.load(folder, backend="numpy")
+    ids = np.asarray(IDS, np.int64)
+    for start, end in ((2**32 + 1, 2), (1, 2**40 + 3), (-(2**32) + 1, 2), (2**31, -(2**31) - 1)):
+        labels = {"start_positions": np.array([start, 1]), "end_positions": np.array([end, 2])}
+        loss = expected.forward(ids, **labels)["loss"]
+        assert float(loaded.forward(ids, **labels)["loss"]) == pytest.approx(float(loss), abs=1e-5)
+        assert float(native(ids, **labels).loss) == pytest.approx(float(loss), abs=1e-5)
+
+
+def test_a_bounded_number_of_shapes_stays_compiled(peers, monkeypatch):
+    """The oldest is forgotten, with the function that holds its code."""
+    model = bertx.load(peers("BertModel")[1], backend="jax")
+    compiled = functools.lru_cache(maxsize=4)(backend._compiled.__wrapped__)
+    functions = []
+
+    def watched(*key):
+        run = compiled(*key)
+        if all(run is not known() for known in functions):
+            functions.append(weakref.ref(run))
+        return run
+
+    monkeypatch.setattr(backend, "_compiled", watched)
+    for length in range(2, 10):
+        model.forward(np.ones((1, length), np.int64))
+    for length in (9, 8, 7, 6):  # these are there
+        model.forward(np.ones((1, length), np.int64))
+    gc.collect()
+    assert len(functions) == 8 and sum(function() is not None for function in functions) == 4
+    assert compiled.cache_info().misses == 8 and backend.MOST_SHAPES == 256
+    assert {function()._cache_size() for function in functions if function() is not None} == {1}

@@ -51,6 +51,17 @@ def test_the_positions_that_are_asked_for(peers, loaded, backend, head, padding,
     assert np.abs(found - expected).max() <= TOLERANCE
 
 
+@pytest.mark.parametrize("head", SCORING_ALL)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_positions_at_all(peers, loaded, backend, head):
+    """As a batch without a mask has them."""
+    inputs = batch(head, "right") | {"mask_positions": np.zeros((BATCH, 0), np.int64)}
+    model = loaded(peers(head)[1], backend=backend)
+    classes = model.config.num_labels if head == "BertForTokenClassification" else model.config.vocab_size
+    found = model.forward(**inputs)
+    assert found["logits"].shape == (BATCH, 0, classes) and list(found) == ["logits"]
+
+
 def test_the_last_layer_computes_no_other(peers, computed):
     for head, kept in (("BertForSequenceClassification", 1), ("BertForTokenClassification", 2)):
         model = bertx.load(peers(head)[1], backend="numpy")
