@@ -37,7 +37,7 @@ from .replacing import new_folder
 from .sources import resolve
 from .tasks import copy_task_files
 from .tasks.keras_embedders import write_embedder
-from .tasks.sentence_transformers import transformer_folder
+from .tasks.sentence_transformers import settings_folder
 from .tokenizer_files import copy_tokenizer
 
 Progress = Callable[[int, int], None]
@@ -157,7 +157,7 @@ def convert(
         raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
     folder, target = resolve(source, revision=revision), Path(target)
     for read in {folder, base_folder(folder)}:
-        _check_apart(read, target)
+        _check_apart(settings_folder(read) or read, target)
     with new_folder(target, overwrite) as temporary:
         report = _write(folder, temporary, target, format, task, dtype, verify, progress)
         report.seconds = time.perf_counter() - start
@@ -176,11 +176,8 @@ def _write(
     progress: Progress | None,
 ) -> ConversionReport:
     """Writes what `target` will be to a temporary folder, and reads it back."""
-    # sentence-transformers may have config, weights and tokenizer in a subfolder.
-    subfolder = transformer_folder(folder)
-    source, written = folder / subfolder, temporary / subfolder
-    checkpoint = open_merged(source)
-    beside = files_folder(source)
+    checkpoint = open_merged(folder)
+    beside = files_folder(folder)
     config = config_of(checkpoint)
     report, tensors = _chosen(checkpoint, config, task)
     report.target, report.format = str(target), form
@@ -194,13 +191,11 @@ def _write(
     hashed = [_hashed(name, tensor, hashes, report.notes) for name, tensor in tensors.items()]
     if progress is not None:
         hashed = _counted(hashed, progress)
-    written.mkdir(parents=True, exist_ok=True)
-    report.notes += FORMATS[form].write(written, config.to_dict(), hashed)
-    report.notes += copy_tokenizer(beside, written, form == "keras-hub")
-    settings = folder if subfolder else beside
-    copy_task_files(settings, temporary)
+    report.notes += FORMATS[form].write(temporary, config.to_dict(), hashed)
+    report.notes += copy_tokenizer(beside, temporary, form == "keras-hub")
+    copy_task_files(beside, temporary)
     if form == "keras-hub" and report.architecture == "BertModel":
-        write_embedder(settings, written)
+        write_embedder(beside, temporary)
     stored = checkpoint.tensors
     report.tensors += [
         ConvertedTensor(
@@ -213,7 +208,7 @@ def _write(
         )
         for name, tensor in tensors.items()
     ]
-    weights = FORMATS[form].files(written)
+    weights = FORMATS[form].files(temporary)
     report.files = {
         path.relative_to(temporary).as_posix(): hash_of_file(path)
         for path in sorted(temporary.rglob("*"))
@@ -222,7 +217,7 @@ def _write(
     if verify:
         expected = _outputs(report.architecture, config, tensors)
         del checkpoint, stored, tensors, hashed  # both checkpoints together would need the memory of both
-        _verify(report, expected, written)
+        _verify(report, expected, temporary)
         report.verified = True
     return report
 

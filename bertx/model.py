@@ -181,11 +181,8 @@ class Model:
         """
         from .saving import save_model
         from .tasks import copy_task_files
-        from .tasks.sentence_transformers import transformer_folder
 
         folder = Path(folder)
-        # sentence-transformers may have config, weights and tokenizer in a subfolder.
-        own = folder / (transformer_folder(self._folder) if self._folder else "")
 
         def beside() -> None:
             if self._folder is None:
@@ -195,9 +192,9 @@ class Model:
                 tokenizer = self.tokenizer
             except FileNotFoundError:
                 return
-            tokenizer.save_pretrained(own)
+            tokenizer.save_pretrained(folder)
 
-        save_model(own, self.architecture, self.config, self.tensors(), root=folder, beside=beside)
+        save_model(folder, self.architecture, self.config, self.tensors(), beside=beside)
 
     def __repr__(self) -> str:
         return f"bertx.Model({self.architecture}, task={self.task!r}, backend={self.backend!r})"

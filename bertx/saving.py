@@ -25,16 +25,15 @@ def save_model(
     *,
     max_bytes: int | None = None,
     format_name: str = "safetensors",
-    root: Path | None = None,
     beside: Callable[[], None] | None = None,
 ) -> None:
     """Writes model.safetensors, then config.json, each whole or not at all.
 
-    As on the hub a decoder that shares the word embeddings is left out; an untied one is written with
-    its bias, where transformers looks for it. Of tensors of several dtypes the config names the one that holds all
-    their values: loaded with `dtype="auto"` nothing is rounded. `max_bytes`: a larger model is written in several
-    files. `format_name`: "pytorch" writes pytorch_model.bin. `root` is the folder of the whole checkpoint, where it is
-    not `folder`; `beside` writes what else belongs there. While one job writes there, another is refused.
+    As on the hub a decoder that shares the word embeddings is left out; an untied one is written with its bias,
+    where transformers looks for it. Of tensors of several dtypes the config names the one that holds all their
+    values: loaded with `dtype="auto"` nothing is rounded. `max_bytes`: a larger model is written in several files.
+    `format_name`: "pytorch" writes pytorch_model.bin. `beside` writes what else belongs into the folder. While one
+    job writes there, another is refused.
 
     Raises:
         FileExistsError: another job writes this folder.
@@ -62,8 +61,7 @@ def save_model(
         raise ValueError(
             f"{folder} has an adapter, which would be merged into what is saved there: save to another folder"
         )
-    with one_writer(folder if root is None else root):
-        folder.mkdir(parents=True, exist_ok=True)
+    with one_writer(folder):
         _write(folder, config, tensors, max_bytes, format_name)
         if beside is not None:
             beside()

@@ -17,7 +17,7 @@ from . import hub
 from .checkpoint_files import REPORT
 from .conversion import ConvertedTensor, differing_tensors, hash_of_file
 from .sources import resolve
-from .tasks.sentence_transformers import transformer_folder
+from .tasks.sentence_transformers import settings_folder, transformer_folder
 
 
 @dataclass
@@ -64,6 +64,7 @@ def verify(source: str | os.PathLike[str], revision: str | None = None) -> Verif
         ValueError: a revision of a local source.
     """
     folder = resolve(source, revision=revision)
+    folder = settings_folder(folder) or folder  # of a Transformer in a folder of its own the whole checkpoint
     place = folder.resolve()
     if place.parent.name == "snapshots" and place.parent.parent.name.startswith("models--"):
         return _with_hub(folder, place)

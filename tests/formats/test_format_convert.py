@@ -813,12 +813,17 @@ def sentence_transformers(folder: Path, encoder: str = "") -> Path:
 @pytest.mark.parametrize("encoder", ["", "0_Transformer", "0_BERT"])
 def test_the_modules_of_sentence_transformers_are_of_the_checkpoint(tmp_path, encoder):
     source = sentence_transformers(tmp_path / "source", encoder)
+    tanh = copy_with_config(source / encoder, tmp_path / "tanh", hidden_act="gelu_new")
+    if not encoder:
+        bertx.convert(tanh, tmp_path / "preset", "keras-hub")
+        assert foreign_entries(tmp_path / "preset") == []
     for form in ("npz", "tf1", "safetensors"):
         report = bertx.convert(source, tmp_path / "target", form, overwrite=form != "npz")
         assert report.verified and foreign_entries(tmp_path / "target") == []
         assert {"modules.json", "pooling", REPORT} <= left_beside(tmp_path / "target")
-        assert encoder in ("", *left_beside(tmp_path / "target"))
         assert bertx.verify(tmp_path / "target").passed
+    with pytest.raises(ValueError, match="lies in the source"):
+        bertx.convert(source, source / "sub")
     (tmp_path / "target" / "2_Normalize").mkdir()  # as sentence-transformers writes it
     assert foreign_entries(tmp_path / "target") == []
     for name in ("pooling/thesis.tex", "2_Normalize/thesis.tex"):
