@@ -92,7 +92,7 @@ class QuestionAnswering:
         for name, text in zip(("question", "context"), parts, strict=True):
             if not text.strip():
                 return f"has an empty {name}"
-        room = longest - len(self._tokenizer(parts[0])["input_ids"]) - 1
+        room = longest - len(self._tokenizer(parts[0], verbose=False)["input_ids"]) - 1
         if room <= stride:
             return (
                 f"has a question that leaves {room} tokens for its context, and windows share {stride}; "

@@ -58,7 +58,7 @@ def zero_shot_classification(
     entailment = entailing[0]
     contradiction = len(names) - 1 if entailment == 0 else 0
     longest = max_tokens(model)
-    room = longest - max(len(row["input_ids"]) for row in rows_of(model.tokenizer(hypotheses))) - 1
+    room = longest - max(len(row["input_ids"]) for row in rows_of(model.tokenizer(hypotheses, verbose=False))) - 1
 
     def encode(window: list[Any]) -> list[list[Row]]:
         problems = {
