@@ -6,6 +6,8 @@ negative ones from the end: so it is found here, with the same words for every b
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,10 +61,26 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
         raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
     if "attention_mask" in given:
         given["attention_mask"] = given["attention_mask"] != 0
+    elif "input_ids" in given and _shows_padding(config, given["input_ids"]):
+        _log_missing_mask()
     return {
         name: value.astype(np.int64) if name != _PAST and value.dtype.kind in "iub" else value
         for name, value in given.items()
     }
+
+
+def _shows_padding(config: BertConfig, ids: np.ndarray) -> bool:
+    """Whether a row of ids begins or ends with the padding token, as transformers looks for it."""
+    pad = config.pad_token_id
+    return pad is not None and pad >= 0 and bool((ids[..., [0, -1]] == pad).any())
+
+
+@functools.cache  # once for a process
+def _log_missing_mask() -> None:
+    logging.getLogger("bertx").warning(
+        "input_ids begin or end with the padding token, and there is no attention_mask: padding is read as text; give "
+        "the tokenizer's attention_mask"
+    )
 
 
 def _as_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -8,12 +8,15 @@ import shutil
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import torch
 import transformers
+from flax import nnx
 
 import bertx
+import bertx_jax
 import bertx_torch
 from bertx.architectures import schema
 from bertx.config import BertConfig
@@ -293,6 +296,20 @@ def test_the_schema_of_an_assigned_config_is_that_of_a_new_one():
         assert schema("BertForMaskedLM", config) == schema("BertForMaskedLM", config.replace(vocab_size=size))
         assert schema("BertForMaskedLM", config)[0].shape == (size, 8)
         assert schema("BertForMaskedLM", config.replace(vocab_size=31)) == before
+
+
+def test_a_compiled_model_follows_its_config():
+    """JAX traces again for a config that has changed since: its hash is that of its values."""
+    sizes = {"vocab_size": 31, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = bertx_jax.FlaxBertModel(BertConfig(**sizes, intermediate_size=6))
+    ids = np.array([[1, 2, 3]])
+    for jit in (nnx.jit, jax.jit):
+        run = jit(lambda model, ids: model(ids))
+        for flag in (False, True, False, True):
+            model.config.output_attentions = flag
+            assert ("attentions" in run(model, ids)) is flag
+            model.config.output_hidden_states = not flag
+            assert ("hidden_states" in run(model, ids)) is not flag
 
 
 def test_other_attributes_are_kept_as_transformers_keeps_them():

@@ -460,3 +460,31 @@ def test_one_id_out_of_range_anywhere_is_found(case, data):
 
 def test_the_sizes_of_the_cases_above_are_those_of_the_model():
     assert (VOCAB, TYPES, POSITIONS, HIDDEN, LABELS) == (131, 3, 37, 48, 5) and BATCH > 1 and LENGTH <= POSITIONS
+
+
+# --- padding without a mask -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pad", [0, 7, None, -1])
+def test_padding_without_a_mask_is_logged_where_transformers_logs_it(caplog, tmp_path, pad):
+    from bertx import inputs
+
+    save_peer(peer("BertModel", num_hidden_layers=1, pad_token_id=pad), tmp_path)
+    model = bertx.load(tmp_path, backend="numpy")
+    other = 3 if pad is None or pad < 0 else pad
+    for ids, warned in (
+        ([[5, 6, other]], True),
+        ([[5, 6, 8], [other, 6, 8]], True),
+        ([[5, other, 8]], False),
+    ):
+        inputs._log_missing_mask.cache_clear()
+        caplog.clear()
+        model.forward(ids)
+        model.forward(ids)
+        messages = [record.getMessage() for record in caplog.records if record.name == "bertx"]
+        assert len(messages) == (warned and pad is not None and pad >= 0)
+        assert all("there is no attention_mask" in message for message in messages)
+        caplog.clear()
+        inputs._log_missing_mask.cache_clear()
+        model.forward(ids, np.ones_like(ids))
+        assert not caplog.records

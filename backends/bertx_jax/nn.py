@@ -119,6 +119,24 @@ class Model(PreTrainedModel, Functional, Module):
     def __init__(self, config):
         self.config = config
 
+    # A compiled function remembers the config object, which would equal itself after an assignment to it: the hash at
+    # the time of the call tells it from what was compiled. These are the ways in which Flax takes a module apart.
+
+    def _note_config(self):
+        vars(self)["_config_hash"] = hash(self.config)
+
+    def _graph_node_flatten(self):
+        self._note_config()
+        return super()._graph_node_flatten()
+
+    def _pytree__flatten(self):
+        self._note_config()
+        return super()._pytree__flatten()
+
+    def _pytree__flatten_with_paths(self):
+        self._note_config()
+        return super()._pytree__flatten_with_paths()
+
     def post_init(self):
         """Draws the parameters, unless they come from a checkpoint, and gives the dropouts a stream."""
         super().post_init()
