@@ -212,20 +212,21 @@ def loaded(folder: Path, task: str | None, call: Call) -> Any:
     """The model of a verb, its texts cut at `--max-length`."""
     from ..loading import load
     from ..tasks.classification import max_tokens
-    from ..tasks.sentence_transformers import read_settings
 
     model = load(folder, task=task, backend=call.backend, dtype=call.dtype, device=call.device)
     if call.max_length is not None:
         if model.task == "text-generation":
             raise WrongUsage("--max-length cuts texts, and generate takes prompts whole: see --max-new-tokens")
-        limits = [max_tokens(model)]
-        if model.task == "feature-extraction":
-            limits += [length for length in [read_settings(folder).max_length] if length]
+        settings = getattr(model._task, "_settings", None)  # of a sentence-transformers folder, whose length is its own
+        own = settings.max_length if settings is not None else None
+        limits = [own or max_tokens(model), model.config.max_position_embeddings]
         if call.max_length > min(limits):
             raise WrongUsage(f"--max-length is {call.max_length}, and {call.source} takes {min(limits)} tokens")
         if call.max_length < 3:
             raise WrongUsage("--max-length must leave room for a token beside [CLS] and [SEP]: at least 3")
         model.tokenizer.model_max_length = call.max_length
+        if own is not None:
+            model._task._settings = replace(settings, max_length=call.max_length)
     return model
 
 

@@ -291,6 +291,15 @@ def test_texts_are_cut_at_max_length(embed, model, checkpoint):
     assert run(*question, "4", *BACKEND).code in (1, 2)  # no room for a context
 
 
+def test_max_length_is_within_that_of_a_sentence_transformers_folder(model, tmp_path):
+    folder = write_checkpoint("BertModel", tmp_path / "short")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8, "do_lower_case": False}))
+    texts = ("the happy dog walks in the city", "the happy dog")
+    wrong("embed", folder, *texts, "--max-length", "9", says="takes 8 tokens")
+    cut, expected = run("embed", folder, *texts, "--max-length", "5", *BACKEND).rows
+    np.testing.assert_allclose(cut["embedding"], expected["embedding"], atol=1e-6)
+
+
 def test_vectors_of_half_the_size(checkpoint, model, tmp_path):
     texts = some_texts(5)
     given = (
