@@ -280,6 +280,11 @@ def is_floating(x):
     return jnp.issubdtype(x.dtype, jnp.floating)
 
 
+def as_bool(x):
+    """Whether each element is not 0; `x` may be of booleans."""
+    return x.astype(bool)
+
+
 def at_least_float32(x):
     """`x` in float32, or in its own dtype where that is wider."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

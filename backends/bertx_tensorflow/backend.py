@@ -10,6 +10,7 @@ from bertx_weights import BFLOAT16
 
 from . import heads
 from .losses import IGNORE_INDEX
+from .nn import value_of
 
 
 class TensorFlowBackend(Backend):
@@ -45,9 +46,9 @@ class TensorFlowBackend(Backend):
         return tf.nest.map_structure(_to_numpy, _graph(module, tensors, asked)(tensors))
 
     def tensors(self, module):
-        """The variables' values, kernels transposed."""
+        """The variables' values, kernels transposed; see `value_of` for LoRA and quantized layers."""
         for name, block, attribute, kind in named_parameters(module, keras.layers.Layer, ()):
-            array = getattr(block, attribute).value.numpy()
+            array = value_of(block, attribute).numpy()
             array = array.view(BFLOAT16) if array.dtype == tf.bfloat16.as_numpy_dtype else array
             yield name, array.T if kind == "kernel" else array
 

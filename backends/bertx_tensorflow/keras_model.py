@@ -1,7 +1,8 @@
-"""What Keras expects of a model beyond its `call`: dicts as inputs, losses, its config, export."""
+"""What Keras expects of a model beyond its `call` and its training: dicts and lists as inputs, its config, export."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import keras
@@ -10,10 +11,13 @@ import tensorflow as tf
 from bertx.config import BertConfig
 from bertx.places import TF_BERT
 
+from .training import Training
+
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_ORDER = (*_INPUTS, "position_ids")
 
 
-class KerasModel:
+class KerasModel(Training):
     """What every model class of TensorFlow does in its own way, of what a keras.Model does."""
 
     customs = TF_BERT
@@ -23,26 +27,24 @@ class KerasModel:
         keras.saving.register_keras_serializable("bertx")(cls)
 
     def __call__(self, *args, **kwargs):
-        """Inputs one by one, or first a dict of them, as `fit` and tf.data give them, or a list."""
+        """Inputs one by one, or first a dict of them, as `fit` and tf.data give them, or a list.
+
+        In a list inputs are in the order of `call`; a keras.Input that has the name of one is that, as in TFBert.
+        """
         if args and isinstance(args[0], Mapping):
             return super().__call__(*args[1:], **args[0], **kwargs)
-        if args and isinstance(args[0], (list, tuple)) and all(map(tf.is_tensor, args[0])):
-            return super().__call__(*args[0], *args[1:], **kwargs)
+        if args and isinstance(args[0], (list, tuple)) and all(x is None or hasattr(x, "shape") for x in args[0]):
+            args = (*args[0], *args[1:])
+            names = [x.name if isinstance(x, keras.KerasTensor) and x.name in _ORDER else None for x in args]
+            if any(names):
+                given = {name or _ORDER[i]: x for i, (x, name) in enumerate(zip(args, names, strict=True))}
+                if len(given) < len(args):
+                    raise ValueError(
+                        f"the inputs of the list are named {', '.join(x.name for x in args)}, which is the same input "
+                        "twice where those without a name of call() go by their order: name all or none"
+                    )
+                return super().__call__(**given, **kwargs)
         return super().__call__(*args, **kwargs)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss given to `compile`, on the logits; without one the model's own, of `y` or of labels in `x`."""
-        if y is None and isinstance(y_pred, Mapping) and "loss" in y_pred:
-            return tf.reduce_mean(y_pred["loss"])
-        own = self._compile_loss is None and sample_weight is None and hasattr(self, "loss_function")
-        if y is not None and own:
-            return tf.reduce_mean(self.loss_function(_scored(y, y_pred), y))
-        return super().compute_loss(x, y, _scored(y, y_pred), sample_weight, training)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """The metrics given to `compile`, on the logits, of `y` or labels among the inputs."""
-        y = x.get("labels") if y is None and isinstance(x, Mapping) else y
-        return super().compute_metrics(x, y, _scored(y, y_pred), sample_weight)
 
     def get_config(self):
         """The keys of config.json, and whether a BertModel has a pooler."""
@@ -60,18 +62,35 @@ class KerasModel:
     def build_from_config(self, config):
         """Nothing: the variables are there from the beginning."""
 
-    def export(self, filepath, format="tf_saved_model", input_signature=None, **options):  # noqa: A002
-        """Writes a SavedModel with input_ids, attention_mask and token_type_ids, of any batch and length."""
+    def export(self, filepath, format="tf_saved_model", input_signature=None, verbose=None, **options):  # noqa: A002
+        """Writes a SavedModel with input_ids, attention_mask and token_type_ids, of any batch and length.
+
+        Its signatures are `serving_default`, which takes int32, and `int64_serving`, as TFBert's; `serve` takes both.
+        As there, a tuple of tensors is one tensor, stacked: hidden_states [1 + layers, B, T, H], past_key_values
+        [layers, 2, B, N, T, D].
+        """
         if input_signature is None:
-            axes = 3 if self.architecture() == "BertForMultipleChoice" else 2
-            input_signature = [{name: tf.TensorSpec([None] * axes, tf.int32, name) for name in _INPUTS}]
-        return super().export(filepath, format=format, input_signature=input_signature, **options)
+            input_signature = [self._signature(tf.int32)]
+            if format == "tf_saved_model" and not options:
+                return self._export_saved_model(filepath)
+        return super().export(filepath, format=format, verbose=verbose, input_signature=input_signature, **options)
+
+    def _signature(self, dtype):
+        axes = 3 if self.architecture() == "BertForMultipleChoice" else 2
+        return {name: tf.TensorSpec([None] * axes, dtype, name) for name in _INPUTS}
+
+    def _export_saved_model(self, filepath):
+        @tf.function
+        def serve(inputs):
+            return {name: _stacked(value) for name, value in self(inputs, training=False, return_dict=True).items()}
+
+        int32, int64 = (serve.get_concrete_function(self._signature(dtype)) for dtype in (tf.int32, tf.int64))
+        holder = tf.Module()
+        holder.weights = [variable.value for variable in self.variables]
+        holder.serve = serve
+        signatures = {"serving_default": int32, "serve": int32, "int64_serving": int64}
+        tf.saved_model.save(holder, os.fspath(filepath), signatures)
 
 
-def _scored(y, y_pred):
-    """The outputs that labels are for: those of the same names, or the logits."""
-    if not isinstance(y_pred, Mapping):
-        return y_pred
-    if isinstance(y, Mapping):
-        return {name: y_pred[name] for name in y}
-    return next(value for name, value in y_pred.items() if name != "loss")
+def _stacked(value):
+    return tf.stack([_stacked(part) for part in value]) if isinstance(value, (list, tuple)) else value

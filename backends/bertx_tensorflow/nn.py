@@ -18,7 +18,9 @@ from bertx.pretrained import PreTrainedModel
 from bertx.spec.nn import OutputBase, activated, linear
 from bertx_weights import BFLOAT16, contiguous
 
+from .checkpointing import checkpointed
 from .keras_model import KerasModel
+from .training import mean_loss
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -88,6 +90,23 @@ class Embedding(Block, keras.layers.Embedding):
         self.input_size = None
         self.shapes = {"embeddings": (num_embeddings, embedding_dim)}
 
+    def call(self, inputs):
+        """As keras.layers.Embedding, which counts a negative index from the end of the table: it is refused here."""
+        ids = inputs if inputs.dtype in (tf.int32, tf.int64) else tf.cast(inputs, tf.int32)
+        table = self.embeddings
+        if _sees_gpu():  # a CPU refuses an index outside the table by itself, a GPU reads zeros
+            message = f"{self.name} has {self.input_dim} rows"
+            size = tf.cast(self.input_dim, ids.dtype)
+            inside = [tf.debugging.assert_non_negative(ids, message), tf.debugging.assert_less(ids, size, message)]
+            with tf.control_dependencies([check for check in inside if check is not None]):
+                ids = tf.identity(ids)
+        return tf.cast(tf.gather(table, ids), self.compute_dtype)
+
+
+@functools.cache
+def _sees_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
+
 
 class LayerNorm(Block, keras.layers.LayerNormalization):
     """keras.layers.LayerNormalization."""
@@ -113,7 +132,7 @@ class Parameter(Block, keras.layers.Layer):
 
     def build(self, input_shape):
         """Makes the variable."""
-        self.value = self.add_weight(name="value", shape=self.shapes["value"], initializer=self.value_initializer)
+        self.value = self.add_weight(name=self.name, shape=self.shapes["value"], initializer=self.value_initializer)
         self.built = True
 
 
@@ -134,6 +153,30 @@ class Module(keras.layers.Layer):
             cls.call = cls.forward
 
 
+def value_of(block, attribute):
+    """What a layer computes with: of a kernel or a table with LoRA their sum, of one in int8 the numbers it stands for.
+
+    Raises:
+        ValueError: it is quantized otherwise.
+    """
+    mode = getattr(block, "quantization_mode", None)
+    if attribute not in ("kernel", "embeddings") or mode in (None, "float8"):
+        return tf.convert_to_tensor(getattr(block, attribute))
+    if mode != "int8":
+        path = getattr(block, f"_{attribute}").path
+        raise ValueError(
+            f"{path} is quantized to {mode}, which bertx does not turn into floats: save the model before quantize(), "
+            "or quantize to int8"
+        )
+    stored, scale = tf.convert_to_tensor(getattr(block, f"_{attribute}")), getattr(block, f"{attribute}_scale")
+    scale = tf.cast(scale, tf.float32)
+    value = tf.cast(stored, tf.float32) / (scale if attribute == "kernel" else scale[:, None])
+    if block.lora_enabled:
+        lora_a, lora_b = (tf.cast(getattr(block, f"lora_{attribute}_{letter}"), tf.float32) for letter in "ab")
+        value = value + block.lora_alpha / block.lora_rank * tf.matmul(lora_a, lora_b)
+    return tf.cast(value, block.variable_dtype)
+
+
 class Decoder(Module):
     """A product with the transposed table of an embedding, or with a table of its own, and a shared bias."""
 
@@ -146,7 +189,7 @@ class Decoder(Module):
 
     def forward(self, x):
         """[..., in] → [..., out]."""
-        table = self.weight.value if self._embedding is None else self._embedding.embeddings
+        table = self.weight.value if self._embedding is None else value_of(self._embedding, "embeddings")
         table = tf.cast(table, x.dtype)
         product = tf.matmul(reshape(x, (-1, table.shape[1])), table, transpose_b=True)
         product = product + tf.cast(self.bias.value, x.dtype)
@@ -164,6 +207,9 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
 
     def fill_parameters(self, value_of):
         """Builds each layer that is not built with `value_of(schema name, shape)`."""
+        paths = {}
+        for layer, path in _named_layers(self, (self.name,)):
+            paths.setdefault(layer, path)
         named = named_parameters(self, keras.layers.Layer, ())
         for block, of_block in itertools.groupby(named, key=lambda row: row[1]):
             if not block.built:
@@ -173,6 +219,13 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
                         value = value_of(name, block.shapes[attribute])
                         values[attribute] = contiguous(value.T if kind == "kernel" else value)
                 block.create(values)
+        for layer, path in paths.items():
+            layer.built = True
+            for variable in layer.variables if isinstance(layer, Block) else ():
+                name = variable.name.rpartition("/")[2]
+                variable._path = "/".join((*path, name))
+                # Keras' optimizers look for what people exclude, "LayerNorm" and "bias", in the name, not in the path.
+                variable._name = f"{layer.name}/{name}"
         self.built = True
 
     def replace_parameter(self, name, value):
@@ -210,15 +263,19 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
         """Nothing: a tied decoder reads the table of the word embeddings at each call."""
 
 
-def checkpointed(layer):
-    """See tf.recompute_grad."""
-    return lambda states, **others: tf.recompute_grad(lambda states: layer(states, **others))(states)
-
-
-def mean_loss(losses, counted=None):
-    """As TFBert: [B] as they are, of more the mean, [1]; the mean of either is that of what is counted."""
-    losses = losses if counted is None else losses / mean(counted)
-    return losses if losses.shape.rank == 1 else reshape(mean(losses), (1,))
+def _named_layers(module, path):
+    """Yields each layer below a module, named as its attribute, as TFBert has it, and its path of names."""
+    for attribute, value in vars(module).items():
+        if attribute.startswith("_"):
+            continue
+        is_list = isinstance(value, (list, tuple))
+        for i, layer in enumerate(value if is_list else (value,)):
+            if isinstance(layer, keras.layers.Layer):
+                layer.name = f"{attribute}_._{i}" if is_list else attribute
+                own = (*path, layer.name)
+                yield layer, own
+                if isinstance(layer, Module):
+                    yield from _named_layers(layer, own)
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):
@@ -269,6 +326,11 @@ def is_floating(x):
 def clip(x, low, high):
     """`x` from `low` to `high`, which may be a scalar tensor."""
     return tf.clip_by_value(x, low, tf.cast(high, x.dtype))
+
+
+def as_bool(x):
+    """Whether each element is not 0; `x` may be of booleans."""
+    return tf.cast(x, tf.bool)
 
 
 def at_least_float32(x):

@@ -228,6 +228,11 @@ def is_floating(x):
     return x.is_floating_point()
 
 
+def as_bool(x):
+    """Whether each element is not 0; `x` may be of booleans."""
+    return x.bool()
+
+
 def at_least_float32(x):
     """`x` in float32, or in its own dtype where that is wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -35,9 +35,9 @@ class BertEmbeddings(nn.Module):
                 "truncate it or split it into windows"
             )
         if token_type_ids is None:
-            token_type_ids = nn.arange(1, like=tokens)[None]
+            token_type_ids = nn.reshape(nn.arange(1, like=tokens), (1, 1))
         if position_ids is None:
-            position_ids = nn.arange(length, like=tokens)[None, past_length:]
+            position_ids = nn.reshape(nn.arange(length, like=tokens)[past_length:], (1, -1))
         hidden_states = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         hidden_states = hidden_states + self.token_type_embeddings(token_type_ids)
         if self.adds_positions:

@@ -56,7 +56,7 @@ class BertSelfAttention(nn.Module):
         """query [B, N, T, D], key [B, N, P + T, D] → what the places' distance adds to the scores [B, N, T, P + T]."""
         place = nn.arange(nn.shape(key)[2], like=query)
         own = place[-nn.shape(query)[2] :]
-        distance = self.distance_embedding(own[:, None] - place[None, :] + (self.max_length - 1))
+        distance = self.distance_embedding(nn.reshape(own, (-1, 1)) - place + (self.max_length - 1))
         scores = nn.einsum("bnid,ijd->bnij", query, distance)
         if self.position_embedding_type == "relative_key_query":
             scores = scores + nn.einsum("bnjd,ijd->bnij", key, distance)
@@ -238,6 +238,8 @@ def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0):
     number of the dtype cannot overflow when a score is added and leaves nothing of the score in float32 and
     float64: a query whose keys are all hidden attends to all of them alike.
 
+    Axes are added by reshape: TensorFlow Lite has no slice that adds one.
+
     Shapes: hidden_states [B, T, H] → [B or 1, 1, T or 1, P + T] or None.
     """
     length = past_length + nn.shape(hidden_states)[1]
@@ -247,11 +249,11 @@ def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0):
         if isinstance(given, int) and isinstance(length, int) and given != length:
             before = f", {past_length} of them past" if past_length else ""
             raise ValueError(f"attention_mask has {given} positions, expected {length}{before}")
-        visible = attention_mask != 0
-        visible = visible[:, None, None, :] if len(attention_mask.shape) == 2 else visible[:, None, :, :]
+        queries = 1 if len(attention_mask.shape) == 2 else nn.shape(attention_mask)[1]
+        visible = nn.reshape(nn.as_bool(attention_mask), (-1, 1, queries, given))
     if is_decoder:
         place = nn.arange(length, like=hidden_states)
-        causal = (place[past_length:, None] >= place[None, :])[None, None]
+        causal = nn.reshape(place[past_length:], (1, 1, -1, 1)) >= place
         visible = causal if visible is None else visible & causal
     if visible is None:
         return None
@@ -261,6 +263,8 @@ def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0):
 
 class BertModel(nn.Model):
     """BERT without a head (Devlin et al. 2019): embeddings, encoder and, unless left out, the pooler."""
+
+    output_class = BaseModelOutputWithPooling
 
     def __init__(self, config, add_pooling_layer=True):
         super().__init__(config)
@@ -333,7 +337,7 @@ class BertModel(nn.Model):
             use_cache=use_cache and self.is_decoder,
         )
         past = {"past_key_values": encoded.past_key_values}
-        return BaseModelOutputWithPooling(
+        return self.output_class(
             last_hidden_state=encoded.last_hidden_state,
             pooler_output=None if self.pooler is None else self.pooler(encoded.last_hidden_state),
             **(past if self.customs.past_first else {}),

@@ -328,6 +328,8 @@ class BertForTokenClassification(BertWithLogits):
 class BertForPreTraining(nn.Model):
     """Masked-word and next-sentence heads (Devlin et al. 2019, section 3.1)."""
 
+    output_class = BertForPreTrainingOutput
+
     def __init__(self, config):
         super().__init__(config)
         self.bert = BertModel(config)
@@ -367,7 +369,7 @@ class BertForPreTraining(nn.Model):
             next_sentence_label = nn.reshape(next_sentence_label, (-1, 1))
             loss = cross_entropy(prediction_logits, labels)
             loss = loss + cross_entropy(next_sentence_logits, next_sentence_label, name="next_sentence_label")
-        return BertForPreTrainingOutput(
+        return self.output_class(
             loss=loss,
             prediction_logits=prediction_logits,
             seq_relationship_logits=relationship_logits,
@@ -378,6 +380,8 @@ class BertForPreTraining(nn.Model):
 
 class BertForMultipleChoice(nn.Model):
     """A score for each of C texts, softmax over them; every input is [B, C, T]."""
+
+    output_class = MultipleChoiceModelOutput
 
     def __init__(self, config):
         super().__init__(config)
@@ -413,7 +417,7 @@ class BertForMultipleChoice(nn.Model):
         )
         choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
         logits = nn.reshape(self.classifier(self.dropout(encoded.pooler_output)), (-1, choices))
-        return MultipleChoiceModelOutput(
+        return self.output_class(
             loss=None if labels is None else cross_entropy(logits, nn.reshape(labels, (-1,))),
             logits=logits,
             hidden_states=encoded.hidden_states,
@@ -428,6 +432,8 @@ def merge_choices(tensor):
 
 class BertForQuestionAnswering(nn.Model):
     """Where the answer starts and ends (Devlin et al. 2019, section 4.2)."""
+
+    output_class = QuestionAnsweringModelOutput
 
     def __init__(self, config):
         super().__init__(config)
@@ -466,7 +472,7 @@ class BertForQuestionAnswering(nn.Model):
         if start_positions is not None and end_positions is not None:
             start_loss = position_loss(start_logits, start_positions, "start_positions")
             loss = (start_loss + position_loss(end_logits, end_positions, "end_positions")) / 2
-        return QuestionAnsweringModelOutput(
+        return self.output_class(
             loss=loss,
             start_logits=start_logits,
             end_logits=end_logits,

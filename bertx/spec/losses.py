@@ -28,7 +28,7 @@ def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ign
     losses = nn.where(counted, -log_probability, nn.zeros_like(log_probability))
     if num_items is not None:
         return nn.mean_loss(nn.einsum("bt->", losses) / num_items)
-    return nn.mean_loss(losses, None if ignored_count else nn.cast_like(counted, logits))
+    return nn.mean_loss(losses, None if ignored_count else nn.cast_like(counted, logits), name)
 
 
 def binary_cross_entropy(logits, labels):

@@ -152,8 +152,8 @@ class Model(PreTrainedModel, Module):
         decoder.weight = embedding.weight
 
 
-def mean_loss(losses, counted=None):
-    """The mean of `losses`, 0 where `counted` is 0, over what is counted, of one shape: → [].
+def mean_loss(losses, counted=None, name="labels"):
+    """The mean of `losses`, 0 where `counted` is 0, over what is counted, of one shape: → []. `name`: of the labels.
 
     TensorFlow's is as its users know it: losses [B] themselves, of losses [B, T] the mean, [1].
     """
@@ -223,6 +223,11 @@ def cast_like(x, like):
 def is_floating(x):
     """Whether the dtype is a floating one."""
     return np.issubdtype(x.dtype, np.floating)
+
+
+def as_bool(x):
+    """Whether each element is not 0; `x` may be of booleans."""
+    return x.astype(bool)
 
 
 def at_least_float32(x):

@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers
 
+import bertx
 from support import HEADS, batch, labels
 
 TRAINED = [head for head in HEADS if head != "BertModel"]
@@ -101,3 +102,87 @@ def test_untied_embeddings_get_their_own_gradients(peers, loaded, backend):
     largest = max(np.abs(gradient).max() for gradient in expected.values())
     for name, gradient in expected.items():
         assert np.abs(found[name] - gradient).max() <= TOLERANCE * largest, name
+
+
+# --- gradient checkpointing -------------------------------------------------------------------------
+
+# One step with dropout on, of which a seed decides: framework → (model, seed) → gradients by name.
+
+
+def _trained_in_torch(model):
+    torch.manual_seed(5)
+    module = model.module.train()
+    gradients = _torch_gradients(module)
+    module.eval()
+    return gradients
+
+
+def _trained_in_jax(model):
+    model.module.seed(5)
+    model.module.train()
+    gradients = _jax_gradients(model)
+    model.module.eval()
+    return gradients
+
+
+def _trained_in_tensorflow(model, graph=False):
+    import tensorflow as tf
+
+    inputs = {name: tf.constant(value, tf.int32) for name, value in _inputs(model.architecture).items()}
+    module, variables = model.module, model.module.trainable_variables
+    for i, variable in enumerate(module.non_trainable_variables):  # the state of each dropout
+        variable.assign([5 + i, 0])
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(module(**inputs, training=True).loss)
+        return tape.gradient(loss, variables, unconnected_gradients="zero")
+
+    found = (tf.function(gradients) if graph else gradients)()
+    return {v.path: tf.convert_to_tensor(g).numpy() for v, g in zip(variables, found, strict=True)}
+
+
+TRAINERS = {
+    "torch": _trained_in_torch,
+    "jax": _trained_in_jax,
+    "tensorflow": _trained_in_tensorflow,
+    "tensorflow, in a graph": lambda model: _trained_in_tensorflow(model, graph=True),
+}
+
+
+@pytest.mark.parametrize("changes", [{}, {"position_embedding_type": "relative_key_query"}], ids=["", "relative"])
+@pytest.mark.parametrize("head", ["BertForMaskedLM", "BertForSequenceClassification"])
+@pytest.mark.parametrize("way", TRAINERS)
+def test_gradient_checkpointing_with_dropout_on(peers, way, head, changes):
+    """The recomputation has the masks of the first pass."""
+    folder = peers(head, num_hidden_layers=2, **changes)[1]
+    model = bertx.load(folder, backend=way.partition(",")[0])
+    first, expected, quiet = TRAINERS[way](model), TRAINERS[way](model), _gradients(model)
+    model.module.gradient_checkpointing_enable()
+    found = TRAINERS[way](model)
+    largest = max(np.abs(gradient).max() for gradient in expected.values())
+    drawn = next(np.abs(a - b).max() for a, b in zip(expected.values(), quiet.values(), strict=False))
+    assert drawn > 0.01 * largest  # dropout is on
+    for name, gradient in expected.items():
+        assert np.abs(first[name] - gradient).max() <= TOLERANCE * largest, name  # the seed decides
+        assert np.abs(found[name] - gradient).max() <= TOLERANCE * largest, name
+
+
+def test_gradient_checkpointing_of_what_else_a_layer_is_given(peers):
+    """In TensorFlow a past of keys and values gets its gradient, as without checkpointing."""
+    import tensorflow as tf
+
+    module = bertx.load(peers("BertLMHeadModel")[1], backend="tensorflow").module
+    ids = tf.constant(_inputs("BertLMHeadModel")["input_ids"], tf.int32)
+    past = module(ids[:, :6], use_cache=True).past_key_values
+    found = []
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            tape.watch(past)
+            loss = tf.reduce_sum(module(ids[:, 6:], past_key_values=past, output_attentions=True).logits ** 2)
+        found.append(tf.nest.flatten(tape.gradient(loss, past)))
+        module.gradient_checkpointing_enable()
+    largest = max(float(tf.reduce_max(tf.abs(gradient))) for gradient in found[0])
+    assert largest > 0
+    for gradient, expected in zip(*found[::-1], strict=True):
+        assert float(tf.reduce_max(tf.abs(gradient - expected))) <= TOLERANCE * largest
