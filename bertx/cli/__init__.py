@@ -22,13 +22,15 @@ from .terminal import open_standard_streams, tell
 
 
 class _Group(TyperGroup):
-    """The verbs: what they say of wrong usage commands no terminal, and a signal ends them with a word."""
+    """The group of the verbs: messages about wrong usage are printed without control characters."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
+        """As typer's, which parses the arguments."""
         with _said():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
+        """As typer's, which runs the verb."""
         with _said():
             return super().invoke(ctx)
 
