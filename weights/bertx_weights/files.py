@@ -139,6 +139,9 @@ def _acquire(path: Path, target: Path, wait: bool) -> int | None:
             os.close(handle)
             path.unlink(missing_ok=True)
             return None
+        except BaseException:  # Ctrl-C while it waits: an open file would keep the lock
+            os.close(handle)
+            raise
         os.close(handle)
     return None
 
