@@ -234,11 +234,13 @@ def test_a_mesh_of_explicit_axes_is_refused(model):
 
 
 def test_an_argument_that_from_pretrained_does_not_take(folder):
-    takes = "takes no from_pt: it takes dtype, device, revision, and the fields of BertConfig"
+    takes = (
+        "takes no load_in_8bit=True: it takes config, state_dict, .*output_loading_info, and the fields of BertConfig"
+    )
     with pytest.raises(TypeError, match=f"BertForSequenceClassification.from_pretrained {takes}"):
-        bertx_jax.FlaxBertForSequenceClassification.from_pretrained(folder, from_pt=True)
-    with pytest.raises(TypeError, match="revision, add_pooling_layer, and the fields of BertConfig"):
-        bertx_jax.FlaxBertModel.from_pretrained(folder, from_pt=True)
+        bertx_jax.FlaxBertForSequenceClassification.from_pretrained(folder, load_in_8bit=True)
+    with pytest.raises(TypeError, match="output_loading_info, add_pooling_layer, and the fields of BertConfig"):
+        bertx_jax.FlaxBertModel.from_pretrained(folder, load_in_8bit=True)
 
 
 def test_a_model_without_its_pooler(peers):
