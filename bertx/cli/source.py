@@ -443,8 +443,11 @@ def _json_or_table(first: str, fields: Sequence[Field]) -> str | None:
 
 
 def _names(line: str, delimiter: str) -> list[str]:
-    """The cells of a line, where they are several and all could be names of columns."""
-    cells = [cell.strip().strip('"') for cell in line.split(delimiter)]
+    """The cells of a line, where they are several and all could be names of columns.
+
+    A sentence has a space after a comma, the header of a table has none.
+    """
+    cells = [cell.removeprefix('"').removesuffix('"') for cell in line.strip().split(delimiter)]
     return cells if len(cells) > 1 and all(re.fullmatch(r"[A-Za-z_][\w.-]*", cell) for cell in cells) else []
 
 

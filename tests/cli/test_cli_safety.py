@@ -118,6 +118,11 @@ def test_a_text_that_is_one_is_read(checkpoint, text):
     assert (done.code, [row["text"] for row in done.rows]) == (0, [text, "the dog"])
 
 
+def test_texts_with_as_many_commas_are_texts(checkpoint):
+    done = run("embed", checkpoint("embed"), *BACKEND, stdin=b"Hello, world\nthe dog, the cat\n")
+    assert (done.code, [row["text"] for row in done.rows]) == (0, ["Hello, world", "the dog, the cat"])
+
+
 def test_a_table_is_not_read_as_json_lines(checkpoint):
     done = run("embed", checkpoint("embed"), "-c", "body", *BACKEND, stdin=b"id,body\n1,the dog\n")
     refused(done, "looks like CSV: give --input-format csv to read it so")
