@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bertx_weights import Row
 
 from .backend import without_parameters
 from .config import BertConfig
+from .printable import printable
 
 TASKS = {
     "feature-extraction": "BertModel",
@@ -30,12 +31,19 @@ _ALIASES = {"BertForCausalLM": "BertLMHeadModel"}
 _OF_BERT = re.compile(r"(TF|Flax)?Bert(Model|LMHead|PreTrained|For[A-Z])\w*")
 
 
+# Older names of pipeline tags that transformers takes too.
+_TASK_ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
+# Heads whose `classifier` has the same names, and with as many labels the same shapes.
+_CLASSIFIERS = ("BertForSequenceClassification", "BertForTokenClassification", "BertForMultipleChoice")
+
+
 def architecture_of_task(task: str) -> str:
-    """The class that a pipeline tag runs.
+    """The class that a pipeline tag runs, also by its older names "ner" and "sentiment-analysis".
 
     Raises:
         ValueError: no such task; the message lists those there are.
     """
+    task = _TASK_ALIASES.get(task, task)
     if task not in TASKS:
         raise ValueError(f"there is no task {task!r}; those known are {', '.join(TASKS)}")
     return TASKS[task]
@@ -44,6 +52,18 @@ def architecture_of_task(task: str) -> str:
 def task_of_architecture(architecture: str) -> str:
     """The pipeline tag of a class."""
     return next(task for task, name in TASKS.items() if name == architecture)
+
+
+def trained_as(config: BertConfig, architecture: str) -> str | None:
+    """The class that a checkpoint says its classifier was trained in, where that is not the one it is loaded into."""
+    if architecture not in _CLASSIFIERS:
+        return None
+    plain = {name.removeprefix("TF").removeprefix("Flax") for name in config.architectures or ()}
+    return next((name for name in _CLASSIFIERS if name in plain and architecture not in plain), None)
+
+
+def _shown(names: Iterable[str]) -> str:
+    return printable(", ".join(name or "''" for name in names))
 
 
 def check_family(values: Mapping[str, Any]) -> None:
@@ -56,8 +76,8 @@ def check_family(values: Mapping[str, Any]) -> None:
     stated = BertConfig.from_dict(values).architectures or ()
     if strange := [name for name in stated if not _OF_BERT.fullmatch(name)]:
         raise ValueError(
-            f"architectures names {', '.join(strange)}, which is no class of BERT, and there is no model_type: bertx "
-            'runs BERT alone; where the class is your own and its encoder BERT, add "model_type": "bert" and name the '
+            f"architectures names {_shown(strange)}, which is no class of BERT, and there is no model_type: bertx runs "
+            'BERT alone; where the class is your own and its encoder BERT, add "model_type": "bert" and name the '
             "head with task="
         )
 
@@ -92,8 +112,8 @@ def own_architecture(config: BertConfig, names: Collection[str]) -> str:
             return known
     if stated:
         raise ValueError(
-            f"architectures names {', '.join(stated)}, which bertx does not have: if its encoder is a plain BERT, name "
-            f"the head with task=; bertx has {', '.join(ARCHITECTURES)}"
+            f"architectures names {_shown(stated)}, which bertx does not have: if its encoder is a plain "
+            f"BERT, name the head with task=; bertx has {', '.join(ARCHITECTURES)}"
         )
 
     def holds(prefix: str) -> bool:

@@ -23,7 +23,15 @@ from bertx_weights import (
 )
 
 from .adapters import files_folder, open_merged
-from .architectures import TASKS, architecture_of_task, check_family, known_names, own_architecture, schema
+from .architectures import (
+    TASKS,
+    architecture_of_task,
+    check_family,
+    known_names,
+    own_architecture,
+    schema,
+    trained_as,
+)
 from .backend import check_device, check_dtype, get_backend
 from .config import BertConfig, name_of_dtype
 from .model import Model
@@ -205,6 +213,8 @@ def plan(
         )
     report.skipped += [f"{name}: {reason}" for name, reason in checkpoint.skipped.items()]
     report.notes += checkpoint.notes
+    if trained := trained_as(config, architecture):
+        report.notes.append(f"the classifier was trained in a {trained}: as a {architecture} its labels mean nothing")
     return report, options
 
 

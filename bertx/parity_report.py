@@ -136,7 +136,7 @@ def parity(
 
     Args:
         source: as in `bertx.load`.
-        backends: the backends to compare; None takes all that are installed.
+        backends: the backends to compare, or one by its name; None takes all that are installed.
         task: as in `bertx.load`.
         texts: at least one; None takes a few of bertx's own. A checkpoint without a tokenizer runs random ids.
         dtype: what the backends run in. Of "bfloat16", "float16" and "int8" the report says what they cost: how far
@@ -171,6 +171,8 @@ def parity(
 
 def _backends(names: Sequence[str] | None, dtype: str, device: str | None) -> list[str]:
     """The backends that are compared; all problems with them come before the work."""
+    if isinstance(names, str):
+        names = [names]
     if names:
         for name in names:
             check_dtype(get_backend(name), dtype)

@@ -90,10 +90,7 @@ def _check(target: Path, place: Path, overwrite: bool) -> None:
     if not os.path.lexists(place) or _is_empty(place):
         return
     if not overwrite:
-        raise FileExistsError(
-            f"{target} is there already: give overwrite=True (--overwrite on the command line) to replace it, "
-            "or another target"
-        )
+        raise FileExistsError(f"{target} is there already: give overwrite=True to replace it, or another target")
     try:
         format_of(place / transformer_folder(place))
     except (CheckpointError, OSError) as error:

@@ -58,6 +58,8 @@ def _encoder(folder: Path) -> Path:
 
 def _find(source: str | os.PathLike[str], revision: str | None, weights: bool) -> Path:
     name = os.fspath(source)
+    if not name:
+        raise CheckpointError("the source is empty: give a folder, a hub id, a short name or python:PACKAGE/FOLDER")
     if name.startswith(_PACKAGE):
         _refuse_revision(name, "a folder of a Python package", revision)
         return _in_package(name)

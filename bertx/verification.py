@@ -83,7 +83,9 @@ def _with_report(folder: Path) -> Verification:
         tensors = [ConvertedTensor(**{**entry, "shape": tuple(entry["shape"])}) for entry in report["tensors"]]
         files: dict[str, Any] = dict(report["files"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is no conversion report: {error!r}") from error
+        raise CheckpointError(
+            f"{path} is no conversion report: expected the tensors and files that bertx.convert writes"
+        ) from error
     result = Verification(str(folder), f"its conversion report of {report.get('source', 'an unknown source')}")
     for name, expected in files.items():
         try:

@@ -131,3 +131,15 @@ def test_no_file_is_left_by_a_refused_conversion(tmp_path):
     with pytest.raises(bertx.CheckpointError):
         bertx.convert(tmp_path / "source", tmp_path / "target", "npz")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_older_names_of_tasks_and_the_class_of_a_classifier():
+    from bertx.architectures import architecture_of_task, trained_as
+    from bertx.config import BertConfig
+
+    assert architecture_of_task("ner") == architecture_of_task("token-classification")
+    for name in ("BertForSequenceClassification", "TFBertForSequenceClassification"):
+        config = BertConfig(architectures=(name,))
+        assert trained_as(config, "BertForTokenClassification") == "BertForSequenceClassification"
+        assert trained_as(config, "BertForSequenceClassification") is None
+        assert trained_as(config, "BertForMaskedLM") is None

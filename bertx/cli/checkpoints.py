@@ -231,7 +231,7 @@ inspect.epilog = epilog(
 )
 convert.epilog = epilog(
     "bertx convert tf_model_folder out --to safetensors",
-    "bertx convert my-checkpoint out --to keras-hub --dtype bfloat16 --json report.json",
+    "bertx convert my-checkpoint out --to flax --dtype bfloat16 --json report.json",
     codes="Exit codes: 0 if the target was written, and verified; 1 if not, and nothing is left then; "
     "2 for wrong usage.",
 )

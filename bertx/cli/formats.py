@@ -49,6 +49,7 @@ class JsonLines:
     """A JSON object a line."""
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
+        _refuse_bytes(columns, "JSON")
         self._columns = columns
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
@@ -73,6 +74,7 @@ class Csv:
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         _refuse_all(columns, ".csv")
+        _refuse_bytes(columns, "CSV")
         self._columns = columns
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
@@ -102,7 +104,10 @@ class Npy:
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         if width is None:
-            raise WrongUsage("a .npy file holds one vector of each text: take .jsonl, .csv or .parquet for this")
+            raise WrongUsage(
+                "a .npy file holds one vector of each text: take .jsonl, .csv or .parquet for this, or for "
+                "one vector of each text --pooling mean"
+            )
         self._name = next(name for name, kind in columns.items() if kind == "vector")
         self._width = width
         self._dtype = np.dtype(dtype).newbyteorder("<")
@@ -198,6 +203,15 @@ def _refuse_all(columns: Columns, suffix: str) -> None:
         raise WrongUsage(
             f"JSON objects have any columns, and a {suffix} file the same in each row: "
             "give --keep the names of those to keep, or a .jsonl file to --out"
+        )
+
+
+def _refuse_bytes(columns: Columns, form: str) -> None:
+    binary = [name for name, kind in columns.items() if not isinstance(kind, str) and "binary" in str(kind)]
+    if binary:
+        raise WrongUsage(
+            f"{form} has no bytes, and the column {', '.join(map(repr, binary))} is of them: "
+            "leave it out of --keep, or give a .parquet file to --out"
         )
 
 

@@ -31,7 +31,7 @@ from .options import (
 )
 from .records import Field, WrongUsage, is_text
 from .source import Source
-from .targets import behind_links, reserved
+from .targets import behind_links, refuse_same, reserved
 from .terminal import working
 from .verbs import Call, columns_of, loaded, open_records
 
@@ -95,6 +95,7 @@ def rank(
     fields = [Field("text", columns=(column,)) if column else _TEXT]
     with contextlib.ExitStack() as stack:
         if out is not None and not is_special(out):
+            refuse_same(out, docs)
             stack.enter_context(reserved(out := behind_links(out)))
             check_target(out, resume=False, overwrite=overwrite)
         records = open_records(fields, call, {"rank": "integer", "score": "number"})

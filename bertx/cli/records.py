@@ -59,6 +59,12 @@ class Record:
         return f"row {self.row}" if self.line is None else f"line {self.line}"
 
 
+def json_kind(value: Any) -> str:
+    """What JSON calls a value, with its article."""
+    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
 def with_columns(fields: Sequence[Field], given: Iterable[str]) -> tuple[Field, ...]:
     """The fields with the columns of `--column NAME` (the first field's) and `--column FIELD=NAME[,NAME…]`.
 
@@ -104,7 +110,7 @@ def record_of(
 ) -> Record:
     """The record of an object or a row of a table; `surrogate` says what a lone one in a text is."""
     if not isinstance(found, dict):
-        return Record(row, line, problem=f"is a {type(found).__name__}, expected a JSON object")
+        return Record(row, line, problem=f"is {json_kind(found)}, expected a JSON object")
     values = {}
     for one in fields:
         lost = [column for column in one.sources if column not in found]

@@ -223,8 +223,14 @@ class Source:
         return self._reading.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
     def _first(self) -> bytes:
-        """The first line, which is read again."""
-        return next(self._ahead(1), b"").removeprefix(_BOM)
+        """The first line that is not blank, which is read again."""
+        read = []
+        for line in self._stream:
+            read.append(line)
+            if line.removeprefix(_BOM).strip():
+                break
+        self._stream = itertools.chain(read, self._stream)
+        return read[-1].removeprefix(_BOM) if read else b""
 
     def _ahead(self, lines: int) -> Iterator[bytes]:
         """The first lines, which are read again."""
@@ -293,7 +299,7 @@ class Source:
         except (ValueError, RecursionError) as error:
             raise WrongUsage(f"{self._name} is not JSON: {error}") from error
         if not isinstance(values, list):
-            raise WrongUsage(f"{self._name} is a JSON {type(values).__name__}, expected a list of objects or strings")
+            raise WrongUsage(f"{self._name} is not a JSON array, expected one of objects or strings")
         self._keep_of_json(values[0] if values else None)
 
         def records() -> Iterator[tuple[None, Any, str | None]]:
@@ -385,7 +391,7 @@ class Source:
         if lost:
             raise WrongUsage(
                 f"{self._name}: no column {', '.join(map(repr, lost))}; it has {', '.join(there) or 'none'}: "
-                "name yours with --column"
+                f"name yours with --column{_delimiter_hint(there)}"
             )
 
     def _keep_of_table(self, there: Mapping[str, Any]) -> None:
@@ -411,6 +417,12 @@ class Source:
         return f"is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}"
 
 
+def _delimiter_hint(header: Sequence[str]) -> str:
+    """What to try where a header that should have several columns has one."""
+    found = next((mark for mark in ";|\t" if len(header) == 1 and mark in header[0]), None)
+    return f"; if the columns are parted by {found!r}, give --delimiter {found!r}" if found else ""
+
+
 def _taken(names: Sequence[str]) -> str:
     columns = ", ".join(map(repr, names))
     return f"has the column {columns}, which the output has too: give --keep the names of the others"
@@ -431,7 +443,7 @@ def _cells(row: dict[str, str], fields: Sequence[Field]) -> dict[str, Any]:
 def _json_or_table(first: str, fields: Sequence[Field]) -> str | None:
     """What a first line says that the file is, and its delimiter where that is not the form's own; None for text."""
     line = first.strip()
-    if line == "[" or re.match(r"\[\s*\{", line):
+    if line == "[" or re.match(r"\[\s*\{", line) or _is_json_array(line):
         return "json"
     if line.startswith("{"):
         return "jsonl" if _is_json_record(line) else None
@@ -449,6 +461,14 @@ def _names(line: str, delimiter: str) -> list[str]:
     """
     cells = [cell.removeprefix('"').removesuffix('"') for cell in line.strip().split(delimiter)]
     return cells if len(cells) > 1 and all(re.fullmatch(r"[A-Za-z_][\w.-]*", cell) for cell in cells) else []
+
+
+def _is_json_array(line: str) -> bool:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, list) and any(isinstance(value, dict | str) for value in values)
 
 
 def _is_json_record(line: str) -> bool:

@@ -7,22 +7,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from bertx_weights import CheckpointError, read_json
 from bertx_weights.files import is_special, locked
 
 from .records import WrongUsage
+
+_REPORT_KEYS = {"source"}  # what every report has, and no other file of a checkpoint
 
 
 @contextmanager
 def report_target(path: Path | None) -> Iterator[Path | None]:
     """Where `--json` is written: the file behind a link; its folder is made, as that of `--out` is.
 
+    Only an earlier report is replaced: a mistyped name could be a file of a checkpoint.
+
     Raises:
-        WrongUsage: nothing can be written there.
+        WrongUsage: nothing can be written there, or there is another file.
     """
     if path is None or is_special(path):
         yield path
         return
     path = behind_links(path)
+    if path.exists() and not _is_report(path):
+        raise WrongUsage(f"{path} is there already and is no report of bertx: give --json another file")
     made = _missing(path.parent)
     _make(path.parent, path)
     try:
@@ -31,6 +38,19 @@ def report_target(path: Path | None) -> Iterator[Path | None]:
         yield path
     finally:
         _remove(made)
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        return read_json(path).keys() >= _REPORT_KEYS
+    except CheckpointError:
+        return path.is_file() and path.stat().st_size == 0  # as mktemp makes it
+
+
+def refuse_same(out: Path, read: Path | None) -> None:
+    """Raises WrongUsage where a job would write the file that it reads."""
+    if read is not None and out.exists() and read.exists() and out.samefile(read):
+        raise WrongUsage(f"{out} is what the job reads: give another --out")
 
 
 def behind_links(path: Path) -> Path:

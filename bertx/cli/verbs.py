@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +18,8 @@ from .fingerprint import model_files
 from .formats import Columns
 from .options import input_form
 from .records import Field, Record, WrongUsage, from_arguments, with_columns
-from .source import Reading, Source, description
-from .targets import behind_links, reserved
+from .source import FORMS, Reading, Source, description
+from .targets import behind_links, refuse_same, reserved
 from .terminal import is_terminal, tell, working
 
 
@@ -75,6 +76,7 @@ def run_verb(name: str, task: str, fields: Sequence[Field], asked: Asked, call: 
         elif out is not None:
             from .outputs import check_target
 
+            refuse_same(out, call.input)
             out = behind_links(out)
             call = replace(call, out=out)
             stack.enter_context(reserved(out))
@@ -95,6 +97,9 @@ def open_records(fields: Sequence[Field], call: Call, results: Columns) -> Seque
     first, every = map(int, (call.shard or "1/1").split("/"))
     keep = tuple(name.strip() for name in call.keep.split(",")) if call.keep else ()
     if call.texts:
+        for text in call.texts:
+            if Path(text).suffix.lower().lstrip(".") in (*FORMS, "gz") and os.path.isfile(text):
+                raise WrongUsage(f"{text} is a file: give it with --input {text} (a text of this name: through stdin)")
         given = {"--column": call.column, "--keep": keep, "--shard": call.shard, "--input-format": call.input_format}
         for option, value in given.items():
             if value:
@@ -193,6 +198,7 @@ def checked_folder(name: str, task: str, call: Call) -> Path:
     Raises:
         WrongUsage: it has not, and what it says would be random.
     """
+    from ..architectures import trained_as
     from ..inspection import inspect
     from ..sources import resolve
 
@@ -204,6 +210,11 @@ def checked_folder(name: str, task: str, call: Call) -> Path:
             f"{call.source} has no head for {task} ({', '.join(found.report.initialised)}), so that {name} would give "
             f"random results; its own head is of {own}. Give a checkpoint that was trained for it, or --untrained to "
             "run it with random weights"
+        )
+    if (trained := trained_as(found.config, found.architecture)) and not call.untrained:
+        raise WrongUsage(
+            f"{call.source} has no head for {task}: its classifier was trained in a {trained}. Give a checkpoint "
+            "that was trained for it, or --untrained to run it all the same"
         )
     return folder
 

@@ -101,7 +101,7 @@ class SentenceSettings:
             return self.default_prompt if prompt is None else prompt
         if name not in self.prompts:
             known = ", ".join(sorted(self.prompts)) or "none"
-            raise ValueError(f"prompt_name is {name!r:.60}, the checkpoint has {known}: give prompt='…' instead")
+            raise ValueError(f"prompt_name is {name!r:.60}, the checkpoint has {known}: give the prompt itself instead")
         return self.prompts[name]
 
 

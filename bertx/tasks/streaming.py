@@ -107,6 +107,8 @@ def run(
     Raises:
         InputError: inputs that the task or the model cannot take: all those of one window.
     """
+    if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
+        raise TypeError(f"the input is {inputs!r:.60}, expected one text, a list of them or another iterable")
     alone = isinstance(inputs, (str, Mapping, tuple))
     if batch_tokens is None:
         batch_tokens = BATCH_TOKENS if model.device == "cpu" else ACCELERATOR_BATCH_TOKENS

@@ -103,7 +103,7 @@ def test_what_is_no_such_form(checkpoint, tmp_path):
     bad = tmp_path / "a"
     bad.write_bytes(b'{"text": "a"}')
     wrong("embed", folder, "-i", bad, says=("ends in none of .txt, .jsonl", "give --input-format"))
-    wrong("embed", folder, "-i", bad, "--input-format", "json", says="is a JSON dict, expected a list")
+    wrong("embed", folder, "-i", bad, "--input-format", "json", says="is not a JSON array, expected one")
     done = run("embed", folder, "-i", bad, "--input-format", "parquet", *BACKEND)
     assert (done.code, "is no parquet file, or damaged" in done.told) == (1, True)
     wrong("embed", folder, "a", "--input-format", "xls", says="none of txt, jsonl, json, csv, tsv, parquet")

@@ -464,3 +464,68 @@ def test_a_surrogate_in_a_column_that_is_kept_fails_its_row_alone(checkpoint, tm
         assert "bertx: line 1 has a lone surrogate, which is no text, in 'id'" in done.told
     good = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[1])
     assert (good["id"], good["row"], np.shape(good["embedding"])) == (2, 1, (48,))
+
+
+def test_json_replaces_an_earlier_report_and_nothing_else(checkpoint, tmp_path):
+    folder = checkpoint("classify")
+    config = (folder / "config.json").read_bytes()
+    (tmp_path / "notes.csv").write_text("a,b\n")
+    for path in (folder / "config.json", folder / "model.safetensors", tmp_path / "notes.csv"):
+        refused(run("inspect", folder, "--json", path), f"{path} is there already and is no report of bertx")
+    assert (folder / "config.json").read_bytes() == config
+    assert run("inspect", folder, "--json", tmp_path / "report.json").code == 0
+    (tmp_path / "empty.json").touch()
+    for path in (tmp_path / "report.json", tmp_path / "empty.json"):
+        assert run("inspect", folder, "--json", path).code == 0
+
+
+def test_a_job_does_not_write_what_it_reads(checkpoint, tmp_path):
+    table = tmp_path / "in.jsonl"
+    table.write_text('{"text": "the dog", "id": 1}\n')
+    before = table.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(table)
+    for out in (table, tmp_path / "link.jsonl"):
+        refused(
+            run("embed", checkpoint("embed"), "-i", table, "-o", out, "--overwrite", *BACKEND), "is what the job reads"
+        )
+        done = run("rank", checkpoint("embed"), "dog", "--docs", table, "-o", out, "--overwrite", *BACKEND)
+        refused(done, "is what the job reads")
+    assert table.read_bytes() == before
+
+
+def test_a_column_of_bytes_is_kept_in_parquet_alone(checkpoint, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"text": ["the dog"], "raw": [b"\xff\x00"]}), tmp_path / "in.parquet")
+    given = ("embed", checkpoint("embed"), "-i", tmp_path / "in.parquet", "--keep", "raw", *BACKEND)
+    for suffix in (".jsonl", ".csv"):
+        refused(run(*given, "-o", tmp_path / f"out{suffix}"), "the column 'raw' is of them")
+    assert run(*given, "-o", tmp_path / "out.parquet").code == 0
+    assert pq.read_table(tmp_path / "out.parquet")["raw"].to_pylist() == [b"\xff\x00"]
+
+
+def test_a_classifier_of_another_head_is_none_of_this(checkpoint):
+    """A token classifier's weights have the same names and shapes."""
+    folder = checkpoint("classify")
+    refused(run("tag", folder, "the dog", *BACKEND), "its classifier was trained in a BertForSequenceClassification")
+    assert run("tag", folder, "the dog", *BACKEND, "--untrained").code == 0
+    looked = run("inspect", folder, "--task", "token-classification")
+    assert "as a BertForTokenClassification its labels mean nothing" in looked.told + str(looked)
+
+
+def test_a_file_given_as_a_text_is_refused(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.csv").write_text("text\nthe dog\n")
+    refused(run("embed", checkpoint("embed"), "texts.csv", *BACKEND), "texts.csv is a file: give it with --input")
+    assert run("embed", checkpoint("embed"), "none.csv", *BACKEND).code == 0
+
+
+@pytest.mark.parametrize("text", ['\n  {"text": "the cat"}\n', '["the cat", "a dog"]\n', '\n\n["the cat"]\n'])
+def test_json_after_blank_lines_or_in_one_array_is_no_text(checkpoint, text):
+    refused(run("embed", checkpoint("embed"), *BACKEND, stdin=text.encode()), "--input-format")
+
+
+def test_a_header_of_one_column_names_the_delimiter_to_try(checkpoint, tmp_path):
+    (tmp_path / "in.csv").write_text("id;text\n1;the dog\n")
+    refused(run("embed", checkpoint("embed"), "-i", tmp_path / "in.csv", *BACKEND), "give --delimiter ';'")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..checkpoint import StoredTensor
 from ..errors import CheckpointError
-from ..files import inside, read_json, shards, write_atomically
+from ..files import exists, inside, read_json, shards, write_atomically
 from .names import hub_name, is_base
 
 CONFIG = "config.json"
@@ -30,9 +30,9 @@ def written(whole: str, index: str) -> tuple[str, ...]:
 
 def files(folder: Path, whole: str, index: str) -> list[Path]:
     """The files of a checkpoint that is one file or has an index; none where there is neither."""
-    if (folder / whole).is_file():
+    if exists(folder, whole):
         return [inside(folder, whole)]
-    if (folder / index).is_file():
+    if exists(folder, index):
         return sorted(set(shards(folder, index).values()))
     return []
 
@@ -57,7 +57,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: there is neither, or it is no JSON object.
     """
     for name in (CONFIG, BERT_CONFIG):
-        if (folder / name).is_file():
+        if exists(folder, name):
             return read_json(inside(folder, name))
     raise CheckpointError(f"{folder} has no {CONFIG}: a checkpoint folder holds one beside its weights")
 

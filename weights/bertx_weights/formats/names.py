@@ -89,7 +89,7 @@ def layers_of(config: Mapping[str, Any], where: Path) -> int:
     layers = config.get("num_hidden_layers", 12)
     if not isinstance(layers, int) or isinstance(layers, bool) or not 0 <= layers <= _MOST_LAYERS:
         raise CheckpointError(
-            f"the config of {where}: num_hidden_layers is {layers!r:.40}, expected at most {_MOST_LAYERS}"
+            f"the config of {where}: num_hidden_layers is {layers!r:.40}, expected 0 to {_MOST_LAYERS}"
         )
     return layers
 
