@@ -149,11 +149,11 @@ def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]]
             raise WrongUsage(f"--pooling is of embeddings, and {call.source} is a cross-encoder")
         with working(f"loading {call.source}"):
             model = loaded(folder, None, call)
-        options = {"batch_tokens": call.batch_tokens}
+        options = {"batch_tokens": call.batch_tokens, "max_length": call.max_length}
         return lambda texts: [one["score"] for one in model([(query, text) for text in texts], **options)]
     with working(f"loading {call.source}"):
         model = loaded(folder, "feature-extraction", call)
-    options = {"batch_tokens": call.batch_tokens, "pooling": pooling}
+    options = {"batch_tokens": call.batch_tokens, "max_length": call.max_length, "pooling": pooling}
     try:
         vector = model([query], **options)
     except ValueError as error:

@@ -138,7 +138,7 @@ def _run(
     check_form(call.out, columns, asked.vectors)
     folder = checked_folder(name, task, call)
     options = {**asked.options, "batch_tokens": call.batch_tokens}
-    if task == "question-answering":  # whose windows are shorter than the model's own where nothing is said
+    if call.max_length is not None:
         options["max_length"] = call.max_length
     job: dict[str, Any] = {}
     if call.out is not None:
@@ -220,24 +220,20 @@ def checked_folder(name: str, task: str, call: Call) -> Path:
 
 
 def loaded(folder: Path, task: str | None, call: Call) -> Any:
-    """The model of a verb, its texts cut at `--max-length`."""
+    """The model of a verb, which takes texts of `--max-length`."""
     from ..loading import load
-    from ..tasks.classification import max_tokens
+    from ..tasks.options import max_tokens
 
     model = load(folder, task=task, backend=call.backend, dtype=call.dtype, device=call.device)
     if call.max_length is not None:
         if model.task == "text-generation":
             raise WrongUsage("--max-length cuts texts, and generate takes prompts whole: see --max-new-tokens")
-        settings = getattr(model._task, "_settings", None)  # of a sentence-transformers folder, whose length is its own
-        own = settings.max_length if settings is not None else None
+        own = getattr(model._task, "max_length", None)  # of a sentence-transformers folder
         limits = [own or max_tokens(model), model.config.max_position_embeddings]
         if call.max_length > min(limits):
             raise WrongUsage(f"--max-length is {call.max_length}, and {call.source} takes {min(limits)} tokens")
         if call.max_length < 3:
             raise WrongUsage("--max-length must leave room for a token beside [CLS] and [SEP]: at least 3")
-        model.tokenizer.model_max_length = call.max_length
-        if own is not None:
-            model._task._settings = replace(settings, max_length=call.max_length)
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from bertx_weights import CheckpointError
 
+from .options import TokenizerOptions, check_lengths, takes_options
 from .pooling import ACTIVATIONS
 from .sentence_transformers import SentenceSettings, lowercased, read_cross_encoder
-from .streaming import InputError, Row, padded, rows_of, run_whole
+from .streaming import InputError, Row, padded, run_whole
 
 
 def labels_of(model: Any, folder: Any) -> list[str]:
@@ -64,7 +66,9 @@ class TextClassification:
         lower = self._settings is not None and self._settings.lower_case
         self._tokenizer = lowercased(model.tokenizer, folder) if lower else model.tokenizer
         self._labels = labels_of(model, folder)
+        self.max_length = self._settings.max_length if self._settings is not None else None
 
+    @takes_options("text-classification")
     def __call__(
         self,
         texts: Any,
@@ -73,6 +77,9 @@ class TextClassification:
         function_to_apply: str | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        max_length: int | None = None,
+        truncation: bool | str | None = None,
+        padding: bool | str | None = None,
         batch_tokens: int | None = None,
     ) -> Any:
         """Classifies texts; longer ones than the model takes are truncated.
@@ -85,16 +92,23 @@ class TextClassification:
                 regression none, several labels or a single class sigmoid, else softmax.
             prompt, prompt_name: what is put before each text, the first of a pair, or which prompt of a CrossEncoder
                 is; where neither is given its default prompt, if it has one.
+            max_length: in tokens, special ones included; None is what the checkpoint takes.
+            truncation: None and True cut longer texts, of a pair the longer one; "only_first" and "only_second" cut
+                that text; with False one that is longer than the model takes is an error.
+            padding: as the hub's pipeline takes it; it changes no score.
             batch_tokens: the most tokens of a batch.
 
         Returns:
             {"label": …, "score": …} of each text for top_k 1, else a list of them.
 
         Raises:
-            ValueError: an unknown function or prompt_name, or a top_k below 1.
+            ValueError: an unknown function or prompt_name, a top_k below 1, or a max_length that the model does not
+                take.
         """
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k is {top_k}, expected at least 1, or None for all")
+        if isinstance(function_to_apply, str):
+            function_to_apply = function_to_apply.lower()
         if function_to_apply not in (None, *FUNCTIONS):
             raise ValueError(f"function_to_apply is {function_to_apply!r}, expected one of {', '.join(FUNCTIONS)}")
         settings = self._settings or SentenceSettings()
@@ -103,11 +117,11 @@ class TextClassification:
         else:
             function = FUNCTIONS[function_to_apply or _function_of(self._model.config)]
         before = settings.prompt(prompt, prompt_name)
+        options = TokenizerOptions.checked(self._model, max_length, truncation, padding, self.max_length)
+        options = replace(options, padding=None)
 
         def encode(window: list[Any]) -> list[Row]:
-            return encode_pairs(
-                self._model, window, tokenizer=self._tokenizer, max_length=settings.max_length, prompt=before
-            )
+            return encode_pairs(self._model, window, tokenizer=self._tokenizer, options=options, prompt=before)
 
         def compute(rows: list[Row]) -> list[Any]:
             batch = padded(self._model, rows)
@@ -128,11 +142,13 @@ class NextSentencePrediction:
     def __init__(self, model: Any, folder: Any = None):
         self._model = model
 
-    def __call__(self, pairs: Any, *, batch_tokens: int | None = None) -> Any:
+    @takes_options("next-sentence-prediction")
+    def __call__(self, pairs: Any, *, max_length: int | None = None, batch_tokens: int | None = None) -> Any:
         """How likely each second sentence follows its first.
 
         Args:
             pairs: a pair (a tuple, or {"text": …, "text_pair": …}), a list of them or a stream.
+            max_length: of both, in tokens; None is what the model takes.
             batch_tokens: the most tokens of a batch.
 
         Returns:
@@ -140,16 +156,19 @@ class NextSentencePrediction:
 
         Raises:
             InputError: texts without a second one.
+            ValueError: a max_length that the model does not take.
         """
+        options = TokenizerOptions.checked(self._model, max_length)
 
         def compute(rows: list[Row]) -> list[dict[str, Any]]:
             batch = padded(self._model, rows)
             follows = softmax(self._model.forward(**batch)["logits"])[:, 0]
             return [{"is_next": bool(score >= 0.5), "score": float(score)} for score in follows]
 
-        return run_whole(
-            self._model, pairs, lambda window: encode_pairs(self._model, window, second=True), compute, batch_tokens
-        )
+        def encode(window: list[Any]) -> list[Row]:
+            return encode_pairs(self._model, window, second=True, options=options)
+
+        return run_whole(self._model, pairs, encode, compute, batch_tokens)
 
 
 def encode_pairs(
@@ -157,7 +176,7 @@ def encode_pairs(
     texts: Sequence[Any],
     second: bool = False,
     tokenizer: Any = None,
-    max_length: int | None = None,
+    options: TokenizerOptions | None = None,
     prompt: str = "",
 ) -> list[Row]:
     """The row of each text or pair, truncated to what the model takes; with `second` each must be a pair.
@@ -167,26 +186,30 @@ def encode_pairs(
         texts: as `as_pair` takes them.
         second: whether each must be a pair.
         tokenizer: None takes the model's.
-        max_length: in tokens; None is what the tokenizer says; never more than the model has positions.
+        options: how they are cut and padded; None cuts at what the model takes.
         prompt: what is put before each text, the first of a pair.
+
+    Raises:
+        InputError: texts without a second one, or texts that are not truncated and longer than the model takes.
     """
+    options = options or TokenizerOptions()
     split = [as_pair(text, place) for place, text in enumerate(texts)]
     if second:
         alone = [place for place, (_, pair) in enumerate(split) if pair is None]
         InputError.raise_for(dict.fromkeys(alone, "is one text: give a pair, (first, second)"))
-    longest = max_tokens(model) if max_length is None else min(max_length, model.config.max_position_embeddings)
     rows: list[Row | None] = [None] * len(split)
     for has_pair in (False, True):
         places = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
         if places:
-            encoded = (tokenizer or model.tokenizer)(
+            encoded = options.rows(
+                model,
+                tokenizer or model.tokenizer,
                 [prompt + split[i][0] for i in places],
                 [split[i][1] for i in places] if has_pair else None,
-                truncation=True,
-                max_length=longest,
             )
-            for place, row in zip(places, rows_of(encoded), strict=True):
+            for place, row in zip(places, encoded, strict=True):
                 rows[place] = row
+    check_lengths(model, rows)
     return rows
 
 
@@ -208,11 +231,6 @@ def as_pair(text: Any, place: int = 0) -> tuple[str, str | None]:
             f"input {place} is {text!r:.60}: expected a string, a tuple of two, or {{'text': …, 'text_pair': …}}"
         )
     return pair
-
-
-def max_tokens(model: Any) -> int:
-    """The longest row that a model takes, special tokens included."""
-    return min(model.tokenizer.model_max_length or 10**9, model.config.max_position_embeddings)
 
 
 def _function_of(config: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .classification import encode_pairs
+from .options import TokenizerOptions, takes_options
 from .pooling import MODES, Dense, Normalize, Pooling, embed, unit
 from .sentence_transformers import SentenceSettings, lowercased, read_settings
 from .streaming import Row, padded, run_whole
@@ -24,7 +25,9 @@ class FeatureExtraction:
         # What a CrossEncoder sets is no embedding's.
         self._settings = SentenceSettings() if settings.model_type == "CrossEncoder" else settings
         self._tokenizer = lowercased(model.tokenizer, folder) if self._settings.lower_case else model.tokenizer
+        self.max_length = self._settings.max_length
 
+    @takes_options("feature-extraction")
     def __call__(
         self,
         texts: Any,
@@ -33,6 +36,9 @@ class FeatureExtraction:
         normalize: bool | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        max_length: int | None = None,
+        truncation: bool | str | None = None,
+        padding: bool | str | None = None,
         batch_tokens: int | None = None,
     ) -> Any:
         """Runs texts through the model; longer ones than it takes are truncated.
@@ -47,6 +53,12 @@ class FeatureExtraction:
             prompt: what is put before each text, the first of a pair; "" is none.
             prompt_name: that of one of the checkpoint's prompts, such as "query" or "document"; where neither is given
                 its default prompt is put, if it has one.
+            max_length: in tokens, special ones included; None is what the checkpoint takes.
+            truncation: None and True cut longer texts, of a pair the longer one; "only_first" and "only_second" cut
+                that text; with False one that is longer than the model takes is an error.
+            padding: "max_length" pads each text to that, so that its token vectors are as many; else no vector is of
+                padding.
+            tokenize_kwargs: a dict of the three, as the hub's pipeline takes them.
             batch_tokens: the most tokens of a batch.
 
         Returns:
@@ -54,25 +66,25 @@ class FeatureExtraction:
             of a list the embeddings [B, H], or a list of [T, H]; of a stream an iterator of the former.
 
         Raises:
-            ValueError: an unknown pooling or prompt_name; or a pooling that does not fit the checkpoint's Dense.
+            ValueError: an unknown pooling or prompt_name; or a pooling that does not fit the checkpoint's Dense;
+                or a max_length that the model does not take.
             TypeError: what is neither a text nor a pair of them.
         """
         modules = self._modules(pooling, normalize)
         before = self._settings.prompt(prompt, prompt_name)
-        prompt_tokens = self._prompt_tokens(before) if before else 0
+        options = TokenizerOptions.checked(self._model, max_length, truncation, padding, self.max_length)
+        prompt_tokens = self._prompt_tokens(before, options.max_length) if before else 0
 
         def compute(rows: list[Row]) -> Sequence[np.ndarray]:
             batch = padded(self._model, rows)
             vectors, mask = self._model.forward(**batch)["last_hidden_state"], batch["attention_mask"]
             if not modules:
-                return [row[counted == 1] for row, counted in zip(vectors, mask, strict=True)]
+                return [of_row[: len(row["input_ids"])] for of_row, row in zip(vectors, rows, strict=True)]
             found = embed(modules, vectors, mask, prompt_tokens)[:, : self._settings.truncate_dim]
             return unit(found) if normalize else found
 
         def encode(window: list[Any]) -> list[Row]:
-            return encode_pairs(
-                self._model, window, tokenizer=self._tokenizer, max_length=self._settings.max_length, prompt=before
-            )
+            return encode_pairs(self._model, window, tokenizer=self._tokenizer, options=options, prompt=before)
 
         results = run_whole(self._model, texts, encode, compute, batch_tokens)
         if not isinstance(texts, list) or not modules:
@@ -105,9 +117,10 @@ class FeatureExtraction:
                 width = len(module.weight)
         return min(width, self._settings.truncate_dim or width)
 
-    def _prompt_tokens(self, prompt: str) -> int:
+    def _prompt_tokens(self, prompt: str, max_length: int | None) -> int:
         """How many tokens a prompt has at the beginning of a row, [CLS] included, as sentence-transformers counts."""
-        (row,) = encode_pairs(self._model, [prompt], tokenizer=self._tokenizer, max_length=self._settings.max_length)
+        options = TokenizerOptions(max_length)
+        (row,) = encode_pairs(self._model, [prompt], tokenizer=self._tokenizer, options=options)
         ids = row["input_ids"]
         return len(ids) - (ids[-1] in self._tokenizer.all_special_ids)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .classification import largest, max_tokens, softmax
-from .streaming import InputError, Row, padded, rows_of, run_whole
+from .classification import largest, softmax
+from .options import TokenizerOptions, check_lengths, takes_options
+from .streaming import InputError, Row, padded, run_whole
 
 
 class FillMask:
@@ -19,21 +21,30 @@ class FillMask:
         self._model = model
         self._tokenizer = model.tokenizer
 
+    @takes_options("fill-mask")
     def __call__(
         self,
         texts: Any,
         *,
-        top_k: int = 5,
+        top_k: int | None = 5,
         targets: str | Sequence[str] | None = None,
+        max_length: int | None = None,
+        truncation: bool | str | None = None,
+        padding: bool | str | None = None,
         batch_tokens: int | None = None,
     ) -> Any:
         """Fills the masks of texts; the vocabulary is scored at the masks alone.
 
         Args:
             texts: a string with at least one mask token, a list of them or a stream.
-            top_k: how many words for each mask, the likeliest first.
+            top_k: how many words for each mask, the likeliest first; None is 5.
             targets: only these words are ranked, with their probability in the whole vocabulary; of one that
                 is not in the vocabulary its first piece, with a warning.
+            max_length: in tokens, special ones included; None is what the model takes.
+            truncation: None and True cut longer texts, of a pair the longer one; "only_first" and "only_second" cut
+                that text; with False one that is longer than the model takes is an error.
+            padding: as the hub's pipeline takes it; it changes no result.
+            tokenizer_kwargs: a dict of the three, as the hub's pipeline takes them.
             batch_tokens: the most tokens of a batch.
 
         Returns:
@@ -42,11 +53,18 @@ class FillMask:
 
         Raises:
             InputError: texts without a mask within the length that the model takes.
-            ValueError: a top_k below 1, or no target.
+            ValueError: a top_k below 1, no target, or a max_length that the model does not take.
         """
+        top_k = 5 if top_k is None else top_k
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}, expected at least 1")
         ids = None if targets is None else self._target_ids([targets] if isinstance(targets, str) else targets)
+
+        options = TokenizerOptions.checked(self._model, max_length, truncation, padding)
+        options = replace(options, padding=None)
+
+        def encode(window: list[str]) -> list[Row]:
+            return self._encode(window, options)
 
         def compute(rows: list[Row]) -> list[Any]:
             batch = padded(self._model, rows)
@@ -60,11 +78,12 @@ class FillMask:
                 for row, scores, place in zip(rows, logits, places, strict=True)
             ]
 
-        return run_whole(self._model, texts, self._encode, compute, batch_tokens)
+        return run_whole(self._model, texts, encode, compute, batch_tokens)
 
-    def _encode(self, texts: Sequence[str]) -> list[Row]:
-        longest = max_tokens(self._model)
-        rows = rows_of(self._tokenizer(list(texts), truncation=True, max_length=longest))
+    def _encode(self, texts: Sequence[str], options: TokenizerOptions) -> list[Row]:
+        longest = options.longest(self._model)
+        rows = options.rows(self._model, self._tokenizer, texts)
+        check_lengths(self._model, rows)
         InputError.raise_for(
             {
                 i: f"has no {self._tokenizer.mask_token} in its first {longest} tokens: {text!r:.60}"
@@ -108,7 +127,7 @@ class FillMask:
             if not pieces:
                 raise ValueError(f"the target {target!r} has no token")
             piece = self._tokenizer.convert_ids_to_tokens(pieces[0])
-            warnings.warn(f"the target {target!r} is not in the vocabulary: {piece!r} is ranked instead", stacklevel=3)
+            warnings.warn(f"the target {target!r} is not in the vocabulary: {piece!r} is ranked instead", stacklevel=5)
             found.append(pieces[0])
         if not found:
             raise ValueError("targets is empty: give at least one word, or None for the whole vocabulary")

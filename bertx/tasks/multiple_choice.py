@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .classification import encode_pairs, softmax
+from .options import TokenizerOptions, takes_options
 from .streaming import InputError, Row, padded, run_whole
 
 
@@ -17,11 +18,13 @@ class MultipleChoice:
     def __init__(self, model: Any, folder: Any = None):
         self._model = model
 
-    def __call__(self, questions: Any, *, batch_tokens: int | None = None) -> Any:
+    @takes_options("multiple-choice")
+    def __call__(self, questions: Any, *, max_length: int | None = None, batch_tokens: int | None = None) -> Any:
         """Chooses an answer for each question.
 
         Args:
             questions: {"question": …, "choices": [two or more]}, a list of them or a stream.
+            max_length: of the question and a choice, in tokens; None is what the model takes.
             batch_tokens: the most tokens of a batch, those of all choices together.
 
         Returns:
@@ -29,14 +32,19 @@ class MultipleChoice:
 
         Raises:
             InputError: fewer than two choices, or mappings without these keys.
+            ValueError: a max_length that the model does not take.
         """
+        options = TokenizerOptions.checked(self._model, max_length)
+
+        def encode(window: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+            return self._encode(window, options)
 
         def compute(rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
             return [self._choose(row) for row in rows]
 
-        return run_whole(self._model, questions, self._encode, compute, batch_tokens)
+        return run_whole(self._model, questions, encode, compute, batch_tokens)
 
-    def _encode(self, questions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _encode(self, questions: Sequence[Mapping[str, Any]], options: TokenizerOptions) -> list[Mapping[str, Any]]:
         problems = {}
         for i, question in enumerate(questions):
             if not isinstance(question, Mapping) or not {"question", "choices"} <= set(question):
@@ -46,7 +54,8 @@ class MultipleChoice:
         InputError.raise_for(problems)
         encoded = []
         for question in questions:
-            rows = encode_pairs(self._model, [(question["question"], choice) for choice in question["choices"]])
+            pairs = [(question["question"], choice) for choice in question["choices"]]
+            rows = encode_pairs(self._model, pairs, options=options)
             every_id = [i for row in rows for i in row["input_ids"]]
             encoded.append({"input_ids": every_id, "rows": rows, "choices": question["choices"]})
         return encoded

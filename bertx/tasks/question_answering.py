@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .classification import max_tokens, softmax
+from .classification import softmax
+from .options import check_max_length, max_tokens, takes_options
 from .streaming import InputError, Row, padded, rows_of, run
 
 _LONGEST, _LARGEST_STRIDE = 384, 128  # the hub's pipeline's own
@@ -20,6 +21,7 @@ class QuestionAnswering:
         self._model = model
         self._tokenizer = model.tokenizer
 
+    @takes_options("question-answering")
     def __call__(
         self,
         questions: Any,
@@ -51,11 +53,12 @@ class QuestionAnswering:
 
         Raises:
             InputError: empty questions or contexts, or questions that leave no room for their context.
-            ValueError: a top_k or max_answer_length below 1.
+            ValueError: a top_k or max_answer_length below 1, or a max_length that the model does not take.
         """
         for name, value in (("top_k", top_k), ("max_answer_length", max_answer_length)):
             if value < 1:
                 raise ValueError(f"{name} is {value}, expected at least 1")
+        check_max_length(self._model, max_length)
         longest = min(max_tokens(self._model), _LONGEST) if max_length is None else max_length
         shared = min(longest // 2, _LARGEST_STRIDE) if stride is None else stride
         # Several candidates may be one answer once they reach to the borders of words, or overlap.

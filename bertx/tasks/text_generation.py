@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .classification import softmax
+from .options import takes_options
 from .streaming import InputError, Row, rows_of, run_whole
 
 # The places for keys and values grow in steps where each shape is compiled.
@@ -24,6 +25,7 @@ class TextGeneration:
         end = model.config.eos_token_id
         self._ends = set(end if isinstance(end, list) else [self._tokenizer.sep_token_id if end is None else end])
 
+    @takes_options("text-generation")
     def __call__(
         self,
         prompts: Any,

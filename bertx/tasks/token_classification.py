@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .classification import labels_of, max_tokens, softmax
-from .streaming import Row, padded, rows_of, run
+from .classification import labels_of, softmax
+from .options import check_max_length, max_tokens, takes_options
+from .streaming import InputError, Row, padded, rows_of, run
 
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
 _CONTINUES = "##"
@@ -23,24 +25,33 @@ class TokenClassification:
         self._tokenizer = model.tokenizer
         self._labels = labels_of(model, folder)
 
+    @takes_options("token-classification")
     def __call__(
         self,
         texts: Any,
         *,
-        aggregation: str = "none",
-        ignore_labels: Sequence[str] = ("O",),
+        aggregation: str | None = "none",
+        ignore_labels: Sequence[str] | None = ("O",),
+        is_split_into_words: bool = False,
+        delimiter: str | None = None,
+        max_length: int | None = None,
         stride: int | None = None,
         batch_tokens: int | None = None,
     ) -> Any:
         """Labels the tokens of texts; a text longer than the model takes runs in overlapping windows.
 
         Args:
-            texts: a string, a list of them or a stream.
+            texts: a string, a list of them or a stream; with is_split_into_words lists of words instead. One list of
+                words has a list of one result, as in the hub's pipeline.
             aggregation: "none" gives tokens; "simple" joins neighbours of one label (B- begins anew);
                 "first", "average" and "max" give each word one label before: that of its first piece, of the
                 mean of its pieces' scores, or of the piece that is surest. As the hub's pipeline defines them.
-            ignore_labels: labels that are left out.
-            stride: how many tokens two windows share; None takes a quarter of what the model takes.
+                aggregation_strategy, the hub's name of the argument, is taken too.
+            ignore_labels: labels that are left out; None is "O".
+            is_split_into_words: whether a text is a list of words.
+            delimiter: what is between words in the text that start and end are characters of; None is a space.
+            max_length: of a window, in tokens; None is what the model takes.
+            stride: how many tokens two windows share; None takes a quarter of max_length.
             batch_tokens: the most tokens of a batch.
 
         Returns:
@@ -49,17 +60,27 @@ class TokenClassification:
             windows overlap the longer of two entities that meet is kept, or the surer of two as long.
 
         Raises:
-            ValueError: an unknown aggregation, or a stride that leaves no token of a window.
+            ValueError: an unknown aggregation, a stride that leaves no token of a window, or a max_length that the
+                model does not take.
+            InputError: what is neither a text nor, with is_split_into_words, a list of words.
         """
+        aggregation = aggregation.lower() if isinstance(aggregation, str) else aggregation or "none"
+        ignore_labels = ("O",) if ignore_labels is None else ignore_labels
         if aggregation not in AGGREGATIONS:
             raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
-        longest = max_tokens(self._model)
+        check_max_length(self._model, max_length)
+        longest = max_tokens(self._model) if max_length is None else max_length
         shared = longest // 4 if stride is None else stride
         if not 0 <= shared < longest - _SPECIAL_TOKENS:
             raise ValueError(f"stride is {stride}, expected 0 to {longest - _SPECIAL_TOKENS - 1}: less than a window")
 
-        def encode(window: list[str]) -> list[list[Row]]:
-            return [self._windows(text, longest, shared) for text in window]
+        between = (" " if delimiter is None else delimiter) if is_split_into_words else None
+        if is_split_into_words and isinstance(texts, list) and any(isinstance(text, str) for text in texts):
+            texts = [texts]
+
+        def encode(window: list[Any]) -> list[list[Row]]:
+            InputError.raise_for(_not_texts(window, is_split_into_words))
+            return [self._windows(text, longest, shared, between) for text in window]
 
         def combine(rows: list[Row], scores: list[np.ndarray]) -> list[dict[str, Any]]:
             found = []
@@ -75,7 +96,8 @@ class TokenClassification:
 
         return run(self._model, texts, encode, self._compute, combine, batch_tokens)
 
-    def _windows(self, text: str, longest: int, stride: int) -> list[Row]:
+    def _windows(self, text: Any, longest: int, stride: int, delimiter: str | None) -> list[Row]:
+        """The windows of a text, or of words with a delimiter between them."""
         encoded = self._tokenizer(
             [text],
             truncation=True,
@@ -84,8 +106,23 @@ class TokenClassification:
             return_overflowing_tokens=True,
             return_special_tokens_mask=True,
             return_offsets_mapping=True,
+            is_split_into_words=delimiter is not None,
         )
-        return [{**row, "text": text} for row in rows_of(encoded)]
+        if delimiter is None:
+            return [{**row, "text": text} for row in rows_of(encoded)]
+        starts = list(itertools.accumulate((len(word) + len(delimiter) for word in text), initial=0))
+        return [
+            {
+                **row,
+                "text": delimiter.join(text),
+                # A token's offsets are within its word.
+                "offset_mapping": [
+                    (first, last) if word is None else (starts[word] + first, starts[word] + last)
+                    for (first, last), word in zip(row["offset_mapping"], encoding.word_ids, strict=True)
+                ],
+            }
+            for row, encoding in zip(rows_of(encoded), encoded.encodings, strict=True)
+        ]
 
     def _compute(self, rows: list[Row]) -> list[np.ndarray]:
         batch = padded(self._model, rows)
@@ -162,6 +199,21 @@ _DECIDES: dict[str, Callable[[list[np.ndarray]], np.ndarray]] = {
     "average": lambda scores: np.mean(scores, axis=0),
     "max": lambda scores: max(scores, key=np.max),
 }
+
+
+def _not_texts(window: Sequence[Any], split: bool) -> dict[int, str]:
+    """What is wrong with each input that is no text, or no list of words."""
+    if not split:
+        return {
+            i: f"is {text!r:.60}: expected a string, or lists of words and is_split_into_words=True"
+            for i, text in enumerate(window)
+            if not isinstance(text, str)
+        }
+    return {
+        i: f"is {text!r:.60}: expected a list of words, or strings without is_split_into_words"
+        for i, text in enumerate(window)
+        if not isinstance(text, list) or not all(isinstance(word, str) for word in text)
+    }
 
 
 def _split(label: str) -> tuple[bool, str]:

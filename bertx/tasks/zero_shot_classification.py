@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .classification import max_tokens, softmax
+from .classification import softmax
+from .options import max_tokens, takes_options
 from .streaming import InputError, Row, padded, rows_of, run
 
 
+@takes_options("zero-shot-classification")
 def zero_shot_classification(
     model: Any,
     texts: Any,

@@ -11,6 +11,7 @@ import pytest
 from tiny import SENTENCE, write_checkpoint
 
 import bertx
+from bertx.tasks import zero_shot_classification
 from bertx.tokenizer import BertTokenizer
 from support import BACKENDS
 
@@ -34,6 +35,13 @@ def generated(model, part):
     return model([" ".join(text.split()[:4]) for text in part], max_new_tokens=3)
 
 
+NLI = {"num_labels": 2, "id2label": {0: "entailment", 1: "not"}, "label2id": {"entailment": 0, "not": 1}}
+
+
+def ranked(model, part):
+    return zero_shot_classification(model, part, ["dog", "cat"])
+
+
 # Head, changes of its config, and a call of its task on a part of the texts.
 TASKS = {
     "fill-mask": ("BertForMaskedLM", {}, fill_mask),
@@ -42,6 +50,7 @@ TASKS = {
     "feature-extraction": ("BertModel", {}, lambda model, part: model(part)),
     "question-answering": ("BertForQuestionAnswering", {}, answers),
     "text-generation": ("BertLMHeadModel", {"is_decoder": True}, generated),
+    "zero-shot-classification": ("BertForSequenceClassification", NLI, ranked),
 }
 
 
