@@ -43,6 +43,8 @@ class FeatureExtraction:
     ) -> Any:
         """Runs texts through the model; longer ones than it takes are truncated.
 
+        `tokenize_kwargs`, as the hub's pipeline takes it, is a dict of max_length, truncation and padding.
+
         Args:
             texts: one text, a list or a stream. A tuple of two texts, or {"text": …, "text_pair": …}, is a pair that
                 is read together, [CLS] a [SEP] b [SEP], and has one embedding: for two embeddings give a list.
@@ -58,7 +60,6 @@ class FeatureExtraction:
                 that text; with False one that is longer than the model takes is an error.
             padding: "max_length" pads each text to that, so that its token vectors are as many; else no vector is of
                 padding.
-            tokenize_kwargs: a dict of the three, as the hub's pipeline takes them.
             batch_tokens: the most tokens of a batch.
 
         Returns:

@@ -35,6 +35,8 @@ class FillMask:
     ) -> Any:
         """Fills the masks of texts; the vocabulary is scored at the masks alone.
 
+        `tokenizer_kwargs`, as the hub's pipeline takes it, is a dict of max_length, truncation and padding.
+
         Args:
             texts: a string with at least one mask token, a list of them or a stream.
             top_k: how many words for each mask, the likeliest first; None is 5.
@@ -44,7 +46,6 @@ class FillMask:
             truncation: None and True cut longer texts, of a pair the longer one; "only_first" and "only_second" cut
                 that text; with False one that is longer than the model takes is an error.
             padding: as the hub's pipeline takes it; it changes no result.
-            tokenizer_kwargs: a dict of the three, as the hub's pipeline takes them.
             batch_tokens: the most tokens of a batch.
 
         Returns:
