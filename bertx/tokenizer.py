@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bertx_weights import CheckpointError
-from bertx_weights.files import exists, inside, read_json, read_text, write_atomically
+from bertx_weights.files import LARGEST, exists, inside, read_json, read_text, write_atomically
 from bertx_weights.formats import keras_hub
 
 from . import word_piece
@@ -148,7 +148,9 @@ class BertTokenizer(SpecialTokens):
         settings = read_settings(folder, has_rules) | changes
         if has_rules:
             path = inside(folder, TOKENIZER_JSON)
-            read_json(path)  # for its errors: the library's name no place, and it may end the process on deep nesting
+            read_json(
+                path, largest=LARGEST
+            )  # for its errors: the library's name no place, and it may end the process on deep nesting
             return cls._read(path, settings, rules=read_text(path))
         if exists(folder, VOCAB):
             path = inside(folder, VOCAB)

@@ -177,6 +177,8 @@ SMALL = {
     "assets/tokenizer/vocabulary.txt",
     "metadata.json",
 }
+# Of a KerasHub preset, beside its weights.
+PRESET = {"task.json", "preprocessor.json"}
 
 
 def format_folder(name: str, tmp_path: Path) -> Path:
@@ -193,7 +195,7 @@ def test_a_model_in_one_format_is_loaded_with_its_tokenizer(hub, elsewhere, tmp_
     here, expected = elsewhere.load(str(folder))
     assert here == str(folder), expected
     loaded(elsewhere.load(repo.hub_id), expected)
-    assert weights <= set(repo.fetched) <= weights | SMALL
+    assert weights <= set(repo.fetched) <= weights | SMALL | PRESET
     assert len(repo.fetched) == len(set(repo.fetched))
     assert elsewhere.ask("tokenizer", repo.hub_id) == elsewhere.ask("tokenizer", str(folder))
     # Offline the same folder, and one that only has the small files is none.
@@ -216,7 +218,7 @@ def test_of_several_formats_only_the_first_is_fetched(hub, elsewhere, tmp_path):
             repo = hub.add(left)
             _, found = elsewhere.ask("resolve", repo.hub_id)
             assert found == 0, found
-            assert set(repo.fetched) - SMALL - {"task.json"} == weights
+            assert set(repo.fetched) - SMALL - PRESET == weights
             left = {file: content for file, content in left.items() if file not in weights}
 
 

@@ -431,8 +431,9 @@ def test_gradient_checkpointing_takes_the_arguments_of_the_trainer(backend):
         assert module.is_gradient_checkpointing
         module.gradient_checkpointing_disable()
         assert not module.is_gradient_checkpointing
-    with pytest.raises(TypeError, match="context_fn"):
-        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"context_fn": print})
+    if backend != "torch":  # whose torch.utils.checkpoint takes it
+        with pytest.raises(TypeError, match="context_fn"):
+            module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"context_fn": print})
 
 
 # --- another number of tokens ----------------------------------------------------------------------

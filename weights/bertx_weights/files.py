@@ -157,6 +157,7 @@ def _is_same(handle: int, path: Path) -> bool:
 # --- reading --------------------------------------------------------------------------------------
 
 LARGEST = 64 * 2**20
+LARGEST_JSON = 8 * 2**20  # of a config, an index or a report; of Python objects it takes a second
 _DEEPEST = 64
 
 
@@ -238,7 +239,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
         ) from error
 
 
-def read_json(path: Path, kind: type = dict, largest: int = LARGEST) -> Any:
+def read_json(path: Path, kind: type = dict, largest: int = LARGEST_JSON) -> Any:
     """The value of a JSON file that `inside` gave, of one kind: an object, or a list.
 
     Raises:
