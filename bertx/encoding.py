@@ -69,6 +69,11 @@ class BatchEncoding(dict):
             return self[name]
         raise AttributeError(f"this BatchEncoding has no {name!r}; it has {', '.join(self)}")
 
+    @property
+    def data(self) -> BatchEncoding:
+        """The values by their keys: this batch itself, which is a dict, where transformers' wraps one."""
+        return self
+
     def copy(self) -> BatchEncoding:
         """A batch of the same values."""
         return BatchEncoding(self, self._encodings, n_sequences=self._n_sequences)

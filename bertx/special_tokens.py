@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,8 @@ class SpecialTokens:
         if name in named:
             self._set_named(name, value)
         elif name.endswith("_id") and name.removesuffix("_id") in named:
-            token = None if value is None else self.backend_tokenizer.id_to_token(int(value))
+            possible = value is not None and 0 <= value < 2**32
+            token = self.backend_tokenizer.id_to_token(operator.index(value)) if possible else None
             if value is not None and token is None:
                 raise ValueError(f"{name} is {value}, and the vocabulary has no such id")
             self._set_named(name.removesuffix("_id"), token)
@@ -63,19 +65,32 @@ class SpecialTokens:
             raise ValueError(
                 f"{name} is {token!r}, which the vocabulary lacks: add_special_tokens({{{name!r}: {token!r}}}) adds it"
             )
+        model = self.backend_tokenizer.model
+        if name == "unk_token" and getattr(model, "unk_token", token) != token:
+            if token not in self.backend_tokenizer.get_vocab(with_added_tokens=False):
+                raise ValueError(
+                    f"unk_token is {token!r}, an added token, and words that are not known need one of the vocabulary"
+                )
+            model.unk_token = token
         before = dict(self._named_tokens)
         self._named_tokens[name] = token
-        if name in ("cls_token", "sep_token") and token != before[name]:
-            self._use_in_template(before)
-        if name == "unk_token" and hasattr(self.backend_tokenizer.model, "unk_token"):
-            self.backend_tokenizer.model.unk_token = token
+        if name in ("cls_token", "sep_token"):
+            self._use_in_template(name, before)
 
-    def _use_in_template(self, before: Mapping[str, Any]) -> None:
-        """Puts a new cls_token or sep_token around the texts."""
-        found = self.backend_tokenizer.encode("", "").tokens
-        if found != [before["cls_token"], before["sep_token"], before["sep_token"]]:
+    def _use_in_template(self, name: str, before: Mapping[str, Any]) -> None:
+        """Puts cls_token and sep_token around the texts, where others are."""
+        found = self.backend_tokenizer.encode("", "")
+        if found.ids == [self.cls_token_id, self.sep_token_id, self.sep_token_id]:
+            return
+        if len(found.ids) != 3 or found.ids[1] != found.ids[2] or found.type_ids != [0, 0, 1]:
+            own = found.ids[:1] if name == "cls_token" else found.ids[-1:]
+            if own == [self.backend_tokenizer.token_to_id(self._named_tokens[name])]:
+                return
             self._named_tokens.update(before)
-            raise ValueError(f"this tokenizer puts {found} around texts, not BERT's tokens: change its tokenizer.json")
+            raise ValueError(
+                f"{name}: this tokenizer puts {found.tokens} around a pair of texts, not as BERT does: change its "
+                "tokenizer.json"
+            )
         self.backend_tokenizer.post_processor = template(
             (self.cls_token, self.cls_token_id), (self.sep_token, self.sep_token_id)
         )

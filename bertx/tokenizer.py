@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from bertx_weights.files import LARGEST, exists, inside, read_json, read_text, w
 from bertx_weights.formats import keras_hub
 
 from . import word_piece
+from .config import without_hub_arguments
 from .encoding import BatchEncoding
 from .special_tokens import SpecialTokens
 from .tokenizer_settings import (
@@ -31,6 +33,7 @@ from .tokenizer_settings import (
     named_tokens,
     problems_of,
     read_settings,
+    without_unknown,
 )
 from .truncation import Truncation, encode, lengths_kept, library_errors
 
@@ -58,10 +61,19 @@ class BertTokenizer(SpecialTokens):
         padding_side, truncation_side: "right" or "left".
         model_input_names: what a call gives unless it says otherwise.
         backend_tokenizer: the `tokenizers.Tokenizer`.
+        name_or_path: where `from_pretrained` read it; "" where it was made otherwise.
     """
 
-    def __init__(self, vocab: str | os.PathLike[str] | Mapping[str, int], **settings: Any):
-        """From a vocab.txt or a mapping of tokens to ids.
+    name_or_path: str = ""
+
+    def __init__(
+        self,
+        vocab: str | os.PathLike[str] | Mapping[str, int] | None = None,
+        *,
+        vocab_file: str | os.PathLike[str] | None = None,
+        **settings: Any,
+    ):
+        """From a vocab.txt or a mapping of tokens to ids; transformers 4 calls it `vocab_file`.
 
         `settings` are the keys of a `tokenizer_config.json`: do_lower_case (True), strip_accents (None: as
         do_lower_case), tokenize_chinese_chars (True), never_split (tokens of the vocabulary that stay
@@ -69,7 +81,15 @@ class BertTokenizer(SpecialTokens):
 
         Raises:
             ValueError: the vocabulary is no text, or lacks [UNK], [CLS] or [SEP].
+            TypeError: keyword arguments that are no settings, or not one vocabulary.
         """
+        settings = without_unknown(type(self).__name__, settings)
+        if (vocab is None) == (vocab_file is None):
+            raise TypeError(
+                f"{type(self).__name__} takes one vocabulary, as vocab or as vocab_file, and got "
+                f"{'none' if vocab is None else 'two'}; from_pretrained reads that of a folder"
+            )
+        vocab = vocab_file if vocab is None else vocab
         vocabulary = vocab if isinstance(vocab, Mapping) else word_piece.read_vocabulary(Path(vocab))
         if problems := problems_of(settings):
             raise ValueError("\n  ".join(problems))
@@ -127,19 +147,38 @@ class BertTokenizer(SpecialTokens):
         These are `tokenizer_config.json`, and where that has no added_tokens_decoder, `special_tokens_map.json` and
         `added_tokens.json`. A tokenizer.json is run as it stands.
 
-        `changes` override the keys of `tokenizer_config.json`.
+        `changes` override the keys of `tokenizer_config.json`; special tokens among them take effect as when they are
+        assigned. Arguments that transformers passes, such as `use_fast`, `cache_dir=None`, are taken where they change
+        nothing.
 
         Raises:
             FileNotFoundError: the folder has neither tokenizer.json nor vocab.txt.
             CheckpointError: a file is not what its name says, two contradict each other, or the tokenizer is another
                 than BERT's.
-            ValueError: `changes` that are no settings.
+            ValueError: `changes` whose values no tokenizer has.
+            TypeError: `changes` that are no settings.
         """
         from .sources import resolve
 
+        caller = f"{cls.__name__}.from_pretrained"
+        changes = without_unknown(caller, without_hub_arguments(caller, changes))
         folder = resolve(source, revision=revision, weights=False)
         if problems := problems_of(changes):
             raise ValueError("\n  ".join(problems))
+        self = cls._from_folder(folder, changes)
+        for key in ("tokenize_chinese_chars", "clean_text"):
+            if changes.get(key) not in (None, word_piece.normalization(self.backend_tokenizer, key)):
+                raise ValueError(
+                    f"{key} is {changes[key]}, and the normalizer of {folder / TOKENIZER_JSON} does otherwise"
+                )
+        for name in NAMES:
+            if name in changes:
+                setattr(self, name, changes[name])  # what puts tokens around texts is the tokenizer.json's until then
+        self.name_or_path = os.fspath(source)
+        return self
+
+    @classmethod
+    def _from_folder(cls, folder: Path, changes: Mapping[str, Any]) -> BertTokenizer:
         if preset := keras_hub.read_tokenizer(folder):
             path, of_preset = preset
             settings = read_settings(folder, has_rules=False) | of_preset
@@ -158,9 +197,16 @@ class BertTokenizer(SpecialTokens):
         raise FileNotFoundError(f"{folder} has no tokenizer: expected {TOKENIZER_JSON} or {VOCAB}")
 
     @classmethod
-    def _read(cls, path: Path, settings: Mapping[str, Any], **content: Any) -> BertTokenizer:
+    def _read(
+        cls,
+        source: Any,
+        settings: Mapping[str, Any],
+        vocabulary: Mapping[str, int] | None = None,
+        rules: str | None = None,
+    ) -> BertTokenizer:
+        """As `_set_up`, with settings that may have keys of a file which are none of bertx."""
         self = cls.__new__(cls)
-        self._set_up(path, settings, **content)
+        self._set_up(source, settings, vocabulary, rules)
         return self
 
     @property
@@ -203,7 +249,10 @@ class BertTokenizer(SpecialTokens):
         paths = [Path(file) for file in files]
         if lost := [str(path) for path in paths if not path.is_file()]:
             raise FileNotFoundError(f"no such text files: {', '.join(lost)}")
-        return cls(word_piece.train(paths, settings, vocab_size, min_frequency, limit_alphabet), **settings)
+        settings = without_unknown(f"{cls.__name__}.train", settings)
+        if problems := problems_of(settings):
+            raise ValueError("\n  ".join(problems))
+        return cls._read(VOCAB, settings, word_piece.train(paths, settings, vocab_size, min_frequency, limit_alphabet))
 
     def train_new_from_iterator(
         self,
@@ -238,7 +287,8 @@ class BertTokenizer(SpecialTokens):
                 for texts in text_iterator:
                     for text in [texts] if isinstance(texts, str) else texts:
                         file.write(" ".join(text.splitlines()) + "\n")  # a line is a text; BERT reads both as space
-            return type(self).train([path], vocab_size, min_frequency, limit_alphabet, **settings)
+            vocabulary = word_piece.train([path], settings, vocab_size, min_frequency, limit_alphabet)
+        return self._read(VOCAB, settings, vocabulary)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Writes tokenizer.json, tokenizer_config.json and vocab.txt; gives the paths of what is there then.
@@ -276,6 +326,33 @@ class BertTokenizer(SpecialTokens):
         vocabulary = self.backend_tokenizer.get_vocab(with_added_tokens=False)
         write_atomically(path, "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.get)).encode())
         return (str(path),)
+
+    # --- settings ---------------------------------------------------------------------------------
+
+    @property
+    def do_lower_case(self) -> bool:
+        """Whether texts are lower-cased."""
+        return word_piece.normalization(self.backend_tokenizer, "do_lower_case")
+
+    @property
+    def strip_accents(self) -> bool | None:
+        """Whether accents are stripped; None is as `do_lower_case`."""
+        return word_piece.normalization(self.backend_tokenizer, "strip_accents")
+
+    @property
+    def tokenize_chinese_chars(self) -> bool:
+        """Whether each Chinese character is a word."""
+        return word_piece.normalization(self.backend_tokenizer, "tokenize_chinese_chars")
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """The most tokens of a text, beside the special ones, within `model_max_length`."""
+        return self.model_max_length - self.num_special_tokens_to_add(False)
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """The most tokens of a text and its pair, beside the special ones, within `model_max_length`."""
+        return self.model_max_length - self.num_special_tokens_to_add(True)
 
     # --- the vocabulary ---------------------------------------------------------------------------
 
@@ -338,11 +415,16 @@ class BertTokenizer(SpecialTokens):
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     def convert_ids_to_tokens(self, ids: int | Sequence[int], skip_special_tokens: bool = False) -> str | list[str]:
-        """The token of an id, or of each."""
-        if isinstance(ids, int):
-            return self.backend_tokenizer.id_to_token(ids)
+        """The token of an id, or of each; None for one that the vocabulary lacks.
+
+        Raises:
+            ValueError: an id below 0, or beyond 32 bits.
+            TypeError: an id that is no integer.
+        """
+        if np.ndim(ids) == 0 and not isinstance(ids, (set, frozenset, Mapping)):
+            return self.backend_tokenizer.id_to_token(_checked_ids([_as_list(ids)])[0])
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self.backend_tokenizer.id_to_token(int(i)) for i in ids if int(i) not in skipped]
+        return [self.backend_tokenizer.id_to_token(i) for i in _checked_ids(_as_list(ids)) if i not in skipped]
 
     # --- ids to text ------------------------------------------------------------------------------
 
@@ -352,20 +434,31 @@ class BertTokenizer(SpecialTokens):
         """The text of a sequence of ids, or of each sequence of a batch.
 
         `clean_up_tokenization_spaces` takes out spaces before punctuation; None is the checkpoint's own choice.
+
+        Raises:
+            ValueError: an id below 0, such as the -100 of labels, or beyond 32 bits.
+            TypeError: an id that is no integer.
         """
         ids = _as_list(ids)
-        ids = [ids] if isinstance(ids, int) else ids
+        ids = ids if isinstance(ids, (list, tuple)) else [ids]
         if len(ids) and np.ndim(ids[0]):
             return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
-        text = self.backend_tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+        checked = _checked_ids(ids)
+        with library_errors("ids that cannot be decoded"):
+            text = self.backend_tokenizer.decode(checked, skip_special_tokens=skip_special_tokens)
         clean = (
             self.clean_up_tokenization_spaces
             if clean_up_tokenization_spaces is None
             else (clean_up_tokenization_spaces)
         )
-        for spaced, joined in _CLEANED.items() if clean else ():
-            text = text.replace(spaced, joined)
-        return text
+        return self.clean_up_tokenization(text) if clean else text
+
+    @staticmethod
+    def clean_up_tokenization(out_string: str) -> str:
+        """A text without the spaces before punctuation and English endings that tokens leave."""
+        for spaced, joined in _CLEANED.items():
+            out_string = out_string.replace(spaced, joined)
+        return out_string
 
     def batch_decode(
         self, batch: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
@@ -378,7 +471,8 @@ class BertTokenizer(SpecialTokens):
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """The text of tokens, pieces joined to words."""
-        return self.backend_tokenizer.decoder.decode(list(tokens))
+        with library_errors("tokens that cannot be decoded"):
+            return self.backend_tokenizer.decoder.decode(list(tokens))
 
     # --- text to ids ------------------------------------------------------------------------------
 
@@ -392,8 +486,10 @@ class BertTokenizer(SpecialTokens):
 
     def __call__(
         self,
-        text: str | Sequence[str] | Sequence[Sequence[str]],
+        text: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         text_pair: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        text_target: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        text_pair_target: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         *,
         add_special_tokens: bool = True,
         padding: bool | str = False,
@@ -417,6 +513,7 @@ class BertTokenizer(SpecialTokens):
         Args:
             text, text_pair: a string or several; with `is_split_into_words` a list of words or several. An empty
                 second text is none, unless it is one of several. Pairs may also come as a list of (text, text_pair).
+            text_target, text_pair_target: texts whose ids are the `labels`; without `text`, a call as with them alone.
             padding: True or "longest", to the longest row; "max_length"; False.
             truncation: True or "longest_first", "only_first", "only_second"; False; None is True where `max_length`
                 is given without padding.
@@ -443,6 +540,14 @@ class BertTokenizer(SpecialTokens):
                 pad_to_multiple_of, or rows that make no tensor.
             TypeError: something that is not a string, or not a list of words.
         """
+        if text_target is not None or text_pair_target is not None:
+            options = {name: value for name, value in locals().items() if name != "self" and "text" not in name}
+            targets = self(text_target, text_pair_target, **options)
+            if text is None:
+                return targets
+            encoded = self(text, text_pair, **options)
+            encoded["labels"] = targets["input_ids"]
+            return encoded
         _check_kind("text", text)
         if text_pair is None and not is_split_into_words and _are_pairs(text):
             text, text_pair = (list(texts) for texts in zip(*text, strict=True))
@@ -793,6 +898,26 @@ def _as_list(values: Any) -> Any:
     if isinstance(values, (int, list, tuple)):
         return values
     return values.tolist() if hasattr(values, "tolist") else np.asarray(values).tolist()
+
+
+def _checked_ids(ids: Any) -> list[int]:
+    """Ids as the library takes them.
+
+    Raises:
+        ValueError: one below 0, or beyond 32 bits.
+        TypeError: one that is no integer.
+    """
+    checked = []
+    for place, value in enumerate(ids):
+        try:
+            checked.append(operator.index(value))
+        except TypeError:
+            raise TypeError(f"ids[{place}] is {value!r:.60}, a {type(value).__name__}, expected an integer") from None
+        if not 0 <= checked[-1] < 2**32:
+            raise ValueError(
+                f"ids[{place}] is {value!r:.60}, expected the id of a token (labels have -100 where there is none)"
+            )
+    return checked
 
 
 def _plain(token: Any) -> dict[str, Any]:

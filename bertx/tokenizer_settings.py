@@ -7,6 +7,7 @@ as transformers 5 merges them, into the keys of tokenizer_config.json.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,23 @@ _NOT_RUN: dict[str, tuple[Any, ...]] = {
     "sudachi_kwargs": (None, {}),
     "jumanpp_kwargs": (None, {}),
 }
+# Keyword arguments that transformers' classes also pass, and the values of them that change nothing.
+_WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
+    "use_fast": (True, False, None),  # both of transformers' implementations give these ids
+    "from_slow": (True, False, None),
+    "vocab_file": (None,),
+    "tokenizer_file": (None,),
+    "_from_auto": (True, False, None),
+    "_commit_hash": (None,),
+}
+_WAYS_OUT = {
+    "vocab_file": "BertTokenizer(vocab_file=…) reads a vocabulary",
+    "tokenizer_file": "BertTokenizer.from_pretrained(folder) reads the tokenizer.json of a folder",
+}
+_WAYS_OUT |= dict.fromkeys(
+    ("add_special_tokens", "padding", "truncation", "max_length", "stride", "return_tensors", "is_split_into_words"),
+    "an argument of the call, tokenizer(texts, …)",
+)
 
 
 def read_settings(folder: Path, has_rules: bool) -> dict[str, Any]:
@@ -181,6 +199,38 @@ def problems_of(settings: Mapping[str, Any], tokens_only: bool = False) -> list[
     return problems
 
 
+def without_unknown(caller: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that are settings, without those of transformers that change nothing.
+
+    Raises:
+        TypeError: keyword arguments that are no settings, each with a close match.
+    """
+    known = [*_KNOWN, *_NOT_RUN]
+    passed = {
+        name for name, values in _WITHOUT_EFFECT.items() if name in arguments and _one_of(*values)(arguments[name])
+    }
+    unknown = []
+    for name, value in arguments.items():
+        if name in known or name in passed:
+            continue
+        close = difflib.get_close_matches(name, [*known, "use_fast"], n=1)
+        hint = _WAYS_OUT.get(name) or (f"did you mean {close[0]}?" if close else None)
+        unknown.append(f"{name}={value!r:.60}" + (f" ({hint})" if hint else ""))
+    if unknown:
+        raise TypeError(
+            f"{caller} takes no {', '.join(unknown)}: it takes the keys of {TOKENIZER_CONFIG} that bertx runs, "
+            f"{', '.join(known)}; a special token of another name is given in extra_special_tokens, by its name"
+        )
+    return {name: value for name, value in arguments.items() if name not in passed}
+
+
+def as_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a tokenizer has, as keyword arguments for another: without the notes that a file had."""
+    arguments = {name: value for name, value in settings.items() if name in _KNOWN or name in _NOT_RUN}
+    own = {name: token for name, token in named_tokens(settings).items() if name not in NAMES and token is not None}
+    return arguments | ({"extra_special_tokens": own} if own else {})
+
+
 def class_of(settings: Mapping[str, Any]) -> str:
     """The class of a tokenizer without the "Fast" that ends its name."""
     return (settings.get("tokenizer_class") or "BertTokenizer").removesuffix("Fast")
@@ -199,9 +249,12 @@ def model_inputs(settings: Mapping[str, Any]) -> list[str]:
 
 
 def named_tokens(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The special tokens that settings name, BERT's and those of the checkpoint's own, as they are written there."""
+    """The special tokens that settings name, BERT's and those of the checkpoint's own, as they are written there.
+
+    BERT's come in the order in which transformers adds them, whatever that of the settings.
+    """
     extra = settings.get("extra_special_tokens")
-    named = {
+    named = {name: settings[name] for name in NAMES if name in settings} | {
         name: value
         for name, value in settings.items()
         if name in NAMES or (name.endswith("_token") and name != "use_auth_token" and _is_token(value))

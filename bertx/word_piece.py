@@ -173,16 +173,27 @@ def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:
             if key in settings:
                 setattr(normalizer, attribute, settings[key])
         return
-    found = {
-        "do_lower_case": normalizer is not None and normalizer.normalize_str("A") == "a",
-        "strip_accents": normalizer is not None and normalizer.normalize_str("\u00e9") == "e",
-    }
-    for key, does in found.items():
+    for key in ("do_lower_case", "strip_accents"):
+        does = normalization(tokenizer, key)
         if settings.get(key) not in (None, does):
             raise ValueError(
                 f"{key} is {settings[key]}, and the normalizer of tokenizer.json, {type(normalizer).__name__}, does "
                 f"{'' if does else 'not '}do so: make them agree"
             )
+
+
+def normalization(tokenizer: Any, key: str) -> bool | None:
+    """Whether a normalizer does what a key such as do_lower_case says; of BERT's normalizer its setting."""
+    normalizer = tokenizer.normalizer
+    if hasattr(normalizer, "lowercase") and hasattr(normalizer, "clean_text"):
+        return getattr(normalizer, {hub: own for own, hub in _NORMALIZATION.items()}[key])
+    sample, done = {
+        "do_lower_case": ("A", "a"),
+        "strip_accents": ("\u00e9", "e"),
+        "tokenize_chinese_chars": ("\u6771", " \u6771 "),
+        "clean_text": ("\u0007", ""),
+    }[key]
+    return normalizer is not None and normalizer.normalize_str(sample) == done
 
 
 def train(

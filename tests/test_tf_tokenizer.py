@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -110,10 +111,13 @@ def test_every_length_is_truncated_and_padded_on_its_side(both, side):
     check(ours, layer, longs, max_length=6)
 
 
-def test_options_of_every_call_and_the_length_that_the_checkpoint_takes():
+def test_options_of_every_call_and_the_length_that_the_checkpoint_takes(tmp_path):
     # As transformers saves a tokenizer that was called with them; BertTokenizer asks for model_max_length only.
     saved = {"model_max_length": 9, "max_length": 5, "truncation": False, "padding": False}
-    ours = BertTokenizer.from_pretrained(MINILM, **saved)
+    BertTokenizer.from_pretrained(MINILM).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | saved))
+    ours = BertTokenizer.from_pretrained(tmp_path)
     ours.padding_side = ours.truncation_side = "left"
     layer = TFBertTokenizer.from_tokenizer(ours, padding="max_length", return_token_type_ids=False)
     assert list(layer(TEXTS)) == ["input_ids", "attention_mask"]

@@ -9,6 +9,7 @@ from tensorflow.lookup import KeyValueTensorInitializer, StaticHashTable
 
 from bertx.backend import MissingExtraError
 from bertx.tokenizer import TOKENIZER_JSON, UNLIMITED, BertTokenizer
+from bertx.tokenizer_settings import as_arguments
 
 _OPTIONS = {"padding": "longest", "truncation": True, "max_length": None, "pad_to_multiple_of": None}
 _OPTIONS |= {"return_token_type_ids": True, "return_attention_mask": True}
@@ -73,7 +74,7 @@ class TFBertTokenizer(keras.layers.Layer):
             raise ValueError(f"a tokenizer that is made has no revision {revision!r}: give a hub id, or leave it out")
         own = source if isinstance(source, BertTokenizer) else BertTokenizer.from_pretrained(source, revision)
         sides = {"padding_side": own.padding_side, "truncation_side": own.truncation_side}
-        return cls(own.backend_tokenizer.to_str(), **(own.init_kwargs | sides | _OPTIONS | changes))
+        return cls(own.backend_tokenizer.to_str(), **(as_arguments(own.init_kwargs) | sides | _OPTIONS | changes))
 
     from_tokenizer = from_pretrained
 
@@ -82,7 +83,7 @@ class TFBertTokenizer(keras.layers.Layer):
         return {
             "name": self.name,
             "vocab": self.tokenizer.backend_tokenizer.to_str(),
-            **self.tokenizer.init_kwargs,
+            **as_arguments(self.tokenizer.init_kwargs),
             **self.options,
         }
 
