@@ -165,6 +165,8 @@ class BertTokenizer(SpecialTokens):
         folder = resolve(source, revision=revision, weights=False)
         if problems := problems_of(changes):
             raise ValueError("\n  ".join(problems))
+        if "max_len" in changes:  # the older name; a file's model_max_length must not override it
+            changes = {"model_max_length": changes["max_len"]} | changes
         self = cls._from_folder(folder, changes)
         for key in ("tokenize_chinese_chars", "clean_text"):
             if changes.get(key) not in (None, word_piece.normalization(self.backend_tokenizer, key)):

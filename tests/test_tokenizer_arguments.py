@@ -112,6 +112,12 @@ def test_every_setting_of_a_file_is_also_a_keyword(folder):
     assert BertTokenizer(folder / "vocab.txt")("the\x00 THE")["input_ids"] == [2, 5, 5, 3]
 
 
+def test_the_older_name_of_the_length_overrides_that_of_a_file(folder):
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 9}))
+    assert BertTokenizer.from_pretrained(folder, max_len=5)(TEXT, truncation=True)["input_ids"] == [2, 5, 6, 1, 3]
+    assert BertTokenizer.from_pretrained(folder, max_len=5, model_max_length=4).model_max_length == 4
+
+
 def test_a_vocabulary_has_the_name_that_transformers_4_gives_it(folder):
     made = BertTokenizer(vocab_file=folder / "vocab.txt", cls_token="the")
     assert made("cat")["input_ids"] == [5, 6, 3]
