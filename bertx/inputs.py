@@ -29,6 +29,15 @@ _POSITIONS = "mask_positions"
 DECODERS = ("BertModel", "BertLMHeadModel")
 _PAST = "past_key_values"
 _IGNORE_INDEX = -100
+# The inputs whose values are indices or class numbers → the field of the config that limits them, where one does.
+VALUES = {
+    "input_ids": "vocab_size",
+    "token_type_ids": "type_vocab_size",
+    "position_ids": "max_position_embeddings",
+    _POSITIONS: None,
+    LABELS: None,
+    "next_sentence_label": None,
+}
 
 
 def labels_of(architecture: str) -> tuple[str, ...]:
@@ -67,6 +76,49 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
         name: value.astype(np.int64) if name != _PAST and value.dtype.kind in "iub" else value
         for name, value in given.items()
     }
+
+
+def check_values(
+    architecture: str, config: BertConfig, inputs: Mapping[str, np.ndarray], length: int | None = None
+) -> None:
+    """Checks the integers of those inputs that are indices or class numbers, whatever the shapes.
+
+    length: of the sequence, which mask_positions lie in; None where it is not known.
+
+    Raises:
+        ValueError: some are out of range.
+    """
+    problems = []
+    for name, limit in VALUES.items():
+        if name not in inputs or inputs[name].dtype.kind not in "iub":
+            continue
+        if limit is not None:
+            problems += _range_problems(name, inputs[name], 0, getattr(config, limit), limit)
+        elif name == _POSITIONS:
+            if length is not None:
+                problems += _range_problems(name, inputs[name], 0, length, "the length of the sequence")
+        elif limits := _classes(architecture, config, name, inputs):
+            problems += _range_problems(name, inputs[name], 0, limits[1], limits[0], ignored=_IGNORE_INDEX)
+    if problems:
+        raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
+
+
+def _classes(
+    architecture: str, config: BertConfig, name: str, inputs: Mapping[str, np.ndarray]
+) -> tuple[str, int] | None:
+    """(What limits the class numbers of these labels, their number); None where they are no class numbers."""
+    if architecture == "BertForSequenceClassification":
+        problem = config.problem_type
+        single = config.num_labels > 1 if problem is None else problem == "single_label_classification"
+        return ("num_labels", config.num_labels) if single else None
+    if architecture == "BertForMultipleChoice":
+        tokens = next((inputs[token] for token in ("input_ids", "inputs_embeds") if token in inputs), None)
+        return None if tokens is None or tokens.ndim < 3 else ("the number of choices", tokens.shape[1])
+    if architecture == "BertForTokenClassification":
+        return "num_labels", config.num_labels
+    if architecture == "BertForNextSentencePrediction" or name == "next_sentence_label":
+        return "the number of classes", 2
+    return "vocab_size", config.vocab_size
 
 
 def _shows_padding(config: BertConfig, ids: np.ndarray) -> bool:
@@ -108,7 +160,7 @@ def _past_problems(config: BertConfig, past: tuple[tuple[np.ndarray, ...], ...],
     return [f"{_PAST} is {len(past)} of {found}, expected {layers} pairs of [{', '.join(map(str, expected))}]"]
 
 
-def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, Any]) -> list[str]:
+def _token_problems(architecture: str, config: BertConfig, given: dict[str, Any]) -> list[str]:
     if ("input_ids" in given) == ("inputs_embeds" in given):
         return ["give exactly one of input_ids and inputs_embeds"]
     letters = "B, C, T" if architecture == "BertForMultipleChoice" else "B, T"
@@ -137,16 +189,21 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, A
             f"a sequence of {past + shape[-1]} tokens is longer than max_position_embeddings "
             f"{config.max_position_embeddings}: truncate it or split it into windows"
         )
-    ranges = {
-        "input_ids": ("vocab_size", config.vocab_size),
-        "token_type_ids": ("type_vocab_size", config.type_vocab_size),
-        "position_ids": ("max_position_embeddings", config.max_position_embeddings),
-    }
     for name in _TOKEN_INPUTS:
         if name not in given:
             continue
         value = given[name]
         expected = (*shape[:-1], past + shape[-1]) if name == "attention_mask" else shape
+        if name == "attention_mask" and value.ndim == 4 and len(shape) == 2:
+            per_query = shape[-1], expected[-1]
+            if value.shape in {(rows, 1, *per_query) for rows in (1, shape[0])} and value.dtype.kind in "iub":
+                value = given[name] = np.broadcast_to(value[:, 0], (shape[0], *per_query))
+            elif value.dtype.kind == "f":
+                problems.append(
+                    "attention_mask of four axes is floating, as a mask that is added to the scores is, which bertx "
+                    "does not take: give booleans or integers, 0 where a position is hidden"
+                )
+                continue
         if not _fits(name, value, shape, expected):
             problems.append(f"{name} is {_of(value)}, expected {list(expected)}")
         elif name == "attention_mask":
@@ -154,9 +211,8 @@ def _token_problems(architecture: str, config: BertConfig, given: Mapping[str, A
                 problems.append(
                     f"attention_mask is {value.dtype}, expected finite numbers, 0 where a position is hidden"
                 )
-        elif name in ranges:
-            limit_name, limit = ranges[name]
-            problems += _range_problems(name, value, 0, limit, limit_name)
+        else:
+            problems += _range_problems(name, value, 0, getattr(config, VALUES[name]), VALUES[name])
     if _POSITIONS in given:
         value = given[_POSITIONS]
         if value.ndim != 2 or value.shape[0] != shape[0]:
@@ -195,12 +251,8 @@ def _label_problems(
         elif architecture == "BertForQuestionAnswering":  # a place outside the sequence is not counted
             problems += _kind_problems(name, value)
         else:
-            classes = {
-                "BertForMultipleChoice": ("the number of choices", shape[1]),
-                "BertForTokenClassification": ("num_labels", config.num_labels),
-                "BertForNextSentencePrediction": ("the number of classes", 2),
-            }.get(architecture, ("vocab_size", config.vocab_size) if name == "labels" else ("the number of classes", 2))
-            problems += _range_problems(name, value, 0, classes[1], classes[0], ignored=_IGNORE_INDEX)
+            limit_name, limit = _classes(architecture, config, name, given)
+            problems += _range_problems(name, value, 0, limit, limit_name, ignored=_IGNORE_INDEX)
     return problems
 
 

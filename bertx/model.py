@@ -17,6 +17,7 @@ from .architectures import task_of_architecture
 from .backend import Backend, check_device, check_dtype, get_backend
 from .config import BertConfig, name_of_dtype
 from .inputs import check_inputs
+from .pretrained import config_stays
 from .tokenizer import BertTokenizer
 
 
@@ -106,7 +107,7 @@ class Model:
 
         Args:
             input_ids, token_type_ids, position_ids: integers [B, T] ([B, C, T] for multiple choice).
-            attention_mask: [B, T], 0 hides a position; [B, T, T] for each query its own.
+            attention_mask: [B, T], 0 hides a position; [B, T, T] or [B, 1, T, T] for each query its own.
             inputs_embeds: [B, T, H], in the place of input_ids.
             past_key_values: what a causal model gave under this name for the P positions before these; attention_mask
                 is then [B, P + T].
@@ -131,7 +132,8 @@ class Model:
         }
         checked = check_inputs(self.architecture, self.config, inputs)
         asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-        return self._backend.forward(self.module, checked, asked | {"use_cache": use_cache})
+        with config_stays():
+            return self._backend.forward(self.module, checked, asked | {"use_cache": use_cache})
 
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
         """Yields `compute` of each batch, in order; where `compute` calls `forward`, several at once if that is faster.

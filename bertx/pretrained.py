@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +18,18 @@ from bertx_weights import as_dtype, as_float
 from .backend import ValueOf, parameters_come_later
 from .config import BertConfig, name_of_dtype, refuse_upload, without_hub_arguments
 from .places import BERT, Customs, by_name
+
+_config_stays: ContextVar[bool] = ContextVar("config_stays", default=False)
+
+
+@contextlib.contextmanager
+def config_stays() -> Iterator[None]:
+    """Within, a loss leaves `problem_type` as it is: `Model.forward` takes labels of one kind, then of another."""
+    token = _config_stays.set(True)
+    try:
+        yield
+    finally:
+        _config_stays.reset(token)
 
 
 class PreTrainedModel:
@@ -316,6 +330,11 @@ class PreTrainedModel:
 
         if not parameters_come_later():
             self.fill_parameters(initial_values(self.config))
+
+    def keep_problem_type(self, problem: str) -> None:
+        """Sets the config's `problem_type` to what the labels of the first loss mean."""
+        if not _config_stays.get():
+            object.__setattr__(self.config, "problem_type", problem)
 
     def fill_parameters(self, value_of: ValueOf) -> None:
         """Gives each parameter without a value `value_of(schema name, shape)`; the backend's to do."""

@@ -330,6 +330,7 @@ def test_labels_of_two_dtypes_can_follow_each_other(models, backend):
     first = model.forward(OK, labels=several)["loss"]
     assert np.isfinite(model.forward(OK, labels=classes)["loss"])
     assert np.array_equal(model.forward(OK, labels=several)["loss"], first)
+    assert model.config.problem_type is None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -7,6 +7,7 @@ import numpy as np
 from flax import nnx
 
 from bertx.backend import named_parameters
+from bertx.inputs import VALUES, check_values
 
 # Tensor parallelism as in Megatron-LM: heads, the feed-forward and the vocabulary are split, all else is whole.
 TENSOR_PARALLEL = {"heads": "model", "mlp": "model", "vocab": "model"}
@@ -24,10 +25,13 @@ class Functional:
             dropout_rng: a JAX key.
 
         Raises:
-            ValueError: `train` is True without `dropout_rng`, or `params` are not those of this model.
+            ValueError: `train` is True without `dropout_rng`, `params` are not those of this model, or an id, a token
+                type, a position or a label is out of range. Under jit, vmap and the like the values of traced inputs
+                are not known and not checked: there JAX takes the nearest row or gives NaN.
         """
         args = tuple(map(_as_jax_does, args))
         inputs = {name: _as_jax_does(value) for name, value in inputs.items()}
+        self._check_values(args, inputs)
         if params is None and train is None and dropout_rng is None:
             return self.forward(*args, **inputs)
         model = nnx.clone(self)
@@ -40,6 +44,16 @@ class Functional:
         if train is not None:
             model.train() if train else model.eval()
         return model.forward(*args, **inputs)
+
+    def _check_values(self, args, inputs):
+        """Raises ValueError for values out of range among the inputs that are not traced: JAX itself refuses none."""
+        given = dict(zip(_ORDER, args, strict=False)) | inputs
+        check_values(
+            self.architecture(),
+            self.config,
+            {name: np.asarray(value) for name, value in given.items() if name in VALUES and _is_known(value)},
+            length=next((np.shape(given[name])[1] for name in _TOKENS if np.ndim(given.get(name)) > 1), None),
+        )
 
     def apply(self, params, batch, train=False, dropout_rng=None):
         """The outputs of a batch, a mapping of inputs, with these parameters: a pure function, for jax.jit and grad."""
@@ -71,6 +85,13 @@ class Functional:
         if rows.keys() != found.keys():
             wrong = sorted("/".join(path) for path in rows.keys() ^ found.keys())
             raise ValueError(f"params and the model do not have the same parameters: {', '.join(wrong)}")
+        shapes = {path: (tuple(np.shape(found[path])), tuple(row.shape)) for path, row in rows.items()}
+        if wrong := [
+            f"{'/'.join(path)} is {list(shape)}, expected {list(own)}"
+            for path, (shape, own) in shapes.items()
+            if shape != own
+        ]:
+            raise ValueError(f"params and the model do not have the same shapes: {'; '.join(wrong)}")
         for path, parameter in rows.items():
             parameter.set_value(found[path])
 
@@ -113,8 +134,17 @@ class Functional:
                 yield *parents, attribute, parameter, (name, kind)
 
 
+def _is_known(value):
+    """Whether the values of an array can be read here: it is not traced, nor spread over several hosts."""
+    if isinstance(value, jax.Array):
+        return not isinstance(value, jax.core.Tracer) and value.is_fully_addressable
+    return isinstance(value, np.ndarray)
+
+
 def _as_jax_does(value):
-    """Integers of NumPy that JAX would cut to 32 bits, and thereby wrap, cut to their range."""
+    """Lists as arrays; integers of NumPy that JAX would cut to 32 bits, and thereby wrap, cut to their range."""
+    if isinstance(value, list):
+        value = np.asarray(value)
     wide = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.dtype.itemsize > 4
     return to_int32(value) if wide and not jax.config.jax_enable_x64 else value
 
@@ -126,4 +156,6 @@ def to_int32(array):
     return array.astype(np.int32)
 
 
+_ORDER = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_TOKENS = ("input_ids", "inputs_embeds")
 _INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max

@@ -15,7 +15,7 @@ from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 from bertx.backend import named_parameters
 from bertx.places import FLAX_BERT, show_arguments
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss
+from bertx.spec.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank
 from bertx_weights import BFLOAT16, contiguous
 
 from .functional import Functional
@@ -123,7 +123,14 @@ class Model(PreTrainedModel, Functional, Module):
     # the time of the call tells it from what was compiled. These are the ways in which Flax takes a module apart.
 
     def _note_config(self):
-        vars(self)["_config_hash"] = hash(self.config)
+        found = hash(self.config)
+        vars(self)["_config_hash"] = vars(self.config).get("_hashes_before_loss", {}).get(found, found)
+
+    def keep_problem_type(self, problem):
+        """As PreTrainedModel; the hash stays, so that neither jit nor a loop's carry sees another model."""
+        before = hash(self.config)
+        super().keep_problem_type(problem)
+        vars(self.config)["_hashes_before_loss"] = {hash(self.config): before}
 
     def _graph_node_flatten(self):
         self._note_config()

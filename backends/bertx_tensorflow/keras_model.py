@@ -15,6 +15,7 @@ from .training import Training
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _ORDER = (*_INPUTS, "position_ids")
+_LISTS = (*_ORDER, "labels", "next_sentence_label", "start_positions", "end_positions", "mask_positions")
 
 
 class KerasModel(Training):
@@ -32,7 +33,10 @@ class KerasModel(Training):
         In a list inputs are in the order of `call`; a keras.Input that has the name of one is that, as in TFBert.
         """
         if args and isinstance(args[0], Mapping):
-            return super().__call__(*args[1:], **args[0], **kwargs)
+            return super().__call__(*args[1:], **_lists_as_tensors(args[0]), **_lists_as_tensors(kwargs))
+        kwargs = _lists_as_tensors(kwargs)
+        if args and isinstance(args[0], list) and all(isinstance(x, (list, int)) for x in args[0]):
+            args = (tf.convert_to_tensor(args[0]), *args[1:])
         if args and isinstance(args[0], (list, tuple)) and all(x is None or hasattr(x, "shape") for x in args[0]):
             args = (*args[0], *args[1:])
             names = [x.name if isinstance(x, keras.KerasTensor) and x.name in _ORDER else None for x in args]
@@ -90,6 +94,14 @@ class KerasModel(Training):
         holder.serve = serve
         signatures = {"serving_default": int32, "serve": int32, "int64_serving": int64}
         tf.saved_model.save(holder, os.fspath(filepath), signatures)
+
+
+def _lists_as_tensors(inputs):
+    """Lists of numbers, which Keras takes apart, as tensors."""
+    return {
+        name: tf.convert_to_tensor(value) if isinstance(value, list) and name in _LISTS else value
+        for name, value in inputs.items()
+    }
 
 
 def _stacked(value):

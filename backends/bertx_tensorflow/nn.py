@@ -308,6 +308,11 @@ def shape(x):
     return tuple(traced[i] if size is None else size for i, size in enumerate(known))
 
 
+def rank(x):
+    """The number of dimensions; None where a graph does not know it."""
+    return x.shape.rank
+
+
 def arange(length, like):
     """0 … length − 1."""
     return tf.range(length)
@@ -338,11 +343,11 @@ def at_least_float32(x):
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
-def check_shape(x, expected, name):
+def check_shape(x, expected, name, given=None):
     """`x`, whose shape has to be `expected`; a dimension not known in a graph is checked when the graph runs."""
     known = tuple(size if isinstance(size, int) else None for size in expected)
     if not x.shape.is_compatible_with(known):
-        raise ValueError(f"{name} has the shape {x.shape.as_list()}, expected {list(known)}")
+        raise ValueError(f"{name} has the shape {list(x.shape if given is None else given)}, expected {list(known)}")
     if not x.shape.is_fully_defined() or None in known:
         message = f"{name} has another shape than the logits need"
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), tf.stack(expected), message)]):
@@ -352,7 +357,7 @@ def check_shape(x, expected, name):
 
 def class_numbers(labels, name):
     """The integers that say a class each, as int32; floats are taken too: Keras gives class numbers as such."""
-    return tf.saturate_cast(labels, tf.int32)
+    return tf.cast(labels, tf.int32) if labels.dtype == tf.bool else tf.saturate_cast(labels, tf.int32)
 
 
 def lowest(x):

@@ -15,7 +15,7 @@ from torch.utils import _pytree
 
 from bertx.places import show_arguments
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import check_shape, class_numbers, mean_loss
+from bertx.spec.nn import check_shape, class_numbers, mean_loss, rank
 from bertx_weights import BFLOAT16, contiguous
 
 from .hugging_face import HuggingFaceModel
@@ -66,6 +66,13 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
         for size in ("num_embeddings", "out_features"):
             if hasattr(block, size):
                 setattr(block, size, len(value))
+
+    def keep_problem_type(self, problem):
+        """As PreTrainedModel, by what torch.compile can trace."""
+        if torch.compiler.is_compiling():
+            object.__setattr__(self.config, "problem_type", problem)
+        else:
+            super().keep_problem_type(problem)
 
     @property
     def device(self):

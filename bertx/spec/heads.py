@@ -2,6 +2,7 @@
 
 from . import nn
 from .activations import activation
+from .arguments import check_tensors, check_tokens
 from .encoder import BertModel, first_position, positions_at
 from .losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from .outputs import (
@@ -114,6 +115,7 @@ class BertWithLogits(nn.Model):
 
         mask_positions [B, K]: a head that scores every position then scores these only, K for T in logits and labels.
         """
+        check_tensors(labels=labels, mask_positions=mask_positions)
         readout = first_position if self.reads_first else None
         if mask_positions is not None:
             if self.reads_first:
@@ -185,6 +187,7 @@ class BertLMHeadModel(BertForMaskedLM):
 
         mask_positions [B, K]: these positions only are scored, K for T in logits and labels.
         """
+        check_tensors(labels=labels, mask_positions=mask_positions)
         encoded = self.bert(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -262,14 +265,15 @@ class BertForNextSentencePrediction(BertWithLogits):
 
     def loss_function(self, logits, labels):
         """labels [B] (−100: not counted, but in TFBert as a loss of 0) → []."""
-        return cross_entropy(logits, nn.reshape(labels, (-1,)), ignored_count=self.customs.ignored_pairs_count)
+        return cross_entropy(logits, labels, ignored_count=self.customs.ignored_pairs_count, reshapes=True)
 
 
 class BertForSequenceClassification(BertWithLogits):
     """A Linear on the pooled output: one label, several, or numbers, by `problem_type`.
 
     Where the config has no `problem_type`, one label in all means regression, integer labels mean
-    one of them, floating labels [B, L] mean several; transformers' rule.
+    one of them, floating labels [B, L] mean several: transformers' rule. As there, the first loss sets it in the
+    config, which a saved checkpoint keeps.
     """
 
     output_class = SequenceClassifierOutput
@@ -280,9 +284,17 @@ class BertForSequenceClassification(BertWithLogits):
         self.bert = BertModel(config)
         self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.problem_type = config.problem_type
         self.num_labels = config.num_labels
         self.post_init()
+
+    @property
+    def problem_type(self):
+        """That of the config."""
+        return self.config.problem_type
+
+    @problem_type.setter
+    def problem_type(self, value):
+        self.config.problem_type = value
 
     def logits(self, hidden_states, pooled):
         """→ [B, L]."""
@@ -298,10 +310,14 @@ class BertForSequenceClassification(BertWithLogits):
             per_label = nn.is_floating(labels) and len(labels.shape) == 2 and labels.shape[1] in (self.num_labels, None)
             problem = "multi_label_classification" if per_label else "single_label_classification"
         if problem == "regression":
-            return mean_squared_error(logits, nn.reshape(labels, (-1, 1)) if self.num_labels == 1 else labels)
-        if problem == "multi_label_classification":
-            return binary_cross_entropy(logits, labels)
-        return cross_entropy(logits, nn.reshape(labels, (-1,)))
+            loss = mean_squared_error(logits, labels)
+        elif problem == "multi_label_classification":
+            loss = binary_cross_entropy(logits, labels)
+        else:
+            loss = cross_entropy(logits, labels, reshapes=True)
+        if self.problem_type is None:
+            self.keep_problem_type(problem)
+        return loss
 
 
 class BertForTokenClassification(BertWithLogits):
@@ -351,6 +367,7 @@ class BertForPreTraining(nn.Model):
         return_dict=None,
     ):
         """labels [B, T] (−100: not counted) and next_sentence_label [B]: the loss is the sum of both, given both."""
+        check_tensors(labels=labels, next_sentence_label=next_sentence_label)
         encoded = self.bert(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -366,9 +383,10 @@ class BertForPreTraining(nn.Model):
         if labels is not None and next_sentence_label is not None:
             # As sequences of one: the loss of a sequence is a mean on every backend.
             next_sentence_logits = nn.reshape(relationship_logits, (-1, 1, 2))
-            next_sentence_label = nn.reshape(next_sentence_label, (-1, 1))
             loss = cross_entropy(prediction_logits, labels)
-            loss = loss + cross_entropy(next_sentence_logits, next_sentence_label, name="next_sentence_label")
+            loss = loss + cross_entropy(
+                next_sentence_logits, next_sentence_label, name="next_sentence_label", reshapes=True
+            )
         return self.output_class(
             loss=loss,
             prediction_logits=prediction_logits,
@@ -404,6 +422,10 @@ class BertForMultipleChoice(nn.Model):
         return_dict=None,
     ):
         """Ids and masks [B, C, T], inputs_embeds [B, C, T, H], labels [B]; hidden states are [B·C, T, H]."""
+        check_tensors(
+            attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids, labels=labels
+        )
+        check_tokens(input_ids, inputs_embeds, "B, C, T")
         encoded = self.bert(
             input_ids=merge_choices(input_ids),
             attention_mask=merge_choices(attention_mask),
@@ -418,7 +440,7 @@ class BertForMultipleChoice(nn.Model):
         choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
         logits = nn.reshape(self.classifier(self.dropout(encoded.pooler_output)), (-1, choices))
         return self.output_class(
-            loss=None if labels is None else cross_entropy(logits, nn.reshape(labels, (-1,))),
+            loss=None if labels is None else cross_entropy(logits, labels, reshapes=True),
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
@@ -456,6 +478,7 @@ class BertForQuestionAnswering(nn.Model):
         return_dict=None,
     ):
         """start_positions, end_positions [B]: a place past the end is not counted, one below 0 counts as 0."""
+        check_tensors(start_positions=start_positions, end_positions=end_positions)
         encoded = self.bert(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -484,5 +507,5 @@ class BertForQuestionAnswering(nn.Model):
 def position_loss(logits, positions, name):
     """Cross-entropy of a position in the sequence; logits [B, T], positions [B] → []."""
     length = nn.shape(logits)[1]
-    positions = nn.clip(nn.class_numbers(nn.reshape(positions, (-1,)), name), 0, length)
-    return cross_entropy(logits, positions, ignore_index=length, name=name)
+    positions = nn.clip(nn.class_numbers(positions, name), 0, length)
+    return cross_entropy(logits, positions, ignore_index=length, name=name, reshapes=True)

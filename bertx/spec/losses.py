@@ -9,18 +9,24 @@ from . import nn
 IGNORE_INDEX = -100
 
 
-def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ignored_count=False, name="labels"):
+def cross_entropy(
+    logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ignored_count=False, name="labels", reshapes=False
+):
     """Mean −log softmax(logits)[label] over the labels that are not `ignore_index`; NaN when all are.
 
     num_items: the sum, of labels [B, T], is divided by this number instead. ignored_count: a label that is ignored has
-    a loss of 0, which the mean counts. name: of the labels, for errors.
+    a loss of 0, which the mean counts. name: of the labels, for errors. reshapes: labels of another shape
+    with as many elements are taken, such as a column for a row.
 
     Shapes: logits [..., L], labels [...] integers → [], or as `nn.mean_loss` has it.
 
     Raises:
         ValueError: labels of another shape or dtype.
     """
-    labels = nn.check_shape(nn.class_numbers(labels, name), nn.shape(logits)[:-1], name)
+    given, labels = labels.shape, nn.class_numbers(labels, name)
+    if reshapes:
+        labels = nn.reshape(labels, (-1, *nn.shape(logits)[1:-1]))
+    labels = nn.check_shape(labels, nn.shape(logits)[:-1], name, given)
     logits = nn.at_least_float32(logits)
     counted = labels != ignore_index
     label = nn.where(counted, labels, nn.zeros_like(labels))
@@ -42,16 +48,18 @@ def binary_cross_entropy(logits, labels):
 
 
 def mean_squared_error(values, labels):
-    """Mean squared difference; values and labels [B, L] → [], or on TensorFlow [B].
+    """Mean squared difference; values and labels [B, L], or labels [B] of one value each → [], or on TensorFlow [B].
 
     Raises:
         ValueError: labels of another shape.
     """
-    values, labels = _in_pairs(values, labels)
+    values, labels = _in_pairs(values, labels, reshapes=nn.shape(values)[1] == 1)
     difference = values - labels
     return nn.mean_loss(nn.mean(difference * difference, -1))
 
 
-def _in_pairs(logits, labels):
-    logits = nn.at_least_float32(logits)
-    return logits, nn.cast_like(nn.check_shape(labels, nn.shape(logits), "labels"), logits)
+def _in_pairs(logits, labels, reshapes=False):
+    logits, given = nn.at_least_float32(logits), labels.shape
+    if reshapes:
+        labels = nn.reshape(labels, (-1, 1))
+    return logits, nn.cast_like(nn.check_shape(labels, nn.shape(logits), "labels", given), logits)

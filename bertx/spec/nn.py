@@ -210,6 +210,11 @@ def shape(x):
     return x.shape
 
 
+def rank(x):
+    """The number of dimensions; None where a traced graph does not know it."""
+    return len(x.shape)
+
+
 def arange(length, like):
     """0 … length − 1, on the device of `like`."""
     return np.arange(length)
@@ -235,26 +240,28 @@ def at_least_float32(x):
     return x.astype(np.promote_types(x.dtype, np.float32))
 
 
-def check_shape(x, expected, name):
+def check_shape(x, expected, name, given=None):
     """`x`, whose shape has to be `expected`; in a traced graph a dimension that is not known is checked when it runs.
+
+    given: the shape that the user gave, for the error, where `x` is reshaped.
 
     Raises:
         ValueError: it is another.
     """
     if tuple(x.shape) != tuple(expected):
-        raise ValueError(f"{name} has the shape {list(x.shape)}, expected {list(expected)}")
+        raise ValueError(f"{name} has the shape {list(x.shape if given is None else given)}, expected {list(expected)}")
     return x
 
 
 def class_numbers(labels, name):
-    """The integers that say a class each. TensorFlow takes floats too: Keras gives class numbers as such.
+    """The integers that say a class each, booleans as 0 and 1; TensorFlow takes floats too, as Keras gives them.
 
     Raises:
         ValueError: they are floats.
     """
     if "float" in str(labels.dtype):
         raise ValueError(f"{name} are {labels.dtype} {list(labels.shape)}, expected class numbers: integers")
-    return labels
+    return labels + 0 if "bool" in str(labels.dtype) else labels
 
 
 def lowest(x):
