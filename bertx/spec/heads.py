@@ -294,6 +294,7 @@ class BertForSequenceClassification(BertWithLogits):
 
     @problem_type.setter
     def problem_type(self, value):
+        """Sets that of the config."""
         self.config.problem_type = value
 
     def logits(self, hidden_states, pooled):
