@@ -134,13 +134,14 @@ def test_a_table_is_not_read_as_json_lines(checkpoint):
 # --- one job at a time ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pairs", [3, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("option", [(), ("--overwrite",), ("--resume",)], ids=["", "overwrite", "resume"])
-def test_two_jobs_on_one_out_one_is_whole_and_the_other_refuses(checkpoint, tmp_path, option):
+def test_two_jobs_on_one_out_one_is_whole_and_the_other_refuses(checkpoint, tmp_path, option, pairs):
     texts = write_texts(tmp_path / "in.txt", some_texts(1500))
     out = tmp_path / "out.jsonl"
     given = ("embed", checkpoint("embed"), "-i", texts, *BACKEND, "-o")
     assert run(*given, tmp_path / "alone.jsonl").code == 0
-    for _ in range(3):
+    for _ in range(pairs):
         jobs = [process(*given, out, *option) for _ in range(2)]
         told = [(job.communicate(timeout=120)[1].decode(), job.returncode) for job in jobs]
         codes = sorted(code for _, code in told)
