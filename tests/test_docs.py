@@ -188,6 +188,8 @@ def test_both_sides_of_a_row_are_alike(peer, given, framework):
     for i, ((old, new), (value, error)) in enumerate(zip(rows(framework), peer[framework], strict=True)):
         if any(word in old for word in NOT_IN_THE_PEER):
             continue
+        if "tokenizer.save_pretrained" in new:  # gives the files that each library writes: other ones
+            continue
         if error is not None:
             problems.append(f"{old}\n{error}")
         elif value is not None and given(framework, i) is not None:
