@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +200,24 @@ def test_an_adapter_alone_is_merged_into_the_base_that_it_names(base, tmp_path):
         edited(tmp_path / "adapter", base_model_name_or_path=named)
         with pytest.raises(bertx.CheckpointError, match=message):
             bertx.load(tmp_path / "adapter", backend="numpy")
+
+
+def test_a_job_with_an_adapter_alone_depends_on_its_base(base, tmp_path):
+    shutil.copytree(base[1], tmp_path / "base")
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(5, SIZES["vocab_size"]))]
+    (tmp_path / "base" / "vocab.txt").write_text("\n".join(tokens) + "\n")
+    trained(tmp_path / "base", tmp_path / "adapter", task_type="SEQ_CLS")
+    job = [sys.executable, "-m", "bertx", "classify", tmp_path / "adapter", "w7 w8", "--backend", "numpy"]
+    job += ["--out", tmp_path / "out.jsonl"]
+    done = subprocess.run(job, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing to do" in subprocess.run([*job, "--resume"], capture_output=True, text=True).stderr
+    path = tmp_path / "base" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    done = subprocess.run([*job, "--resume"], capture_output=True, text=True)
+    assert done.returncode == 2 and "another" in done.stderr
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -15,16 +15,20 @@ _LARGEST_SIDE_FILE = 64 * 2**20
 
 
 def model_files(folder: Path, weights: Iterable[Path], out: Path | None) -> dict[str, str]:
-    """The files of a checkpoint that a load may read, relative to its folder → a hash of all their content."""
+    """The files of a checkpoint that a load may read, relative to its folder → a hash of all their content.
+
+    `weights` may lie elsewhere: an adapter names the folder of its base.
+    """
     weights = set(weights)
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted({*folder.rglob("*"), *weights}):
         of_job = out is not None and path.name.startswith(out.name)  # it may lie among them
         if not path.is_file() or path.name.startswith(".") or of_job:
             continue
         if path in weights or path.stat().st_size <= _LARGEST_SIDE_FILE:
             with open(path, "rb") as file:
-                found[str(path.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+                name = path.relative_to(folder) if path.is_relative_to(folder) else path
+                found[str(name)] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return found
 
 

@@ -52,8 +52,13 @@ def _known_backends(names: list[str] | None) -> list[str] | None:
 
 def known_task(task: str | None) -> str | None:
     """The pipeline tag; refuses one that no head has."""
-    if task is not None and task not in task_names():
-        raise typer.BadParameter(f"{task!r} is none of {', '.join(task_names())}")
+    from ..architectures import architecture_of_task
+
+    if task is not None:
+        try:
+            architecture_of_task(task)
+        except ValueError as error:
+            raise typer.BadParameter(f"{task!r} is none of {', '.join(task_names())}") from error
     return task
 
 

@@ -11,8 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bertx_weights.files import is_special
-
 from .options import (
     BackendOption,
     BatchTokensOption,
@@ -31,9 +29,8 @@ from .options import (
 )
 from .records import Field, WrongUsage, is_text
 from .source import Source
-from .targets import behind_links, refuse_same, reserved
 from .terminal import working
-from .verbs import Call, columns_of, loaded, open_records
+from .verbs import Call, chosen_backend, columns_of, loaded, open_records, with_reserved_out
 
 _TEXT = Field("text")
 
@@ -70,9 +67,8 @@ def rank(
     max_length: MaxLengthOption = None,
 ) -> None:
     """Rank documents for a query: by a cross-encoder's score of each pair, else by the cosine of their embeddings."""
-    from ..backend import check_device, check_dtype, get_backend
     from .job import chunk_of, rows_of
-    from .outputs import check_form, check_target, open_output
+    from .outputs import check_form, open_output
     from .progress import Progress
 
     if not is_text(query):
@@ -85,6 +81,8 @@ def rank(
         delimiter=delimiter,
         encoding=encoding,
         keep=keep,
+        out=out,
+        overwrite=overwrite,
         backend=backend,
         dtype=dtype,
         device=device,
@@ -94,23 +92,15 @@ def rank(
     )
     fields = [Field("text", columns=(column,)) if column else _TEXT]
     with contextlib.ExitStack() as stack:
-        if out is not None and not is_special(out):
-            refuse_same(out, docs)
-            stack.enter_context(reserved(out := behind_links(out)))
-            check_target(out, resume=False, overwrite=overwrite)
+        call, _ = with_reserved_out(call, stack)
         records = open_records(fields, call, {"rank": "integer", "score": "number"})
         if isinstance(records, Source):
             stack.callback(records.close)
-        chosen = get_backend(backend)
-        try:
-            check_dtype(chosen, dtype)
-            check_device(chosen, device)
-        except ValueError as error:
-            raise WrongUsage(str(error)) from error
+        chosen_backend(call)
         columns = {"rank": "integer", "score": "number"} | columns_of(records, fields)
-        check_form(out, columns)
+        check_form(call.out, columns)
         score = _scores(query, pooling, call)
-        output = open_output(out, columns, None, "float32", {}, resume=False)
+        output = open_output(call.out, columns, None, "float32", {}, resume=False)
         best: list[tuple[float, int, Any]] = []
         stream, failed = iter(records), 0
         try:
@@ -135,11 +125,9 @@ def rank(
 def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]], Sequence[float]]:
     """A function from texts to how well each answers the query."""
     from ..inspection import inspect
-    from ..sources import resolve
     from ..tasks.feature_extraction import cosine_similarity
 
-    folder = resolve(call.source, revision=call.revision)
-    found = inspect(folder)
+    found = inspect(call.source, revision=call.revision)
     if found.task == "text-classification":
         if found.config.num_labels != 1:
             raise WrongUsage(
@@ -148,11 +136,11 @@ def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]]
         if pooling is not None:
             raise WrongUsage(f"--pooling is of embeddings, and {call.source} is a cross-encoder")
         with working(f"loading {call.source}"):
-            model = loaded(folder, None, call)
+            model = loaded(found.source, None, call)
         options = {"batch_tokens": call.batch_tokens, "max_length": call.max_length}
         return lambda texts: [one["score"] for one in model([(query, text) for text in texts], **options)]
     with working(f"loading {call.source}"):
-        model = loaded(folder, "feature-extraction", call)
+        model = loaded(found.source, "feature-extraction", call)
     options = {"batch_tokens": call.batch_tokens, "max_length": call.max_length, "pooling": pooling}
     try:
         vector = model([query], **options)

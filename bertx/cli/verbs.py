@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from .records import Field, Record, WrongUsage, from_arguments, with_columns
 from .source import FORMS, Reading, Source, description
 from .targets import behind_links, refuse_same, reserved
 from .terminal import is_terminal, tell, working
+
+if TYPE_CHECKING:
+    from ..inspection import Inspection
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,8 @@ def run_verb(name: str, task: str, fields: Sequence[Field], asked: Asked, call: 
         raise WrongUsage("--resume goes on with an --out: say which")
     if call.resume and call.overwrite:
         raise WrongUsage("--resume goes on and --overwrite begins anew: give one of them")
-    out = call.out
     with contextlib.ExitStack() as stack:
-        done = False
-        if out is not None and is_special(out):
-            if call.resume:
-                raise WrongUsage(f"--resume goes on with a file, and {out} is none")
-        elif out is not None:
-            from .outputs import check_target
-
-            refuse_same(out, call.input)
-            out = behind_links(out)
-            call = replace(call, out=out)
-            stack.enter_context(reserved(out))
-            done = check_target(out, call.resume, call.overwrite)
+        call, done = with_reserved_out(call, stack)
         fields = with_columns(fields, call.column or [])
         records = open_records(fields, call, asked.results)
         if isinstance(records, Source):
@@ -88,6 +79,44 @@ def run_verb(name: str, task: str, fields: Sequence[Field], asked: Asked, call: 
         failed = _run(name, task, fields, asked, call, records, done)
     if failed:
         raise typer.Exit(1)
+
+
+def with_reserved_out(call: Call, stack: contextlib.ExitStack) -> tuple[Call, bool]:
+    """The call with the --out behind a link, kept for this job until the stack ends; and whether it is finished.
+
+    Raises:
+        WrongUsage: it is what the job reads, is there already, or another job writes it.
+    """
+    from .outputs import check_target
+
+    out = call.out
+    if out is None:
+        return call, False
+    if is_special(out):
+        if call.resume:
+            raise WrongUsage(f"--resume goes on with a file, and {out} is none")
+        return call, False
+    refuse_same(out, call.input)
+    out = behind_links(out)
+    stack.enter_context(reserved(out))
+    return replace(call, out=out), check_target(out, call.resume, call.overwrite)
+
+
+def chosen_backend(call: Call) -> str:
+    """The name of the backend that a call runs on.
+
+    Raises:
+        WrongUsage: it does not run the dtype, or see the device.
+    """
+    from ..backend import check_device, check_dtype, get_backend
+
+    chosen = get_backend(call.backend)
+    try:
+        check_dtype(chosen, call.dtype)
+        check_device(chosen, call.device)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    return chosen.name
 
 
 def open_records(fields: Sequence[Field], call: Call, results: Columns) -> Sequence[Record] | Source:
@@ -124,32 +153,26 @@ def _run(
     records: Sequence[Record] | Source,
     done: bool,
 ) -> int:
-    from ..backend import check_device, check_dtype, get_backend
     from .job import digest_of, run
     from .outputs import check_finished, check_form, open_output
 
-    chosen = get_backend(call.backend)
-    try:
-        check_dtype(chosen, call.dtype)
-        check_device(chosen, call.device)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
+    backend = chosen_backend(call)
     columns = columns_of(records, fields) | asked.results | {"error": "text"}
     check_form(call.out, columns, asked.vectors)
-    folder = checked_folder(name, task, call)
+    found = checked_head(name, task, call)
     options = {**asked.options, "batch_tokens": call.batch_tokens}
     if call.max_length is not None:
         options["max_length"] = call.max_length
     job: dict[str, Any] = {}
     if call.out is not None:
-        job = _job(chosen.name, name, fields, options, asked, call, records, folder)
+        job = _job(backend, name, fields, options, asked, call, records, found)
     if done:
         failed = check_finished(call.out, job, records, digest_of(records))
         lost = f"; {failed} of its lines failed" if failed else ""
         tell(f"{call.out} is whole: nothing to do{lost}", "green")
         return failed
     with working(f"loading {call.source}"):
-        model = loaded(folder, task, call)
+        model = loaded(found.source, task, call)
     try:
         none = model([], **options)  # the task looks at its options
     except ValueError as error:
@@ -192,20 +215,18 @@ def columns_of(records: Sequence[Record] | Source, fields: Sequence[Field]) -> d
     }
 
 
-def checked_folder(name: str, task: str, call: Call) -> Path:
-    """The folder of a checkpoint that has the head of a task, or `--untrained` was given.
+def checked_head(name: str, task: str, call: Call) -> Inspection:
+    """What is known of a checkpoint that has the head of a task, or `--untrained` was given.
 
     Raises:
         WrongUsage: it has not, and what it says would be random.
     """
     from ..architectures import trained_as
     from ..inspection import inspect
-    from ..sources import resolve
 
-    folder = resolve(call.source, revision=call.revision)
-    found = inspect(folder, task=task)
+    found = inspect(call.source, task=task, revision=call.revision)
     if found.report.initialised and not call.untrained:
-        own = inspect(folder).task
+        own = inspect(found.source).task
         raise WrongUsage(
             f"{call.source} has no head for {task} ({', '.join(found.report.initialised)}), so that {name} would give "
             f"random results; its own head is of {own}. Give a checkpoint that was trained for it, or --untrained to "
@@ -216,10 +237,10 @@ def checked_folder(name: str, task: str, call: Call) -> Path:
             f"{call.source} has no head for {task}: its classifier was trained in a {trained}. Give a checkpoint "
             "that was trained for it, or --untrained to run it all the same"
         )
-    return folder
+    return found
 
 
-def loaded(folder: Path, task: str | None, call: Call) -> Any:
+def loaded(folder: str, task: str | None, call: Call) -> Any:
     """The model of a verb, which takes texts of `--max-length`."""
     from ..loading import load
     from ..tasks.options import max_tokens
@@ -245,15 +266,14 @@ def _job(
     asked: Asked,
     call: Call,
     records: Sequence[Record] | Source,
-    folder: Path,
+    found: Inspection,
 ) -> dict[str, Any]:
     """What the rows of a job depend on, its input aside."""
-    from bertx_weights import open_checkpoint
-
     from .. import __version__
     from ..backend import backend_versions
 
-    files = model_files(folder, open_checkpoint(folder).files, call.out)
+    folder = Path(found.source)
+    files = model_files(folder, [folder / name for name in found.files], call.out)
     return {
         "verb": name,
         "bertx": __version__,
