@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bertx_weights import CheckpointError
-from bertx_weights.files import LARGEST, exists, inside, read_json, read_text, write_atomically
+from bertx_weights.files import exists, inside, parse_json, read_text, write_atomically
 from bertx_weights.formats import keras_hub
 
 from . import word_piece
@@ -107,6 +107,8 @@ class BertTokenizer(SpecialTokens):
 
         kind = CheckpointError if isinstance(source, Path) else ValueError
         self.settings = dict(settings)
+        # The errors of the library name no file, and it may end the process on deep nesting.
+        parsed = None if rules is None else parse_json(rules, source)
         with library_errors(f"{source}: not a tokenizer", kind):
             tokenizer = Tokenizer.from_str(rules) if vocabulary is None else None
         with library_errors(str(source), kind):
@@ -120,7 +122,7 @@ class BertTokenizer(SpecialTokens):
             tokenizer.no_truncation()
             word_piece.add_tokens(tokenizer, self.settings)
             word_piece.keep_whole(tokenizer, self.settings)
-            word_piece.check_ids(tokenizer)
+            word_piece.check_ids(tokenizer, _vocabulary_of(parsed) if vocabulary is None else vocabulary)
             tokenizer.encode("a", "a")
         self.backend_tokenizer = tokenizer
         self.padding_side = self.settings.get("padding_side", sides[0])
@@ -189,9 +191,6 @@ class BertTokenizer(SpecialTokens):
         settings = read_settings(folder, has_rules) | changes
         if has_rules:
             path = inside(folder, TOKENIZER_JSON)
-            read_json(
-                path, largest=LARGEST
-            )  # for its errors: the library's name no place, and it may end the process on deep nesting
             return cls._read(path, settings, rules=read_text(path))
         if exists(folder, VOCAB):
             path = inside(folder, VOCAB)
@@ -565,10 +564,8 @@ class BertTokenizer(SpecialTokens):
         if pairs is not None and len(pairs) != len(texts):
             raise ValueError(f"{len(texts)} texts but {len(pairs)} second texts: give one for each")
         special = self.backend_tokenizer.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
-        if truncation is None:
-            truncation = max_length is not None and padding is False
+        cut = self._truncation(truncation, padding, max_length, stride, special)
         padding = _option("padding", padding, _PADDINGS, ("longest", "max_length", "do_not_pad"))
-        cut = self._truncation(truncation, max_length, stride, special)
         if cut and padding != "do_not_pad" and pad_to_multiple_of and cut.max_length % pad_to_multiple_of:
             raise ValueError(
                 f"max_length is {cut.max_length}, expected a multiple of pad_to_multiple_of {pad_to_multiple_of}"
@@ -647,9 +644,7 @@ class BertTokenizer(SpecialTokens):
         """
         first, second = list(ids), None if pair_ids is None else list(pair_ids)
         special = (2 if second is None else 3) if add_special_tokens else 0
-        if truncation is None:
-            truncation = max_length is not None and padding is False
-        cut = self._truncation(truncation, max_length, stride, special)
+        cut = self._truncation(truncation, padding, max_length, stride, special)
         total = len(first) + len(second or ()) + special
         values: dict[str, Any] = {}
         if cut and total > cut.max_length:
@@ -772,8 +767,10 @@ class BertTokenizer(SpecialTokens):
         return first if token_ids_1 is None else [*first, *([0] * len(token_ids_1)), 1]
 
     def _truncation(
-        self, truncation: bool | str, max_length: int | None, stride: int, special: int
+        self, truncation: bool | str | None, padding: bool | str, max_length: int | None, stride: int, special: int
     ) -> Truncation | None:
+        if truncation is None:
+            truncation = max_length is not None and padding is False
         known = ("longest_first", "only_first", "only_second", "do_not_truncate")
         strategy = _option("truncation", truncation, _TRUNCATIONS, known)
         max_length = self.model_max_length if max_length is None else max_length
@@ -837,6 +834,12 @@ class BertTokenizer(SpecialTokens):
                 )
             return rounded(wanted)
         return rounded(longest)
+
+
+def _vocabulary_of(rules: Mapping[str, Any]) -> Mapping[str, int]:
+    """The tokens of a tokenizer.json and their ids; that of a Unigram model is a list, where each has its own."""
+    vocabulary = rules["model"]["vocab"]
+    return vocabulary if isinstance(vocabulary, Mapping) else {}
 
 
 def _option(name: str, value: Any, aliases: Mapping[Any, str], known: tuple[str, ...]) -> str:

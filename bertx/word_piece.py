@@ -141,24 +141,25 @@ def check_rules(tokenizer: Any, settings: Mapping[str, Any]) -> None:
             f"its model is {found}, and that of tokenizer_class {settings['tokenizer_class']} is {expected}"
         )
     unknown = getattr(tokenizer.model, "unk_token", None)
-    if found == "WordPiece" and unknown not in tokenizer.get_vocab(with_added_tokens=False):
+    if found == "WordPiece" and tokenizer.model.token_to_id(unknown) is None:
         raise ValueError(f"the vocabulary lacks the token {unknown} that stands for unknown words")
 
 
-def check_ids(tokenizer: Any) -> None:
-    """Raises ValueError where two tokens have one id, as where lines of a vocab.txt repeat and tokens were added."""
-    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-    tokens = {i: token for token, i in vocabulary.items()}
-    if len(tokens) < len(vocabulary):
+def check_ids(tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
+    """Raises ValueError where two tokens have one id, as where lines of a vocab.txt repeat and tokens were added.
+
+    `vocabulary` is the tokenizer's own, without added tokens: to ask the library for it would take as long as a load.
+    """
+    if len(set(vocabulary.values())) < len(vocabulary):
+        tokens = {i: token for token, i in vocabulary.items()}
         twice = [token for token, i in vocabulary.items() if tokens[i] != token]
         raise ValueError(
             f"two tokens of the vocabulary have one id, such as {twice[0]!r} and {tokens[vocabulary[twice[0]]]!r}"
         )
     for i, token in sorted(tokenizer.get_added_tokens_decoder().items()):
-        if tokens.get(i, token.content) != token.content:
-            raise ValueError(
-                f"the added token {token.content!r} has the id {i}, which the vocabulary gives {tokens[i]!r}"
-            )
+        own = tokenizer.model.id_to_token(i)
+        if own not in (None, token.content):
+            raise ValueError(f"the added token {token.content!r} has the id {i}, which the vocabulary gives {own!r}")
 
 
 def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:

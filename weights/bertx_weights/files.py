@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -246,38 +247,46 @@ def read_json(path: Path, kind: type = dict, largest: int = LARGEST_JSON) -> Any
         CheckpointError: as `read_text`; it is not JSON or of another kind; or it is nested deeper than any file of a
             checkpoint, or holds text that is no Unicode.
     """
+    return parse_json(read_text(path, largest), path, kind)
+
+
+def parse_json(text: str, path: Path, kind: type = dict) -> Any:
+    """The value of the text of a JSON file; raises as `read_json`."""
     try:
-        values = json.loads(read_text(path, largest))
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, kind):
         expected = {dict: "object", list: "list"}[kind]
         raise CheckpointError(f"{path}: expected a JSON {expected}, found {type(values).__name__}")
-    if problem := _problem(values):
+    if problem := _problem(values, _SURROGATE.search(text) is not None):
         raise CheckpointError(f"{path}: {problem}")
     return values
 
 
-def _problem(values: Any) -> str | None:
-    """Why a JSON value is none that a checkpoint has, if so."""
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON, where it is written as an escape
+
+
+def _problem(values: Any, has_surrogates: bool) -> str | None:
+    """Why a JSON value is none that a checkpoint has, if so. A vocabulary has 100,000 parts: this is quick for them."""
     level, key = [("", values)], ""
-    for _ in range(_DEEPEST):
+    for _ in range(_DEEPEST - 1):  # what the innermost hold is a level too
         below = []
         for key, value in level:
-            texts = [value] if isinstance(value, str) else list(value) if isinstance(value, dict) else ()
-            for text in texts:
-                if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-                    return f"{ascii(key)[:80]} holds a lone surrogate, which is no text"
-            if isinstance(value, dict):
-                below += [(f"{key}.{name}".strip("."), part) for name, part in value.items()]
-            elif isinstance(value, list):
-                below += [(key, part) for part in value]
+            named = value.items() if isinstance(value, dict) else [("", part) for part in value]
+            if has_surrogates:
+                for name, part in named:
+                    if _is_no_text(name) or _is_no_text(part):
+                        return f"{ascii(f'{key}.{name}'.strip('.'))[:80]} holds a lone surrogate, which is no text"
+            below += [(f"{key}.{name}".strip("."), part) for name, part in named if isinstance(part, (dict, list))]
         if not below:
             return None
         level = below
     return f"{key[:80]} is nested more than {_DEEPEST} deep"
+
+
+def _is_no_text(part: Any) -> bool:
+    return isinstance(part, str) and any("\ud800" <= letter <= "\udfff" for letter in part)
 
 
 def shards(folder: Path, index: str) -> dict[str, Path]:
