@@ -93,7 +93,9 @@ def environment() -> dict[str, str]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     names += ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    return os.environ | dict.fromkeys(names, str(os.cpu_count())) | quiet
+    # Without bytecode on disk an editable install would be compiled anew in each process, and the peers not.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return inherited | dict.fromkeys(names, str(os.cpu_count())) | quiet
 
 
 def prepare(case: Case, names: list[str], tiny: bool) -> Path:

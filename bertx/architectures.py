@@ -150,6 +150,7 @@ def schema(architecture: str, config: BertConfig, add_pooling_layer: bool = True
     return tuple(rows)
 
 
+@functools.lru_cache(maxsize=8)
 def known_names(config: BertConfig) -> frozenset[str]:
     """The names of every head's tensors, so that a tensor of another head is told from a stray one."""
     return frozenset(row.name for architecture in ARCHITECTURES[1:] for row in schema(architecture, config))

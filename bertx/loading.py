@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import warnings
 from collections.abc import Mapping
@@ -202,7 +203,7 @@ def plan(
         stored,
         source=str(checkpoint.folder),
         target=architecture,
-        known_names=known_names(config),
+        known_names=functools.partial(known_names, config),
         may_initialise=lambda name: asked_for and not schema_name(name).startswith(_ENCODER),
         may_leave=lambda name: (asked_for and not name.startswith("bert.")) or is_left_out(name),
         may_resize=lambda name: resize,

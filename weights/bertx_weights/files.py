@@ -264,6 +264,7 @@ def parse_json(text: str, path: Path, kind: type = dict) -> Any:
     return values
 
 
+_CONTAINERS = {dict, list}
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON, where it is written as an escape
 
 
@@ -278,7 +279,8 @@ def _problem(values: Any, has_surrogates: bool) -> str | None:
                 for name, part in named:
                     if _is_no_text(name) or _is_no_text(part):
                         return f"{ascii(f'{key}.{name}'.strip('.'))[:80]} holds a lone surrogate, which is no text"
-            below += [(f"{key}.{name}".strip("."), part) for name, part in named if isinstance(part, (dict, list))]
+            if not _CONTAINERS.isdisjoint(map(type, value.values() if isinstance(value, dict) else value)):
+                below += [(f"{key}.{name}".strip("."), part) for name, part in named if type(part) in _CONTAINERS]
         if not below:
             return None
         level = below

@@ -79,15 +79,15 @@ def match(
     *,
     source: str,
     target: str,
-    known_names: Collection[str],
+    known_names: Callable[[], Collection[str]],
     may_initialise: Callable[[str], bool],
     may_leave: Callable[[str], bool] = lambda name: False,
     may_resize: Callable[[str], bool] = lambda name: False,
 ) -> LoadReport:
     """Finds each row's stored tensor under any of its published names.
 
-    `known_names` are the schema names of all heads: what is stored and not asked for is `unused` if it
-    is one of them, or `may_leave` allows, and `unexpected` if not. A missing row is `initialised` where
+    `known_names` gives the schema names of all heads, where one is needed: what is stored and not wanted is `unused`
+    if it is one of them, or `may_leave` allows, and `unexpected` if not. A missing row is `initialised` where
     `may_initialise` allows, one that is stored in another shape where `may_resize` does.
     """
     rows = list(rows)
@@ -98,11 +98,11 @@ def match(
     for name, stored_name in by_name.items():
         if name in _BUFFERS:
             report.ignored.append(stored_name)
-        elif name not in wanted and (name in known_names or may_leave(name)):
+        elif name not in wanted and (name in known_names() or may_leave(name)):
             report.unused.append(stored_name)
         elif name not in wanted:
             hinted = len(report.unexpected) < _MOST_HINTS
-            report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names, hinted))
+            report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names(), hinted))
     groups: dict[str, list[Row]] = {row.name: [row] for row in rows if row.tied_to is None}
     for row in rows:
         if row.tied_to is not None:
