@@ -38,7 +38,9 @@ class Contender:
 
 
 def _bertx(backend: str, variant: str = "", **options: float) -> Contender:
-    return Contender("bertx", backend + variant, imports=("bertx.loading", f"bertx_{backend}.backend"), **options)
+    return Contender(
+        "bertx", backend + variant, imports=("bertx.checkpoints.load", f"bertx_{backend}.backend"), **options
+    )
 
 
 def _transformers4(library: str, variant: str, folder: str, module: str) -> Contender:

@@ -13,10 +13,10 @@ from pathlib import Path
 from cases import BERT_BASE, LABELS, MINILM, TINY
 
 import bertx
-from bertx.architectures import schema
-from bertx.initialization import initial_values
-from bertx.saving import save_model
-from bertx.sources import resolve
+from bertx.checkpoints.init import initial_values
+from bertx.checkpoints.save import save_model
+from bertx.hub.sources import resolve
+from bertx.registry import schema
 
 # Checkpoint → its class, and what it has other than bert-base.
 ARCHITECTURES = {

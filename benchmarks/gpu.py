@@ -31,7 +31,7 @@ from checkpoints import write
 
 import bertx
 from bertx.backend import get_backend
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 
 # max |Δ| of last hidden states of up to 4.9. bfloat16 keeps 8 bits: on a processor it was 0.09 from float32 here.
 BOUNDS = {"float32": 1e-4, "bfloat16": 0.2}

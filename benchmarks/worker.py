@@ -32,7 +32,7 @@ Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 def bertx(job):
     """bertx on one backend, by `bertx.load`."""
-    from bertx.loading import load
+    from bertx.checkpoints.load import load
 
     backend, _, variant = job.variant.partition(" ")
     model = load(job.folder, backend=backend, dtype=variant if variant in ("bfloat16", "int8") else "float32")

@@ -3,44 +3,48 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from .compat import old_paths
+
 if TYPE_CHECKING:
     from bertx_weights import CheckpointError, LoadReport
 
     from .backend import MissingExtraError, installed_backends
-    from .config import BertConfig
-    from .conversion import ConversionReport, convert
-    from .encoding import BatchEncoding
-    from .inspection import Inspection, inspect
-    from .loading import load
+    from .checkpoints.convert import ConversionReport, convert
+    from .checkpoints.inspect import Inspection, inspect
+    from .checkpoints.load import load
+    from .checkpoints.verify import Verification, verify
+    from .configs.bert import BertConfig
     from .model import Model
     from .parity_report import ParityReport, parity
     from .tasks.streaming import InputError
-    from .tokenizer import BertTokenizer, BertTokenizerFast
-    from .verification import Verification, verify
+    from .tokenizers.bert import BertTokenizer, BertTokenizerFast
+    from .tokenizers.encoding import BatchEncoding
+
+old_paths.install()
 
 __version__ = "0.1.0"
 
 # Public name → the module that has it: imported when first used, so that `import bertx` costs nothing.
 _PUBLIC = {
-    "BertConfig": ".config",
-    "BatchEncoding": ".encoding",
-    "BertTokenizer": ".tokenizer",
-    "BertTokenizerFast": ".tokenizer",
+    "BertConfig": ".configs.bert",
+    "BatchEncoding": ".tokenizers.encoding",
+    "BertTokenizer": ".tokenizers.bert",
+    "BertTokenizerFast": ".tokenizers.bert",
     "CheckpointError": "bertx_weights",
-    "ConversionReport": ".conversion",
+    "ConversionReport": ".checkpoints.convert",
     "InputError": ".tasks.streaming",
-    "Inspection": ".inspection",
+    "Inspection": ".checkpoints.inspect",
     "LoadReport": "bertx_weights",
     "MissingExtraError": ".backend",
     "Model": ".model",
     "ParityReport": ".parity_report",
-    "Verification": ".verification",
-    "convert": ".conversion",
-    "inspect": ".inspection",
+    "Verification": ".checkpoints.verify",
+    "convert": ".checkpoints.convert",
+    "inspect": ".checkpoints.inspect",
     "installed_backends": ".backend",
-    "load": ".loading",
+    "load": ".checkpoints.load",
     "parity": ".parity_report",
-    "verify": ".verification",
+    "verify": ".checkpoints.verify",
 }
 __all__ = sorted(_PUBLIC)
 

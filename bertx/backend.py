@@ -16,7 +16,7 @@ import numpy as np
 
 from bertx_weights import MissingExtraError
 
-from .config import BertConfig
+from .configs.bert import BertConfig
 
 ENTRY_POINTS = "bertx.backends"
 PREFERENCE = ("torch", "jax", "tensorflow", "numpy")

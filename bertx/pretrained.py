@@ -16,8 +16,8 @@ import numpy as np
 from bertx_weights import as_dtype, as_float
 
 from .backend import ValueOf, parameters_come_later
-from .config import BertConfig, name_of_dtype, refuse_upload, without_hub_arguments
-from .places import BERT, Customs, by_name
+from .compat.transformers4 import BERT, Customs, by_name
+from .configs.bert import BertConfig, name_of_dtype, refuse_upload, without_hub_arguments
 
 _config_stays: ContextVar[bool] = ContextVar("config_stays", default=False)
 
@@ -51,7 +51,7 @@ class PreTrainedModel:
     @classmethod
     def architecture(cls) -> str:
         """The hub's name of the class, or of the one that a user's own is made of."""
-        from .architectures import ARCHITECTURES
+        from .registry import ARCHITECTURES
 
         return next(base.__name__ for base in cls.__mro__ if base.__name__ in ARCHITECTURES)
 
@@ -93,7 +93,7 @@ class PreTrainedModel:
             CheckpointError: the checkpoint does not fit; all its problems are listed.
             TypeError: `changes` that are neither.
         """
-        from .loading import load_model
+        from .checkpoints.load import load_model
 
         caller = f"{cls.__name__}.from_pretrained"
         changes = without_hub_arguments(caller, changes)
@@ -168,7 +168,7 @@ class PreTrainedModel:
             TypeError: `others` of transformers' arguments that bertx does not have.
         """
         from .backend import get_backend
-        from .saving import save_model
+        from .checkpoints.save import save_model
 
         refuse_upload(push_to_hub)
         others = {name: value for name, value in others.items() if value not in _WITHOUT_EFFECT_ON_SAVE.get(name, ())}
@@ -226,9 +226,9 @@ class PreTrainedModel:
         Raises:
             ValueError: a number that the padding token's id is not below, or no number.
         """
-        from .architectures import schema
         from .backend import get_backend
-        from .initialization import added_rows, initial_values
+        from .checkpoints.init import added_rows, initial_values
+        from .registry import schema
 
         rows = self.config.vocab_size if new_num_tokens is None else new_num_tokens
         if pad_to_multiple_of is not None:
@@ -326,7 +326,7 @@ class PreTrainedModel:
 
     def post_init(self) -> None:
         """Draws the parameters of a model that a user makes from a config, rather than loads."""
-        from .initialization import initial_values
+        from .checkpoints.init import initial_values
 
         if not parameters_come_later():
             self.fill_parameters(initial_values(self.config))

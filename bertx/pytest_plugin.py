@@ -57,7 +57,7 @@ def _known_backends(names: list[str], device: str | None) -> list[str]:
 def _parity_items(
     session: pytest.Session, source: str, backends: list[str], device: str | None, revision: str | None
 ) -> list[pytest.Item]:
-    from .loading import load
+    from .checkpoints.load import load
     from .parity_report import output_names
 
     try:

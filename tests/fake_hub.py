@@ -258,8 +258,8 @@ import huggingface_hub.constants
 time.sleep = lambda seconds: None
 huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 4096
 import numpy as np
-import bertx, bertx.sources
-from bertx.config import BertConfig
+import bertx, bertx.hub.sources
+from bertx.configs.bert import BertConfig
 
 def load(source, revision):
     model = bertx.load(source, backend="numpy", revision=revision)
@@ -267,7 +267,7 @@ def load(source, revision):
     return [str(model.load_report.source), sum(float(np.abs(value).sum()) for value in outputs.values())]
 
 def resolve(source, revision):
-    return [str(bertx.sources.resolve(source, revision)), 0]
+    return [str(bertx.hub.sources.resolve(source, revision)), 0]
 
 def tokenizer(source, revision):
     return ["tokenizer", len(bertx.BertTokenizer.from_pretrained(source, revision=revision))]

@@ -6,7 +6,7 @@ import pytest
 
 import bertx
 import bertx.backend
-from bertx.spec.activations import ACTIVATIONS
+from bertx.models.layers.activations import ACTIVATIONS
 from support import BACKENDS, batch, differences, peer, peer_forward, save_peer
 
 NAMES = (

@@ -16,7 +16,7 @@ import transformers
 
 import bertx
 import bertx_torch
-from bertx.conversion import convert
+from bertx.checkpoints.convert import convert
 from support import BACKENDS, SIZES, peer, save_peer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # PEFT's own

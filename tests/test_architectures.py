@@ -134,8 +134,8 @@ def test_no_file_is_left_by_a_refused_conversion(tmp_path):
 
 
 def test_older_names_of_tasks_and_the_class_of_a_classifier():
-    from bertx.architectures import architecture_of_task, trained_as
-    from bertx.config import BertConfig
+    from bertx.configs.bert import BertConfig
+    from bertx.registry import architecture_of_task, trained_as
 
     assert architecture_of_task("ner") == architecture_of_task("token-classification")
     for name in ("BertForSequenceClassification", "TFBertForSequenceClassification"):

@@ -129,7 +129,7 @@ def test_texts_have_the_tokens_that_were_asked_for(benchmarks):
     import cases
 
     from bertx import BertTokenizer
-    from bertx.sources import resolve
+    from bertx.hub.sources import resolve
 
     folder = resolve(cases.MINILM)
     tokenizer = BertTokenizer.from_pretrained(folder)

@@ -50,7 +50,7 @@ def test_the_models_of_all_frameworks_are_made_from_one_source_file():
     import bertx_jax
     import bertx_tensorflow
     import bertx_torch
-    from bertx.spec import heads
+    from bertx.models import heads
 
     classes = (
         heads.BertForMaskedLM,
@@ -61,7 +61,7 @@ def test_the_models_of_all_frameworks_are_made_from_one_source_file():
     assert len({inspect.getsourcefile(cls) for cls in classes}) == 1
     assert len(set(classes)) == 4
     assert {cls.__module__ for cls in classes} == {
-        "bertx.spec.heads",
+        "bertx.models.heads",
         "bertx_torch.heads",
         "bertx_tensorflow.heads",
         "bertx_jax.heads",

@@ -18,8 +18,8 @@ from flax import nnx
 import bertx
 import bertx_jax
 import bertx_torch
-from bertx.architectures import schema
-from bertx.config import BertConfig
+from bertx.configs.bert import BertConfig
+from bertx.registry import schema
 from bertx_weights import write_safetensors
 from support import peer, save_peer
 

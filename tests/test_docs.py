@@ -285,7 +285,7 @@ def test_every_class_of_a_backend_is_in_the_reference(package):
     ):
         for name, path in ((model, of_model), (output, of_output)):
             cls = getattr(module, name)
-            assert f"{cls.__module__}.{cls.__name__}" == path.replace("bertx.spec", package)
+            assert f"{cls.__module__}.{cls.__name__}" == path.replace("bertx.models", package)
             assert f"\n::: {path}\n" in models
         listed |= {model, output}
     listed |= set(re.findall(rf"^::: {package}\.\w+\.(\w+)$", page, re.MULTILINE)) & set(module.__all__)

@@ -52,7 +52,7 @@ def test_the_weights_know_neither_bertx_nor_a_backend(path):
     assert "bertx" not in _imports(path, everywhere=True)
 
 
-@pytest.mark.parametrize("path", _sources("bertx/spec"), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", _sources("bertx/models"), ids=lambda path: path.name)
 def test_the_spec_imports_only_nn_and_its_siblings(path):
     if path.name == "nn.py":
         return  # the blocks: over NumPy here, over a framework in a backend
@@ -69,10 +69,10 @@ def test_a_backend_imports_no_other(package):
 
 def test_every_backend_offers_what_the_spec_and_the_contract_name():
     from bertx.backend import get_backend
-    from bertx.spec import nn as contract
+    from bertx.models import nn as contract
 
     used = set()
-    for path in _sources("bertx/spec"):
+    for path in _sources("bertx/models"):
         if path.name != "nn.py":
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nn":

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import bertx
-import bertx.hub
+from bertx.hub import download
 from fake_hub import Answer, Elsewhere, Repo, Request, Server, folder_files, serving, unreachable
 
 CHECKPOINTS = Path(__file__).parent / "fixtures" / "checkpoints"
@@ -1072,7 +1072,8 @@ def test_the_state_of_a_snapshot_keeps_what_others_add(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(
             pool.map(
-                lambda i: bertx.hub._update_state(tmp_path / "it", {f"{i}": (i, None)}, i == 3, i == 5), range(200)
+                lambda i: download._update_state(tmp_path / "it", {f"{i}": (i, None)}, i == 3, i == 5),
+                range(200),
             )
         )
     state = json.loads((tmp_path / "it" / ".bertx.json").read_text())

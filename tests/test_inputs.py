@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bertx
-from bertx.config import BertConfig
+from bertx.configs.bert import BertConfig
 from bertx.inputs import check_inputs
 from support import BACKENDS, BATCH, HEADS, LENGTH, SIZES, batch, labels, peer, save_peer
 

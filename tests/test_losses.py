@@ -9,13 +9,13 @@ import tensorflow as tf
 import torch
 
 import bertx
-import bertx.spec.losses as numpy_losses
+import bertx.models.layers.losses as numpy_losses
 import bertx_jax
-import bertx_jax.losses as jax_losses
+import bertx_jax.layers.losses as jax_losses
 import bertx_tensorflow
-import bertx_tensorflow.losses as tf_losses
+import bertx_tensorflow.layers.losses as tf_losses
 import bertx_torch
-import bertx_torch.losses as torch_losses
+import bertx_torch.layers.losses as torch_losses
 from support import BACKENDS, BATCH, LENGTH, batch, peer, peer_forward, save_peer
 
 HEAD = "BertForSequenceClassification"

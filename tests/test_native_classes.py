@@ -23,13 +23,13 @@ import transformers
 from flax import nnx
 
 import bertx
-import bertx.spec
+import bertx.models
 import bertx_jax
 import bertx_numpy
 import bertx_tensorflow
 import bertx_torch
 from bertx.backend import check_device, get_backend
-from bertx.loading import load_model
+from bertx.checkpoints.load import load_model
 from bertx_weights import as_float, dtype_name
 from support import BACKENDS, HEADS, SIZES, batch, differences, peer, peer_forward, save_peer
 
@@ -597,7 +597,7 @@ def test_a_write_to_a_torch_parameter_stays_off_the_file(checkpoint):
 
 @pytest.mark.parametrize("package", ["bertx_torch", "bertx_jax", "bertx_tensorflow"])
 def test_the_source_of_a_class_is_the_spec(package):
-    folder = Path(bertx.spec.__file__).parent
+    folder = Path(bertx.models.__file__).parent
     for module, name in (("encoder", "BertModel"), ("heads", "BertForMaskedLM"), ("embeddings", "BertEmbeddings")):
         cls = getattr(importlib.import_module(f"{package}.{module}"), name)
         assert Path(inspect.getsourcefile(cls)) == folder / f"{module}.py"

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 import bertx
-import bertx.sources
+import bertx.hub.sources
 import bertx_weights
 from support import BACKENDS, HEADS, batch, differences, peer, peer_forward, save_peer
 
@@ -176,7 +176,7 @@ def minilm(tmp_path_factory):
 
 
 def test_the_sentence_transformers_files_travel_along(minilm):
-    source = bertx.sources.resolve(MINILM)
+    source = bertx.hub.sources.resolve(MINILM)
     for name in ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json"):
         assert json.loads((minilm[1] / name).read_text()) == json.loads((source / name).read_text()), name
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import bertx
-import bertx.hub
+import bertx.hub.download
 import bertx_numpy
 from bertx import CheckpointError, MissingExtraError
-from bertx.config import BertConfig
-from bertx.sources import SHORT_NAMES, resolve
+from bertx.configs.bert import BertConfig
+from bertx.hub.sources import SHORT_NAMES, resolve
 from support import peer, save_peer
 
 
@@ -41,7 +41,7 @@ def no_hub(monkeypatch):
         asked.append((hub_id, revision))
         return Path("/downloaded")
 
-    monkeypatch.setattr(bertx.hub, "fetch", fetch)
+    monkeypatch.setattr(bertx.hub.download, "fetch", fetch)
     return asked
 
 
@@ -119,7 +119,7 @@ def test_a_revision_of_a_config_file_is_an_error(checkpoint):
 )
 def test_a_name_with_a_typo_gets_a_suggestion(tmp_path, monkeypatch, name, meant):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bertx.hub, "fetch", not_found)
+    monkeypatch.setattr(bertx.hub.download, "fetch", not_found)
     for folder in ("my-model", "sub/my-model"):
         (tmp_path / folder).mkdir(parents=True)
     with pytest.raises(CheckpointError, match="did you mean") as error:
@@ -131,7 +131,7 @@ def test_a_name_with_a_typo_gets_a_suggestion(tmp_path, monkeypatch, name, meant
 
 def test_a_name_without_a_typo_gets_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bertx.hub, "fetch", not_found)
+    monkeypatch.setattr(bertx.hub.download, "fetch", not_found)
     for name in ("bert-base", "google-bert/bert-base-uncased", "zzz"):
         with pytest.raises(CheckpointError) as error:
             resolve(name)
@@ -139,7 +139,7 @@ def test_a_name_without_a_typo_gets_none(tmp_path, monkeypatch):
 
 
 def not_found(hub_id, revision, weights):
-    raise bertx.hub.NotFoundError(f"there is no folder {hub_id}")
+    raise bertx.hub.download.NotFoundError(f"there is no folder {hub_id}")
 
 
 def test_a_path_deeper_than_a_hub_id_is_not_looked_for_there(no_hub):

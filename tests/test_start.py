@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax", "numpy", "scipy", "tokenizers", "safetensors", "typer")
 

@@ -10,8 +10,8 @@ import pytest
 import transformers
 
 import bertx
-from bertx.sources import resolve
-from bertx.tokenizer import BertTokenizer, BertTokenizerFast
+from bertx.hub.sources import resolve
+from bertx.tokenizers.bert import BertTokenizer, BertTokenizerFast
 from bertx_weights import CheckpointError
 from conftest import MINILM
 

@@ -12,7 +12,7 @@ import transformers
 from tokenizers import AddedToken, decoders, normalizers
 
 import bertx
-from bertx.tokenizer import BertTokenizer
+from bertx.tokenizers.bert import BertTokenizer
 
 PEER = Path(__file__).parents[1] / ".venv-transformers4" / "bin" / "python"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "sat", "on", "mat", ".", "!"]

@@ -15,8 +15,8 @@ import tokenizers
 import transformers
 
 import bertx
-from bertx.tokenizer import BertTokenizer
-from bertx.tokenizer_files import copy_tokenizer
+from bertx.tokenizers.bert import BertTokenizer
+from bertx.tokenizers.files import copy_tokenizer
 from bertx_weights import CheckpointError
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -10,8 +10,8 @@ import pytest
 import transformers
 from tokenizers import AddedToken
 
-from bertx.encoding import BatchEncoding, CharSpan, TokenSpan
-from bertx.tokenizer import BertTokenizer
+from bertx.tokenizers.bert import BertTokenizer
+from bertx.tokenizers.encoding import BatchEncoding, CharSpan, TokenSpan
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "<blank>", "un", "##want", "##ed", "a", "dog"]
 VOCABULARY += ["runs", "b", "##s", ",", "!"]

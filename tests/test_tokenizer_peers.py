@@ -12,8 +12,8 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertx.sources import resolve
-from bertx.tokenizer import BertTokenizer
+from bertx.hub.sources import resolve
+from bertx.tokenizers.bert import BertTokenizer
 from conftest import MASKED_LM, MINILM
 
 MAX_LENGTH = 40

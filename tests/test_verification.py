@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bertx
-from bertx.checkpoint_files import REPORT
+from bertx.checkpoints.files import REPORT
 from cli.cli_support import run
 
 FOLDER = Path(__file__).parent / "fixtures" / "checkpoints" / "BertForMaskedLM" / "safetensors"

@@ -105,7 +105,7 @@ class Functional:
     def shard(self, mesh, rules=TENSOR_PARALLEL):
         """Spreads the parameters over a mesh, in place; gives the model.
 
-        `rules`: axis name of the spec (`bertx.spec.axes`) → axis of the mesh. An axis that is not named, or that the
+        `rules`: axis name of the spec (`bertx.models.axes`) → axis of the mesh. An axis that is not named, or that the
         mesh does not divide, stays whole on each device. ValueError for a mesh whose axes are not of the type Auto.
         """
         if any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):

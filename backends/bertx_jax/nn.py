@@ -1,4 +1,4 @@
-"""The building blocks of the spec on Flax NNX; `bertx.spec.nn` says what each does."""
+"""The building blocks of the spec on Flax NNX; `bertx.models.nn` says what each does."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from flax import nnx
 from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
-from bertx.places import FLAX_BERT, show_arguments
+from bertx.compat.transformers4 import FLAX_BERT, show_arguments
+from bertx.models.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank
 from bertx_weights import BFLOAT16, contiguous
 
 from .functional import Functional

@@ -1,7 +1,7 @@
 """BERT in plain NumPy: the spec itself."""
 
-from bertx.spec.encoder import BertModel
-from bertx.spec.heads import (
+from bertx.models.encoder import BertModel
+from bertx.models.heads import (
     BertForMaskedLM,
     BertForMultipleChoice,
     BertForNextSentencePrediction,

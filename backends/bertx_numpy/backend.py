@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-import bertx.spec.heads
+import bertx.models.heads
 from bertx.backend import Backend, without_parameters
-from bertx.spec import nn
+from bertx.models import nn
 from bertx_weights import as_float
 
 
@@ -19,7 +19,7 @@ class NumpyBackend(Backend):
 
     def model_class(self, architecture):
         """The spec's class."""
-        return getattr(bertx.spec.heads, architecture)
+        return getattr(bertx.models.heads, architecture)
 
     def build(self, model_class, config, value_of, dtype, device, options):
         """Parameters of that dtype in the checkpoint stay mapped: there is no copy."""

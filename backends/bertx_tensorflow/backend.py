@@ -13,7 +13,7 @@ from bertx.backend import Backend, named_parameters, without_parameters
 from bertx_weights import BFLOAT16
 
 from . import heads
-from .losses import IGNORE_INDEX
+from .layers.losses import IGNORE_INDEX
 from .nn import value_of
 
 _gone = threading.Event()  # a model of this backend was collected

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from bertx.config import BertConfig
-from bertx.places import TF_BERT
+from bertx.compat.transformers4 import TF_BERT
+from bertx.configs.bert import BertConfig
 
 from .training import Training
 

@@ -1,4 +1,4 @@
-"""The building blocks of the spec on Keras 3 over TensorFlow; `bertx.spec.nn` says what each does."""
+"""The building blocks of the spec on Keras 3 over TensorFlow; `bertx.models.nn` says what each does."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tensorflow import concat, einsum, reshape, tanh, transpose, where, zeros_li
 from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.backend import named_parameters
+from bertx.models.nn import OutputBase, activated, linear
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import OutputBase, activated, linear
 from bertx_weights import BFLOAT16, contiguous
 
 from .checkpointing import checkpointed

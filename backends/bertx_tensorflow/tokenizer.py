@@ -8,8 +8,8 @@ import tensorflow as tf
 from tensorflow.lookup import KeyValueTensorInitializer, StaticHashTable
 
 from bertx.backend import MissingExtraError
-from bertx.tokenizer import TOKENIZER_JSON, UNLIMITED, BertTokenizer
-from bertx.tokenizer_settings import as_arguments
+from bertx.tokenizers.bert import TOKENIZER_JSON, UNLIMITED, BertTokenizer
+from bertx.tokenizers.settings import as_arguments
 
 _OPTIONS = {"padding": "longest", "truncation": True, "max_length": None, "pad_to_multiple_of": None}
 _OPTIONS |= {"return_token_type_ids": True, "return_attention_mask": True}

@@ -1,10 +1,10 @@
 """BERT for PyTorch: native torch.nn.Modules, generated from the spec."""
 
-import bertx.spec
+import bertx.models
 from bertx.backend import import_libraries
 
 import_libraries("torch", "torch")
-__path__ += bertx.spec.__path__  # the spec's files, over the `nn` of this package
+__path__ += bertx.models.__path__  # the spec's files, over the `nn` of this package
 
 from .encoder import BertModel  # noqa: E402
 from .heads import (  # noqa: E402
@@ -17,7 +17,7 @@ from .heads import (  # noqa: E402
     BertForTokenClassification,
     BertLMHeadModel,
 )
-from .outputs import (  # noqa: E402
+from .layers.outputs import (  # noqa: E402
     BaseModelOutputWithPooling,
     BertForPreTrainingOutput,
     CausalLMOutput,

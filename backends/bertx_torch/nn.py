@@ -1,4 +1,4 @@
-"""The building blocks of the spec on PyTorch; `bertx.spec.nn` says what each does."""
+"""The building blocks of the spec on PyTorch; `bertx.models.nn` says what each does."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus
 from torch.utils import _pytree
 
-from bertx.places import show_arguments
+from bertx.compat.transformers4 import show_arguments
+from bertx.models.nn import check_shape, class_numbers, mean_loss, rank
 from bertx.pretrained import PreTrainedModel
-from bertx.spec.nn import check_shape, class_numbers, mean_loss, rank
 from bertx_weights import BFLOAT16, contiguous
 
 from .hugging_face import HuggingFaceModel

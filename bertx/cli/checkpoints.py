@@ -69,7 +69,7 @@ def inspect(
     source: SourceArgument, task: TaskOption = None, revision: RevisionOption = None, json: JsonOption = None
 ) -> None:
     """Say what a checkpoint is: its config, head, parameters, dtypes and files, and what of it loads and what not."""
-    from ..inspection import inspect as look
+    from ..checkpoints.inspect import inspect as look
 
     with report_target(json) as target:
         report = look(source, task=task, revision=revision)
@@ -82,7 +82,7 @@ def inspect(
 
 def verify(source: SourceArgument, revision: RevisionOption = None, json: JsonOption = None) -> None:
     """Compare a checkpoint with the hashes of its conversion or of the hub; exit with 1 if a file or tensor differs."""
-    from ..verification import verify as compare
+    from ..checkpoints.verify import verify as compare
 
     with report_target(json) as target:
         with working(f"verifying {source}"):
@@ -115,8 +115,8 @@ def convert(
     json: JsonOption = None,
 ) -> None:
     """Write a checkpoint in another format, and prove that it is the same."""
-    from ..conversion import DTYPES
-    from ..conversion import convert as run
+    from ..checkpoints.convert import DTYPES
+    from ..checkpoints.convert import convert as run
 
     for name, value, known in (("--to", to, FORMATS), ("--dtype", dtype, DTYPES)):
         if value is not None and value not in known:

@@ -32,7 +32,7 @@ def _backends() -> Sequence[str]:
 
 def task_names() -> Iterable[str]:
     """The pipeline tags."""
-    from ..architectures import TASKS
+    from ..registry import TASKS
 
     return TASKS
 
@@ -52,7 +52,7 @@ def _known_backends(names: list[str] | None) -> list[str] | None:
 
 def known_task(task: str | None) -> str | None:
     """The pipeline tag; refuses one that no head has."""
-    from ..architectures import architecture_of_task
+    from ..registry import architecture_of_task
 
     if task is not None:
         try:

@@ -124,7 +124,7 @@ def rank(
 
 def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]], Sequence[float]]:
     """A function from texts to how well each answers the query."""
-    from ..inspection import inspect
+    from ..checkpoints.inspect import inspect
     from ..tasks.feature_extraction import cosine_similarity
 
     found = inspect(call.source, revision=call.revision)

@@ -23,7 +23,7 @@ from .targets import behind_links, refuse_same, reserved
 from .terminal import is_terminal, tell, working
 
 if TYPE_CHECKING:
-    from ..inspection import Inspection
+    from ..checkpoints.inspect import Inspection
 
 
 @dataclass(frozen=True)
@@ -221,8 +221,8 @@ def checked_head(name: str, task: str, call: Call) -> Inspection:
     Raises:
         WrongUsage: it has not, and what it says would be random.
     """
-    from ..architectures import trained_as
-    from ..inspection import inspect
+    from ..checkpoints.inspect import inspect
+    from ..registry import trained_as
 
     found = inspect(call.source, task=task, revision=call.revision)
     if found.report.initialised and not call.untrained:
@@ -242,7 +242,7 @@ def checked_head(name: str, task: str, call: Call) -> Inspection:
 
 def loaded(folder: str, task: str | None, call: Call) -> Any:
     """The model of a verb, which takes texts of `--max-length`."""
-    from ..loading import load
+    from ..checkpoints.load import load
     from ..tasks.options import max_tokens
 
     model = load(folder, task=task, backend=call.backend, dtype=call.dtype, device=call.device)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..spec import nn
+from ..models import nn
 
 
 @dataclass(frozen=True)

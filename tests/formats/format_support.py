@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from bertx.architectures import TASKS
+from bertx.registry import TASKS
 from bertx_weights import open_checkpoint
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "checkpoints"

@@ -16,7 +16,7 @@ from format_support import assert_bit_equal, read_tensors
 
 import bertx
 from bertx import BertTokenizer, CheckpointError
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 from bertx_weights import open_checkpoint
 
 SOURCE = "python:antiberty/trained_models/AntiBERTy_md_smooth"

@@ -21,8 +21,8 @@ from format_support import (
     read_tensors,
 )
 
+import bertx.checkpoints.convert
 import bertx.cli
-import bertx.conversion
 
 HEAD = "BertForSequenceClassification"
 SOURCE = FIXTURES / HEAD / "safetensors"
@@ -137,7 +137,7 @@ def test_a_conversion_that_fails_is_exit_code_1(run, tmp_path, source, arguments
 
 def test_what_is_not_verified_fails(run, tmp_path, monkeypatch):
     numbers = itertools.count()
-    monkeypatch.setattr(bertx.conversion, "_sha256", lambda array: str(next(numbers)))
+    monkeypatch.setattr(bertx.checkpoints.convert, "_sha256", lambda array: str(next(numbers)))
     code, _, err = run("convert", SOURCE, tmp_path / "target", "--to", "npz")
     assert code == 1 and "the target read back is not the source; it was removed" in err
     assert left_beside(tmp_path) == set()
@@ -146,10 +146,10 @@ def test_what_is_not_verified_fails(run, tmp_path, monkeypatch):
 def test_an_interrupt_leaves_nothing(tmp_path):
     """Ctrl-C, in a process of its own, while tensors are written."""
     script = (
-        "import os, signal, sys\nimport bertx.conversion\nfrom bertx.cli import main\n"
-        "hashed = bertx.conversion._sha256\n"
+        "import os, signal, sys\nimport bertx.checkpoints.convert\nfrom bertx.cli import main\n"
+        "hashed = bertx.checkpoints.convert._sha256\n"
         "def stop(array):\n    os.kill(os.getpid(), signal.SIGINT)\n    return hashed(array)\n"
-        "bertx.conversion._sha256 = stop\nmain()"
+        "bertx.checkpoints.convert._sha256 = stop\nmain()"
     )
     command = [sys.executable, "-c", script, "convert", str(SOURCE), str(tmp_path / "target"), "--to", "npz"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -33,12 +33,12 @@ from format_support import (
 )
 
 import bertx
-import bertx.conversion
-import bertx.replacing
+import bertx.checkpoints.convert
+import bertx.checkpoints.replacing
 import bertx_numpy
 from bertx import BertConfig, CheckpointError
-from bertx.checkpoint_files import REPORT, foreign_entries
-from bertx.conversion import DTYPES
+from bertx.checkpoints.convert import DTYPES
+from bertx.checkpoints.files import REPORT, foreign_entries
 from bertx_weights import BFLOAT16, FORMATS, StoredTensor, open_checkpoint
 from bertx_weights.checkpoint import as_dtype
 
@@ -62,7 +62,7 @@ def everything(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("form", ["safetensors", "pytorch", "tensorflow", "flax", "npz", "tf1", "orbax"])
 def test_the_report(tmp_path, form):
     report = bertx.convert(SOURCE, tmp_path / "target", form)
-    assert isinstance(report, bertx.conversion.ConversionReport)
+    assert isinstance(report, bertx.checkpoints.convert.ConversionReport)
     assert (report.source, report.source_format) == (str(SOURCE), "safetensors")
     assert (report.target, report.format) == (str(tmp_path / "target"), form)
     assert (report.architecture, report.verified) == (HEAD, True)
@@ -610,7 +610,7 @@ def test_nothing_is_left_of_a_step_that_fails(tmp_path, monkeypatch, step, error
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(bertx.conversion, step, fail)
+    monkeypatch.setattr(bertx.checkpoints.convert, step, fail)
     with pytest.raises(type(error)):
         bertx.convert(BASE, tmp_path / "target", "npz")
     assert left_beside(tmp_path) == set()
@@ -693,7 +693,7 @@ def test_the_old_checkpoint_survives_a_failure(tmp_path, target, monkeypatch, st
         raise error
 
     if step == "_exchange":
-        monkeypatch.setattr(bertx.replacing, step, fail)
+        monkeypatch.setattr(bertx.checkpoints.replacing, step, fail)
     elif step == "rename":  # where the system has no exchange the second one: the new folder to the place of the old
         rename = Path.rename
 
@@ -702,10 +702,10 @@ def test_the_old_checkpoint_survives_a_failure(tmp_path, target, monkeypatch, st
                 raise error
             return rename(self, other)
 
-        monkeypatch.setattr(bertx.replacing, "_exchange", lambda *paths: False)
+        monkeypatch.setattr(bertx.checkpoints.replacing, "_exchange", lambda *paths: False)
         monkeypatch.setattr(Path, "rename", fail_once)
     else:
-        monkeypatch.setattr(bertx.conversion, step, fail)
+        monkeypatch.setattr(bertx.checkpoints.convert, step, fail)
     with pytest.raises(type(error)):
         bertx.convert(BASE, target, "npz", overwrite=True)
     assert everything(target) == before

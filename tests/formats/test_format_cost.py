@@ -154,7 +154,7 @@ def test_the_cost_of_a_conversion(sources, tmp_path, form):
     if form != "safetensors":
         there = tmp_path / "there"
         bertx.convert(safetensors, there, form, verify=False)
-    imports = "\n".join(["import bertx", "import bertx.conversion", f"import {IMPORTS.get(form, 'numpy')}"])
+    imports = "\n".join(["import bertx", "import bertx.checkpoints.convert", f"import {IMPORTS.get(form, 'numpy')}"])
     jobs = {COPY[0]: (there, *COPIES[form])}
     ways = {"to it": (safetensors, form)} | ({} if form == "safetensors" else {"from it": (there, "safetensors")})
     for way, (source, to) in ways.items():

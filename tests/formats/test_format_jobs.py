@@ -18,8 +18,8 @@ import safetensors.numpy
 from format_support import FIXTURES, copy_with_config, left_beside
 
 import bertx
-import bertx.replacing
-from bertx.checkpoint_files import REPORT
+import bertx.checkpoints.replacing
+from bertx.checkpoints.files import REPORT
 from fake_hub import python
 
 BASE = FIXTURES / "BertModel" / "safetensors"
@@ -28,13 +28,14 @@ BASE = FIXTURES / "BertModel" / "safetensors"
 # Answered is for each None, or the exception's name and message. With "kill" the job is killed after so many seconds.
 _JOBS = """
 import ctypes, json, os, signal, sys, time
-import numpy, bertx, bertx.conversion, bertx.saving, bertx.tasks, bertx.backend, bertx.replacing
+import numpy, bertx, bertx.tasks, bertx.backend
+import bertx.checkpoints.convert, bertx.checkpoints.replacing, bertx.checkpoints.save
 bertx.backend.get_backend("numpy")
 import bertx_numpy
 
 def job(kind, source, target, options):
     if options.pop("without_exchange", False):
-        bertx.replacing._exchange = lambda *paths: False
+        bertx.checkpoints.replacing._exchange = lambda *paths: False
     model = bertx.load(source, backend="numpy")
     yield
     if kind == "convert":
@@ -211,7 +212,11 @@ def test_while_it_is_overwritten_a_target_is_never_gone(tmp_path, sources, monke
 
         return moved
 
-    for owner, name in ((Path, "rename"), (bertx.replacing, "_exchange"), (bertx.replacing, "_remove")):
+    for owner, name in (
+        (Path, "rename"),
+        (bertx.checkpoints.replacing, "_exchange"),
+        (bertx.checkpoints.replacing, "_remove"),
+    ):
         monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
     bertx.convert(sources[1], target, overwrite=True)
     assert all(there) and len(there) >= 3
@@ -247,7 +252,7 @@ def test_a_save_while_another_job_writes_is_refused(tmp_path, sources):
     model = bertx.load(sources[0], backend="numpy")
     model.save(tmp_path / "target")
     before = {path.name: path.read_bytes() for path in (tmp_path / "target").iterdir()}
-    with bertx.replacing.new_folder(tmp_path / "target", overwrite=True):
+    with bertx.checkpoints.replacing.new_folder(tmp_path / "target", overwrite=True):
         for save in (model.save, model.module.save_pretrained):
             with pytest.raises(FileExistsError, match=f"{REFUSED} .process {os.getpid()}."):
                 save(tmp_path / "target")

@@ -11,7 +11,7 @@ from format_support import FIXTURES, HEADS, POOLED, assert_bit_equal, copy_with_
 
 import bertx
 from bertx import CheckpointError
-from bertx.loading import config_of
+from bertx.checkpoints.load import config_of
 from bertx_weights import FORMATS, open_checkpoint
 
 NO_PLACE = "has no place for"

@@ -35,7 +35,7 @@ from format_support import (
 import bertx
 from bertx import CheckpointError
 from bertx.backend import get_backend
-from bertx.loading import load_model
+from bertx.checkpoints.load import load_model
 from bertx_weights import FORMATS, dtype_name, format_of, open_checkpoint
 
 IDS = [f"{head}-{name}" for head, name, _ in WRITTEN]

@@ -7,7 +7,7 @@ import pytest
 from format_support import HEADS, POOLED
 
 from bertx import BertConfig
-from bertx.architectures import schema
+from bertx.registry import schema
 from bertx_weights import FORMATS, schema_name
 from bertx_weights.formats import flax, keras_hub, tensorflow, tf1, tf2
 from bertx_weights.formats.names import LAYOUTS, both_ways

@@ -232,8 +232,8 @@ def read(folder: Path) -> tuple[object, dict]:
     Raises:
         Wrong: a tensor is not what was announced.
     """
-    from bertx.architectures import schema
-    from bertx.loading import config_of, plan
+    from bertx.checkpoints.load import config_of, plan
+    from bertx.registry import schema
     from bertx_weights import CheckpointError, open_checkpoint
     from bertx_weights.dtypes import is_float
 

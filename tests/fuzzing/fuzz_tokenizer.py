@@ -38,8 +38,8 @@ SECONDS = 10
 
 def seeds(scratch: Path) -> list[dict[str, bytes]]:
     """The folders that are changed: the cases, one that bertx saved, and a preset of KerasHub."""
-    from bertx.tokenizer import BertTokenizer
-    from bertx.tokenizer_files import copy_tokenizer
+    from bertx.tokenizers.bert import BertTokenizer
+    from bertx.tokenizers.files import copy_tokenizer
 
     BertTokenizer.from_pretrained(SEEDS[0]).save_pretrained(scratch / "saved")
     (scratch / "preset").mkdir()
@@ -87,7 +87,7 @@ def generate(seed: int, case: int, known: list[dict[str, bytes]]) -> dict[str, o
 
 def examine(folder: Path, target: Path) -> tuple[str, str]:
     """(outcome, in words) of a folder."""
-    from bertx.tokenizer import BertTokenizer
+    from bertx.tokenizers.bert import BertTokenizer
     from bertx_weights import CheckpointError
 
     try:

@@ -16,7 +16,7 @@ import pytest
 from mutations import change_json
 
 import bertx
-from bertx.config import BertConfig
+from bertx.configs.bert import BertConfig
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 SECONDS = 10

@@ -1015,7 +1015,7 @@ def test_what_has_several_names_in_an_h5_file_is_refused(copy, refused, form, ki
 def large_of(folder: Path, file: str = "config.json", **changes: int) -> dict[str, tuple[int, ...]]:
     """The config of a larger model, and the shapes of its tensors by their hub names."""
     from bertx import BertConfig
-    from bertx.architectures import schema
+    from bertx.registry import schema
 
     path = folder / file
     values = json.loads(path.read_text()) | changes

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 from bertx.tasks.pooling import embed
 from bertx.tasks.sentence_transformers import read_settings, side_files
 from bertx_weights import CheckpointError

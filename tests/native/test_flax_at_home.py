@@ -210,9 +210,9 @@ def test_data_and_tensor_parallel_on_eight_devices(peers):
 
 
 def test_every_parameter_has_axes_of_its_shape():
-    from bertx.architectures import ARCHITECTURES, schema
-    from bertx.config import BertConfig
-    from bertx.spec.axes import axes_of
+    from bertx.configs.bert import BertConfig
+    from bertx.models.axes import axes_of
+    from bertx.registry import ARCHITECTURES, schema
 
     config = BertConfig(num_hidden_layers=2, position_embedding_type="relative_key", tie_word_embeddings=False)
     for head in ARCHITECTURES:

@@ -20,7 +20,7 @@ import torch
 import bertx_jax
 import bertx_tensorflow
 import bertx_torch
-from bertx import places
+from bertx.compat import transformers4 as places
 from support import HEADS
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "transformers4"

@@ -7,8 +7,8 @@ import pytest
 
 import bertx
 from bertx import parity_report
-from bertx.spec import encoder, nn
-from bertx.spec.activations import ACTIVATIONS
+from bertx.models import encoder, nn
+from bertx.models.layers.activations import ACTIVATIONS
 from support import batch, differences, peer_forward
 
 HEAD = "BertForPreTraining"

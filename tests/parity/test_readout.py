@@ -7,7 +7,7 @@ import pytest
 
 import bertx
 import bertx_torch
-from bertx.spec import encoder
+from bertx.models import encoder
 from support import BACKENDS, BATCH, batch, differences, labels, peer_forward
 
 READING_FIRST = ("BertForSequenceClassification", "BertForNextSentencePrediction", "BertForMultipleChoice")

@@ -12,7 +12,7 @@ from tiny import SENTENCE, write_checkpoint
 
 import bertx
 from bertx.tasks import zero_shot_classification
-from bertx.tokenizer import BertTokenizer
+from bertx.tokenizers.bert import BertTokenizer
 from support import BACKENDS
 
 THREADS = 8

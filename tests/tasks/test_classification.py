@@ -6,7 +6,7 @@ import torch
 import transformers
 
 import bertx
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 from conftest import MINILM
 from support import BACKENDS
 

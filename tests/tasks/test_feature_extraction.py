@@ -9,7 +9,7 @@ import torch
 import transformers
 
 import bertx
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 from bertx.tasks.feature_extraction import cosine_similarity
 from conftest import MASKED_LM, MINILM
 from support import BACKENDS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import transformers
 
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 from conftest import MASKED_LM
 from support import BACKENDS
 

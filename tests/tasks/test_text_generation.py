@@ -6,8 +6,8 @@ import torch
 import transformers
 
 import bertx
-from bertx.sources import resolve
-from bertx.spec import encoder
+from bertx.hub.sources import resolve
+from bertx.models import encoder
 from bertx.tasks.text_generation import _truncated
 from conftest import MINILM
 from support import BACKENDS

@@ -4,7 +4,7 @@ import pytest
 import torch
 import transformers
 
-from bertx.sources import resolve
+from bertx.hub.sources import resolve
 from conftest import MINILM
 from support import BACKENDS
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import bertx
-from bertx.architectures import ARCHITECTURES, own_architecture, task_of_architecture
-from bertx.config import BertConfig
+from bertx.configs.bert import BertConfig
+from bertx.registry import ARCHITECTURES, own_architecture, task_of_architecture
 from bertx_weights import (
     BFLOAT16,
     CheckpointError,

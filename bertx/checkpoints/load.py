@@ -1,0 +1,238 @@
+"""bertx.load: a checkpoint becomes a model on a backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertx_weights import (
+    Checkpoint,
+    CheckpointError,
+    LoadReport,
+    StoredTensor,
+    dtype_name,
+    match,
+    release,
+    schema_name,
+)
+
+from ..backend import check_device, check_dtype, get_backend
+from ..configs.bert import BertConfig, name_of_dtype
+from ..hub.sources import resolve
+from ..model import Model
+from ..models.layers.activations import activation
+from ..registry import (
+    TASKS,
+    architecture_of_task,
+    check_family,
+    known_names,
+    own_architecture,
+    schema,
+    trained_as,
+)
+from .adapters import files_folder, open_merged
+
+_ENCODER = ("bert.embeddings.", "bert.encoder.")
+
+
+def load(
+    source: str | os.PathLike[str],
+    task: str | None = None,
+    backend: str | None = None,
+    dtype: Any = "float32",
+    device: str | int | None = None,
+    revision: str | None = None,
+) -> Model:
+    """Loads a checkpoint as a native model.
+
+    Args:
+        source: a folder; a hub id; a short name such as `"bert-base"`; or `"python:PACKAGE/FOLDER"`.
+        task: a pipeline tag such as `"fill-mask"`; None reads the checkpoint's own head. Asked for by
+            name, a head that the checkpoint lacks is initialised, N(0, initializer_range), with a warning.
+        backend: "torch", "jax", "tensorflow" or "numpy"; None takes the first that is installed, in this order.
+        dtype: "float32", "bfloat16" or "float16"; "float64" on torch and numpy; "int8" on torch, for inference: the
+            weights of the encoder's Linear layers as whole numbers. What it costs says `bertx.parity(dtype="int8")`.
+            A framework's own object, such as torch.float16, is its name; "auto" is what the checkpoint has.
+        device: "cpu", "cuda", … as the backend names them, a framework's own object of such a name, or the number of
+            an accelerator; None leaves it to the framework.
+        revision: the branch, tag or commit on the hub.
+
+    Returns:
+        The model in inference mode, with `load_report` telling what was loaded from where.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it does not fit its config; all problems at once.
+        MissingExtraError: the backend's framework is not installed.
+        ValueError: an unknown task, backend, dtype or device, or a config that cannot be.
+    """
+    architecture = None if task is None else architecture_of_task(task)
+    return load_model(source, architecture, backend, dtype=name_of_dtype(dtype), device=device, revision=revision)
+
+
+def load_model(
+    source: str | os.PathLike[str],
+    architecture: str | None,
+    backend: str | None,
+    *,
+    dtype: str = "float32",
+    device: str | None = None,
+    revision: str | None = None,
+    changes: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+    model_class: type | None = None,
+    config: BertConfig | None = None,
+    tensors: Mapping[str, np.ndarray] | None = None,
+    resize: bool = False,
+) -> Model:
+    """`load` by the name of a class, with fields of the config changed.
+
+    Args:
+        source, architecture, backend, dtype, device, revision: as in `load`; the dtype "auto" is the checkpoint's own.
+        changes: fields of the config in place of those read.
+        options: further arguments of the class.
+        model_class: a class that is made of the architecture.
+        config: in place of the checkpoint's.
+        tensors: stored name → values, in place of the checkpoint's; `source` may then be None.
+        resize: a tensor of another shape than the config says is initialised, rather than refused.
+    """
+    chosen = get_backend(backend)
+    if dtype != "auto":
+        check_dtype(chosen, dtype)
+    device = check_device(chosen, device)
+    if source is None:
+        if config is None or tensors is None:
+            raise ValueError("without a checkpoint, give both config= and state_dict=")
+        folder, checkpoint = None, Checkpoint(Path("state_dict"), "memory", (), config.to_dict(), {})
+    else:
+        folder = resolve(source, revision=revision)
+        checkpoint = open_merged(folder)
+        folder = files_folder(folder)
+    if tensors is not None:
+        stored = {name: StoredTensor.of_array(name, array) for name, array in tensors.items()}
+        checkpoint = dataclasses.replace(checkpoint, tensors=stored, skipped={}, notes=("tensors: state_dict",))
+    if config is None:
+        config = config_of(checkpoint, changes)
+    else:
+        _check_family(checkpoint)
+        config = config.replace(**(changes or {}))
+    report, options = plan(checkpoint, architecture, config, options, resize)
+    report.raise_for_problems()
+    if dtype == "auto":
+        dtype = config.dtype or dtype_name(next(iter(checkpoint.tensors.values())).dtype)
+        check_dtype(chosen, dtype)
+    if report.initialised:
+        lacks = (
+            f"of the shapes that the config says no {', '.join(report.initialised)}"
+            if report.resized
+            else (f"no {', '.join(report.initialised)}")
+        )
+        warnings.warn(
+            f"{checkpoint.folder} has {lacks}: initialised for {report.target}; train the model before you rely on it",
+            stacklevel=3,
+        )
+    model_class = model_class or chosen.model_class(report.target)
+    module = chosen.build(model_class, config, _reader(config, checkpoint, report), dtype, device, options)
+    return Model(module, config, chosen, report.target, folder=folder, load_report=report)
+
+
+def config_of(checkpoint: Checkpoint, changes: Mapping[str, Any] | None = None) -> BertConfig:
+    """The config of a checkpoint, with `changes` in place of what is read.
+
+    Raises:
+        CheckpointError: it cannot be, it is another family's, or it has more layers than the checkpoint has tensors.
+    """
+    _check_family(checkpoint)
+    try:
+        config = BertConfig.from_dict(checkpoint.config, **(changes or {}))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
+    if config.num_hidden_layers > len(checkpoint.tensors):
+        raise CheckpointError(
+            f"{checkpoint.config_file}: num_hidden_layers is {config.num_hidden_layers}, "
+            f"but the checkpoint has {len(checkpoint.tensors)} tensors"
+        )
+    return config
+
+
+def _check_family(checkpoint: Checkpoint) -> None:
+    try:
+        check_family(checkpoint.config)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
+
+
+def plan(
+    checkpoint: Checkpoint,
+    architecture: str | None,
+    config: BertConfig,
+    options: dict[str, Any] | None = None,
+    resize: bool = False,
+) -> tuple[LoadReport, dict[str, Any]]:
+    """Decides the head and finds its tensors: the report, and the further arguments of the class.
+
+    Where `config` has fewer layers than the checkpoint's own, the layers above are left out. `resize`: a tensor of
+    another shape is initialised.
+    """
+    asked_for = architecture is not None
+    stored = checkpoint.tensors
+    names = {tensor.schema_name for tensor in stored.values()}
+    try:
+        architecture = architecture or own_architecture(config, names)
+        activation(config.hidden_act)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
+    options = dict(options or {})
+    if architecture == TASKS["feature-extraction"]:
+        options.setdefault("add_pooling_layer", any(name.startswith("bert.pooler.") for name in names))
+    layers = checkpoint.config.get("num_hidden_layers", BertConfig.num_hidden_layers)
+    fewer = isinstance(layers, int) and config.num_hidden_layers < layers
+
+    def is_left_out(name: str) -> bool:
+        layer, _, rest = name.removeprefix("bert.encoder.layer.").partition(".")
+        return fewer and rest != "" and layer.isdecimal() and config.num_hidden_layers <= int(layer) < layers
+
+    report = match(
+        schema(architecture, config, options.get("add_pooling_layer", True)),
+        stored,
+        source=str(checkpoint.folder),
+        target=architecture,
+        known_names=functools.partial(known_names, config),
+        may_initialise=lambda name: asked_for and not schema_name(name).startswith(_ENCODER),
+        may_leave=lambda name: (asked_for and not name.startswith("bert.")) or is_left_out(name),
+        may_resize=lambda name: resize,
+    )
+    if fewer:
+        report.notes.append(
+            f"num_hidden_layers={config.num_hidden_layers}: the first of the {layers} layers are loaded"
+        )
+    report.skipped += [f"{name}: {reason}" for name, reason in checkpoint.skipped.items()]
+    report.notes += checkpoint.notes
+    if trained := trained_as(config, architecture):
+        report.notes.append(f"the classifier was trained in a {trained}: as a {architecture} its labels mean nothing")
+    return report, options
+
+
+def _reader(config: BertConfig, checkpoint: Checkpoint, report: LoadReport):
+    from .init import initial_values
+
+    fresh = initial_values(config)
+    read: list[np.ndarray] = []
+
+    def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        # Without this the file would fill memory beside the copy that a backend makes. A backend that copies has
+        # done so with all but the last two, since it may take a block's weight and bias before it makes the block.
+        while len(read) > 1:
+            release(read.pop(0))
+        if name not in report.used:
+            return fresh(name, shape)
+        read.append(checkpoint.tensors[report.used[name]].read())
+        return read[-1]
+
+    return value_of

@@ -1,0 +1,1 @@
+"""Call conventions of other libraries, kept out of the models."""

@@ -1,0 +1,1 @@
+"""The configs, one file an architecture."""

@@ -1,0 +1,1 @@
+"""Where a checkpoint lies, and the download of one from the hub."""

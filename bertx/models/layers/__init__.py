@@ -1,0 +1,1 @@
+"""The parts that architectures share: embeddings, attention, losses, outputs."""

@@ -1,0 +1,65 @@
+"""The losses of the heads, each `nn.mean_loss` over what it counts, as PyTorch and TFBert define them.
+
+They are computed in float32 whatever the dtype of the logits (float64 stays), and labels of another shape than the
+logits need are refused: broadcast, they would give a loss that looks right.
+"""
+
+from .. import nn
+
+IGNORE_INDEX = -100
+
+
+def cross_entropy(
+    logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ignored_count=False, name="labels", reshapes=False
+):
+    """Mean −log softmax(logits)[label] over the labels that are not `ignore_index`; NaN when all are.
+
+    num_items: the sum, of labels [B, T], is divided by this number instead. ignored_count: a label that is ignored has
+    a loss of 0, which the mean counts. name: of the labels, for errors. reshapes: labels of another shape
+    with as many elements are taken, such as a column for a row.
+
+    Shapes: logits [..., L], labels [...] integers → [], or as `nn.mean_loss` has it.
+
+    Raises:
+        ValueError: labels of another shape or dtype.
+    """
+    given, labels = labels.shape, nn.class_numbers(labels, name)
+    if reshapes:
+        labels = nn.reshape(labels, (-1, *nn.shape(logits)[1:-1]))
+    labels = nn.check_shape(labels, nn.shape(logits)[:-1], name, given)
+    logits = nn.at_least_float32(logits)
+    counted = labels != ignore_index
+    label = nn.where(counted, labels, nn.zeros_like(labels))
+    log_probability = nn.take_last(nn.log_softmax(logits), label)
+    losses = nn.where(counted, -log_probability, nn.zeros_like(log_probability))
+    if num_items is not None:
+        return nn.mean_loss(nn.einsum("bt->", losses) / num_items)
+    return nn.mean_loss(losses, None if ignored_count else nn.cast_like(counted, logits), name)
+
+
+def binary_cross_entropy(logits, labels):
+    """Mean binary cross-entropy of independent labels; logits and labels [B, L] → [], or on TensorFlow [B].
+
+    Raises:
+        ValueError: labels of another shape.
+    """
+    logits, labels = _in_pairs(logits, labels)
+    return nn.mean_loss(nn.mean(nn.softplus(logits) - logits * labels, -1))
+
+
+def mean_squared_error(values, labels):
+    """Mean squared difference; values and labels [B, L], or labels [B] of one value each → [], or on TensorFlow [B].
+
+    Raises:
+        ValueError: labels of another shape.
+    """
+    values, labels = _in_pairs(values, labels, reshapes=nn.shape(values)[1] == 1)
+    difference = values - labels
+    return nn.mean_loss(nn.mean(difference * difference, -1))
+
+
+def _in_pairs(logits, labels, reshapes=False):
+    logits, given = nn.at_least_float32(logits), labels.shape
+    if reshapes:
+        labels = nn.reshape(labels, (-1, 1))
+    return logits, nn.cast_like(nn.check_shape(labels, nn.shape(logits), "labels", given), logits)

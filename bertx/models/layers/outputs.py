@@ -1,0 +1,131 @@
+"""What a model returns: the hub's output names, by attribute, by key and by index."""
+
+import inspect
+
+from .. import nn
+
+
+class ModelOutput(nn.OutputBase):
+    """Named outputs; a field that was not computed is absent as a key and None as an attribute.
+
+    An integer or slice indexes the fields that are there, in order, as in transformers. The loss is one number; that of
+    a TensorFlow model has TFBert's shapes, [B] of labels [B] and else [1], and its mean is that number.
+    """
+
+    def __init__(self, *args, **fields):
+        super().__init__({key: value for key, value in dict(*args, **fields).items() if value is not None})
+
+    fields = ()
+
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        cls.fields = (*cls.fields, *inspect.get_annotations(cls))
+        nn.register_output(cls)
+
+    def __getattr__(self, name):
+        if name in self:
+            return self[name]
+        if name in type(self).fields:
+            return None
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+    def __getitem__(self, key):
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def to_tuple(self):
+        """The fields that are there, in order."""
+        return tuple(self.values())
+
+    def returned(self, return_dict, config, empty_places=()):
+        """This, or where `return_dict`, or for None the config's, is False the tuple of its fields.
+
+        A config with `torchscript`, which transformers 4 had for torch.jit.trace, counts as one whose is False.
+
+        empty_places: fields that have a place in the tuple even where there is none of them.
+        """
+        if return_dict is None:
+            return_dict = config.return_dict and not config.extra.get("torchscript")
+        if return_dict:
+            return self
+        return tuple(self.get(name) for name in self.fields if name in self or name in empty_places)
+
+
+class BaseModelOutput(ModelOutput):
+    """last_hidden_state [B, T, H]; hidden_states, 1 + layers of [B, T, H]; attentions, layers of [B, N, T, T].
+
+    past_key_values, of a decoder: for each layer the keys and the values of all places so far, [B, N, P + T, D].
+    """
+
+    last_hidden_state: object
+    hidden_states: object
+    past_key_values: object
+    attentions: object
+
+
+class BaseModelOutputWithPooling(ModelOutput):
+    """As BaseModelOutput, with pooler_output [B, H]: tanh of a Linear of the first position."""
+
+    last_hidden_state: object
+    pooler_output: object
+    past_key_values: object
+    hidden_states: object
+    attentions: object
+    cross_attentions = None  # as code of transformers 4.57 finds it where it asks for none
+
+
+class BertForPreTrainingOutput(ModelOutput):
+    """loss []; prediction_logits [B, T, V]; seq_relationship_logits [B, 2], 0: B follows A, 1: B is random."""
+
+    loss: object
+    prediction_logits: object
+    seq_relationship_logits: object
+    hidden_states: object
+    attentions: object
+
+
+class _LogitsOutput(ModelOutput):
+    loss: object
+    logits: object
+    hidden_states: object
+    attentions: object
+
+
+class CausalLMOutput(ModelOutput):
+    """loss []; logits [B, T, V], of the next token at each position; past_key_values as in BaseModelOutput."""
+
+    loss: object
+    logits: object
+    past_key_values: object
+    hidden_states: object
+    attentions: object
+    cross_attentions = None
+
+
+class MaskedLMOutput(_LogitsOutput):
+    """loss []; logits [B, T, V]."""
+
+
+class NextSentencePredictorOutput(_LogitsOutput):
+    """loss []; logits [B, 2], 0: the second sentence follows the first, 1: it is random."""
+
+
+class SequenceClassifierOutput(_LogitsOutput):
+    """loss []; logits [B, L]."""
+
+
+class MultipleChoiceModelOutput(_LogitsOutput):
+    """loss []; logits [B, C]."""
+
+
+class TokenClassifierOutput(_LogitsOutput):
+    """loss []; logits [B, T, L]."""
+
+
+class QuestionAnsweringModelOutput(ModelOutput):
+    """loss []; start_logits [B, T]; end_logits [B, T]."""
+
+    loss: object
+    start_logits: object
+    end_logits: object
+    hidden_states: object
+    attentions: object
