@@ -135,6 +135,34 @@ def test_a_case(folder, expected, task, backend):
     np.testing.assert_allclose(first, json.loads((CASES / expected).read_text()), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["sharded", "slash", "slash_sharded", "slash_h5"])
+def test_the_names_of_tensorflow_in_shards_and_of_a_model_with_a_slash(kind):
+    folder = CASES / "25_tf_names" / kind
+    logits = bertx.load(folder, backend="numpy").forward(input_ids=IDS)["logits"]
+    expected = json.loads((CASES / "25_tf_names" / f"expected_{kind}.json").read_text())
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["", ":0"])
+def test_an_index_may_leave_out_the_zero(tmp_path, suffix):
+    folder = tmp_path / "copy"
+    shutil.copytree(CASES / "25_tf_names" / "sharded", folder)
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    index["weight_map"] = {name.removesuffix(":0") + suffix: file for name, file in index["weight_map"].items()}
+    path.write_text(json.dumps(index))
+    assert_bit_equal(read_tensors(folder), read_tensors(CASES / "25_tf_names" / "sharded"))
+
+
+def test_a_tensor_that_no_shard_holds_is_named(tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(CASES / "25_tf_names" / "sharded", folder)
+    path = folder / "model.safetensors.index.json"
+    path.write_text(path.read_text().replace("LayerNorm/beta:0", "LayerNorm/alpha:0"))
+    with pytest.raises(CheckpointError, match="shards do not hold: tf_bert_for_masked_lm/.*LayerNorm/alpha:0"):
+        bertx.load(folder, backend="numpy")
+
+
 # --- tf_model.h5 ----------------------------------------------------------------------------------
 
 

@@ -160,8 +160,19 @@ def map_file(path: Path) -> dict[str, np.ndarray]:
 def _map_shards(folder: Path) -> dict[str, np.ndarray]:
     weight_map = shards(folder, INDEX)
     files = {path: map_file(path) for path in sorted(set(weight_map.values()))}
+    weight_map = {_name_in_shard(name, files[path]): path for name, path in weight_map.items()}
     check_index(folder, INDEX, weight_map, {name: path for path, held in files.items() for name in held})
     return {name: files[path][name] for name, path in weight_map.items()}
+
+
+def _name_in_shard(name: str, held: Mapping[str, np.ndarray]) -> str:
+    """The name that a shard has for a tensor of the index.
+
+    TFBert writes the variable's name in the index, MODEL/NAME:0, and leaves out the model in the shards.
+    """
+    variable = name.removesuffix(":0")
+    forms = (variable, variable.partition("/")[2])
+    return next((form for own in forms for form in (own, f"{own}:0") if form in held), name)
 
 
 def _shards_of_an_older_checkpoint(index: Path) -> set[str]:

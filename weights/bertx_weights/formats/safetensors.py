@@ -31,7 +31,7 @@ def read(folder: Path) -> Checkpoint:
         CheckpointError: a file is missing, truncated or corrupt.
     """
     held, config, notes = open_safetensors(folder), hub.read_config(folder), ()
-    if any(name.endswith(tensorflow.WORDS) for name in held):
+    if tensorflow.has_names(held):
         config, notes = tensorflow.tied(config)
         tensors = tensorflow.tensors_of(
             ((name, array.shape, array.dtype, lambda array=array: array) for name, array in held.items()),

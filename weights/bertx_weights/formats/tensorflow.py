@@ -19,7 +19,7 @@ from .names import both_ways, layers_of, stored_tensor, to_stored
 FILE = "tf_model.h5"
 INDEX = "tf_model.h5.index.json"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
-WORDS = "embeddings/word_embeddings/weight:0"  # ends the name of a tensor that every TFBert has
+_WORDS = "bert/embeddings/word_embeddings/weight"  # ends the name of a tensor that every TFBert has
 
 NAMES = (
     ("bert/embeddings/word_embeddings/weight", "bert.embeddings.word_embeddings.weight", "same"),
@@ -104,15 +104,31 @@ def tensors_of(
     """The tensors of a TFBert from (stored name, shape, dtype, how to read it).
 
     A name is NAME in a shard and in safetensors, LAYER/MODEL/NAME in a whole .h5: Keras calls the model as its class or
-    its maker does.
+    its maker does. Of a MODEL with "/" in it, shards and safetensors keep what comes after the first.
     """
     reading, _ = both_ways(NAMES, layers_of(config, folder))
+    stored = list(stored)
+    known = [*_prefix_lengths(name for name, *_ in stored), 2]
     tensors = {}
     for name, shape, dtype, read in stored:
         own = _parts(name)
-        meaning = reading.get("/".join(own)) or reading.get("/".join(own[2:]))
+        meaning = next(
+            (reading[rest] for length in (0, *known) if (rest := "/".join(own[length:])) in reading),
+            None,
+        )
         tensors[name] = stored_tensor(name, meaning and _with_heads(meaning, len(shape)), shape, dtype, read)
     return tensors
+
+
+def has_names(names: Iterable[str]) -> bool:
+    """Whether these are a TFBert's."""
+    return bool(_prefix_lengths(names))
+
+
+def _prefix_lengths(names: Iterable[str]) -> list[int]:
+    """How many parts come before NAME, as the word embeddings have it; none where there are none."""
+    own = ("/".join(_parts(name)) for name in names)
+    return sorted({name.removesuffix(_WORDS).count("/") for name in own if f"/{name}".endswith(f"/{_WORDS}")})
 
 
 def _parts(name: str) -> list[str]:
