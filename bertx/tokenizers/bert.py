@@ -91,8 +91,7 @@ class BertTokenizer(SpecialTokens):
             )
         vocab = vocab_file if vocab is None else vocab
         vocabulary = vocab if isinstance(vocab, Mapping) else word_piece.read_vocabulary(Path(vocab))
-        if problems := problems_of(settings):
-            raise ValueError("\n  ".join(problems))
+        _check_new(settings)
         self._set_up(VOCAB if isinstance(vocab, Mapping) else vocab, settings, vocabulary=vocabulary)
 
     def _set_up(
@@ -122,6 +121,7 @@ class BertTokenizer(SpecialTokens):
             tokenizer.no_truncation()
             word_piece.add_tokens(tokenizer, self.settings)
             word_piece.keep_whole(tokenizer, self.settings)
+            word_piece.check_added(tokenizer)
             word_piece.check_ids(tokenizer, _vocabulary_of(parsed) if vocabulary is None else vocabulary)
             tokenizer.encode("a", "a")
         self.backend_tokenizer = tokenizer
@@ -251,8 +251,7 @@ class BertTokenizer(SpecialTokens):
         if lost := [str(path) for path in paths if not path.is_file()]:
             raise FileNotFoundError(f"no such text files: {', '.join(lost)}")
         settings = without_unknown(f"{cls.__name__}.train", settings)
-        if problems := problems_of(settings):
-            raise ValueError("\n  ".join(problems))
+        _check_new(settings)
         return cls._read(VOCAB, settings, word_piece.train(paths, settings, vocab_size, min_frequency, limit_alphabet))
 
     def train_new_from_iterator(
@@ -403,8 +402,14 @@ class BertTokenizer(SpecialTokens):
 
         Gives how many became added tokens, those of the vocabulary included; `len(tokenizer)` is what the
         model's embeddings are to be resized to.
+
+        Raises:
+            ValueError: two added tokens are the same once they are normalised.
         """
         tokens = list(new_tokens) if isinstance(new_tokens, (list, tuple)) else [new_tokens]
+        word_piece.check_added(
+            self.backend_tokenizer, [as_added_token(token, normalized=not special_tokens) for token in tokens]
+        )
         add = self.backend_tokenizer.add_special_tokens if special_tokens else self.backend_tokenizer.add_tokens
         return add(tokens)
 
@@ -834,6 +839,18 @@ class BertTokenizer(SpecialTokens):
                 )
             return rounded(wanted)
         return rounded(longest)
+
+
+def _check_new(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError for settings that no tokenizer of a new vocabulary has."""
+    problems = problems_of(settings)
+    if settings.get("clean_text") is False:
+        problems.append(
+            "clean_text is False, expected True or none: no class of transformers leaves control characters in a text; "
+            'a tokenizer.json whose normalizer has "clean_text": false does'
+        )
+    if problems:
+        raise ValueError("\n  ".join(problems))
 
 
 def _vocabulary_of(rules: Mapping[str, Any]) -> Mapping[str, int]:

@@ -225,8 +225,13 @@ def without_unknown(caller: str, arguments: Mapping[str, Any]) -> dict[str, Any]
 
 
 def as_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a tokenizer has, as keyword arguments for another: without the notes that a file had."""
-    arguments = {name: value for name, value in settings.items() if name in _KNOWN or name in _NOT_RUN}
+    """The settings that a tokenizer has, as keyword arguments for another: without the notes that a file had.
+
+    clean_text is such a note: the rules have their own, and transformers does not read this one.
+    """
+    arguments = {
+        name: value for name, value in settings.items() if (name in _KNOWN or name in _NOT_RUN) and name != "clean_text"
+    }
     own = {name: token for name, token in named_tokens(settings).items() if name not in NAMES and token is not None}
     return arguments | ({"extra_special_tokens": own} if own else {})
 

@@ -114,6 +114,30 @@ def add_tokens(tokenizer: Any, settings: Mapping[str, Any]) -> None:
         )
 
 
+def check_added(tokenizer: Any, new: Iterable[Any] = ()) -> None:
+    """Raises ValueError where two added tokens, `new` ones among them, match the same normalised text.
+
+    The library takes one of the two, not always the same.
+    """
+    normalizer = tokenizer.normalizer
+    if normalizer is None:
+        return
+    tokens = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
+    for token in new:  # a token that the tokenizer has keeps its flags
+        tokens.setdefault(token.content, token)
+    matched: dict[str, list[str]] = {}
+    for token in tokens.values():
+        if token.normalized:
+            matched.setdefault(normalizer.normalize_str(token.content), []).append(token.content)
+    if same := {text: names for text, names in matched.items() if len(names) > 1}:
+        shown = "; ".join(f"{', '.join(map(repr, names))} are all {text!r}" for text, names in same.items())
+        raise ValueError(
+            f"added tokens are the same once they are normalised, so that a text does not tell which is meant: {shown}"
+            '; keep one of them, or give them "normalized": false (AddedToken(…, normalized=False)), so that each '
+            "matches the text as it is written"
+        )
+
+
 def template(cls: tuple[str, int], sep: tuple[str, int]) -> Any:
     """The post-processor of BERT: [CLS] A [SEP], or [CLS] A [SEP] B [SEP], each special token given with its id."""
     from tokenizers import processors
@@ -126,10 +150,19 @@ def template(cls: tuple[str, int], sep: tuple[str, int]) -> Any:
 
 
 def keep_whole(tokenizer: Any, settings: Mapping[str, Any]) -> None:
-    """Keeps the tokens of never_split from normalisation and from being split, where the vocabulary has them."""
+    """Keeps the tokens of never_split from normalisation and from being split.
+
+    Raises:
+        ValueError: the vocabulary lacks some. Only the slow tokenizer of transformers 4 runs these: each is unknown.
+    """
     from tokenizers import AddedToken
 
-    whole = [token for token in settings.get("never_split") or () if tokenizer.token_to_id(token) is not None]
+    whole = list(settings.get("never_split") or ())
+    if lost := [token for token in whole if tokenizer.token_to_id(token) is None]:
+        raise ValueError(
+            f"never_split has {', '.join(map(repr, lost))}, which the vocabulary lacks: leave them out of never_split, "
+            "or give them ids of their own with add_tokens"
+        )
     tokenizer.add_tokens([AddedToken(token, single_word=True, normalized=False) for token in whole])
 
 
@@ -165,13 +198,16 @@ def check_ids(tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
 def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:
     """Lets tokenizer_config.json have the last word on normalisation, as transformers does.
 
+    Except on clean_text, which no class of transformers reads there: a vocabulary's text is cleaned, and a
+    tokenizer.json does what it says itself.
+
     Raises:
         ValueError: a tokenizer.json with another normalizer than BERT's does not do what the settings say.
     """
     normalizer = tokenizer.normalizer
     if hasattr(normalizer, "lowercase") and hasattr(normalizer, "clean_text"):
         for attribute, key in _NORMALIZATION.items():
-            if key in settings:
+            if key in settings and key != "clean_text":
                 setattr(normalizer, attribute, settings[key])
         return
     for key in ("do_lower_case", "strip_accents"):
