@@ -16,6 +16,7 @@ import transformers
 
 import bertx
 import bertx_torch
+from bertx import CheckpointError
 from bertx.checkpoints.convert import convert
 from support import BACKENDS, SIZES, peer, save_peer
 
@@ -297,3 +298,38 @@ def test_a_folder_without_the_adapters_file_is_refused(tmp_path):
     (tmp_path / "folder" / "adapter_config.json").write_text("[]")
     with pytest.raises(bertx.CheckpointError, match=r"adapter_config\.json: expected a JSON object"):
         bertx.load(tmp_path / "folder", backend="numpy")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["word_embeddings", "query"]},
+        {"target_modules": ["word_embeddings", "query"], "ensure_weight_tying": True},
+        {"modules_to_save": ["word_embeddings"]},
+    ],
+    ids=["target", "ensure_weight_tying", "modules_to_save"],
+)
+def test_word_embeddings_under_a_tied_decoder_are_refused_with_a_way_out_that_works(tmp_path, settings):
+    model = peer("BertForMaskedLM")
+    folder = save_peer(model, tmp_path / "base")
+    trained(folder, tmp_path / "adapter", head="BertForMaskedLM", **settings)
+    with pytest.raises(CheckpointError, match="decoder of BertForMaskedLM shares its table") as error:
+        bertx.load(tmp_path / "adapter", backend="numpy")
+    base = transformers.BertForMaskedLM.from_pretrained(folder, attn_implementation="eager")
+    model = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    with torch.no_grad():
+        expected = model(input_ids=torch.from_numpy(IDS)).logits.numpy()
+    exec(str(error.value).partition("before merge_and_unload: ")[2].partition("; save the result")[0])
+    model.merge_and_unload().save_pretrained(tmp_path / "merged")
+    logits = bertx.load(tmp_path / "merged", backend="numpy").forward(IDS)["logits"]
+    assert np.abs(logits - expected).max() < 1e-5
+
+
+def test_word_embeddings_beside_a_decoder_that_is_trained_too(tmp_path):
+    folder = save_peer(peer("BertForMaskedLM"), tmp_path / "base")
+    settings = {"target_modules": ["query"], "modules_to_save": ["word_embeddings", "cls"]}
+    merged = trained(folder, tmp_path / "adapter", head="BertForMaskedLM", **settings)
+    with torch.no_grad():
+        expected = merged(input_ids=torch.from_numpy(IDS)).logits.numpy()
+    logits = bertx.load(tmp_path / "adapter", backend="numpy").forward(IDS)["logits"]
+    assert np.abs(logits - expected).max() < 1e-5

@@ -159,7 +159,7 @@ def test_a_tensor_that_no_shard_holds_is_named(tmp_path):
     shutil.copytree(CASES / "25_tf_names" / "sharded", folder)
     path = folder / "model.safetensors.index.json"
     path.write_text(path.read_text().replace("LayerNorm/beta:0", "LayerNorm/alpha:0"))
-    with pytest.raises(CheckpointError, match="shards do not hold: tf_bert_for_masked_lm/.*LayerNorm/alpha:0"):
+    with pytest.raises(CheckpointError, match=r"shards do not hold: tf_bert_for_masked_lm/.*LayerNorm/alpha:0"):
         bertx.load(folder, backend="numpy")
 
 
@@ -287,6 +287,14 @@ def test_a_prefix_that_not_every_tensor_has_stays(tmp_path, stray):
         bertx.load(save("pytorch", folder, arrays), backend="numpy")
 
 
+def test_a_prefix_that_is_not_read_is_named_with_those_that_are(tmp_path):
+    folder = copy_with_config(FIXTURES / HEAD / "safetensors", tmp_path / "copy")
+    arrays = {f"student.net.{name}": array for name, array in original(HEAD).items()}
+    with pytest.raises(CheckpointError, match=r"with student\.net\. before them: .*module\., _orig_mod\.") as error:
+        bertx.load(save("safetensors", folder, arrays), backend="numpy")
+    assert "task= names the head" not in str(error.value)
+
+
 def test_two_models_in_one_file_conflict(tmp_path):
     folder = copy_with_config(FIXTURES / HEAD / "pytorch", tmp_path / "copy")
     arrays = original(HEAD) | {f"module.{name}": array + 1 for name, array in original(HEAD).items()}
@@ -311,6 +319,52 @@ def test_of_several_state_dicts_none_is_guessed(tmp_path):
     save("pytorch", folder, original(HEAD), lambda state: {"model": state, "state_dict": state})
     with pytest.raises(CheckpointError, match="several state dicts: state_dict, model"):
         bertx.load(folder, backend="numpy")
+
+
+# --- train states of Flax -------------------------------------------------------------------------
+
+
+def train_state(path: Path, wrap) -> None:
+    packed = path.read_bytes()
+    state = wrap(msgpack.unpackb(packed, ext_hook=msgpack.ExtType, strict_map_key=False))
+    path.write_bytes(msgpack.packb(state))
+
+
+@pytest.mark.parametrize("head", [HEAD, "BertModel"])
+def test_a_flax_train_state_is_read_as_its_parameters(tmp_path, head):
+    folder = copy_with_config(FIXTURES / head / "flax", tmp_path / "copy")
+    adam = lambda params: {"0": {"count": 3, "mu": params, "nu": params}, "1": {}, "2": None}  # noqa: E731
+    train_state(
+        folder / "flax_model.msgpack",
+        lambda params: {"step": 3, "params": {"params": params}, "opt_state": adam(params)},
+    )
+    assert_bit_equal(tensors_of(folder), original(head))
+
+
+def test_of_two_sets_of_parameters_in_a_train_state_none_is_guessed(tmp_path):
+    folder = copy_with_config(FIXTURES / HEAD / "flax", tmp_path / "copy")
+    train_state(folder / "flax_model.msgpack", lambda params: {"step": 3, "params": params, "ema_params": params})
+    with pytest.raises(CheckpointError, match="params beside ema_params, which may be weights too: save the param"):
+        bertx.load(folder, backend="numpy")
+
+
+# --- a checkpoint below the folder ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["adapter", "runs/final"])
+@pytest.mark.parametrize("kind", ["adapter", "weights"])
+def test_a_folder_that_is_no_checkpoint_names_the_one_below(tmp_path, place, kind):
+    source = CASES / "12_peft" / "both" if kind == "adapter" else FIXTURES / HEAD / "flax"
+    shutil.copytree(
+        source, tmp_path / place, ignore=shutil.ignore_patterns(*(["model.*"] if kind == "adapter" else []))
+    )
+    with pytest.raises(CheckpointError, match=f"did you mean {re.escape(str(tmp_path / place))}\\?"):
+        bertx.load(tmp_path, backend="numpy")
+
+
+def test_the_root_of_a_package_names_the_checkpoint_in_it():
+    with pytest.raises(CheckpointError, match=r"did you mean .*trained_models/AntiBERTy_md_smooth"):
+        bertx.load("python:antiberty", backend="numpy")
 
 
 # --- bert_config.json -----------------------------------------------------------------------------

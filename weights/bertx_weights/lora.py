@@ -15,10 +15,10 @@ from .checkpoint import Checkpoint, StoredTensor, as_dtype
 from .dtypes import as_float
 from .errors import CheckpointError
 from .files import exists, inside, read_json
+from .formats import ADAPTER_CONFIG as CONFIG
 from .safetensors_store import map_file
 from .schema import schema_name
 
-CONFIG = "adapter_config.json"
 WEIGHTS = _SAFETENSORS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
 
@@ -65,6 +65,16 @@ _ARCHITECTURES = {
     "CAUSAL_LM": "BertLMHeadModel",
     "FEATURE_EXTRACTION": "BertModel",
 }
+_WORDS, _DECODER = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"
+_HEADS_WITH_DECODER = {"BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel"}
+# With or without ensure_weight_tying, as of PEFT 0.21: https://github.com/huggingface/peft/issues/2777
+_TIED = (
+    "word_embeddings is trained, and the decoder of {head} shares its table: PEFT trains with the decoder as it "
+    "was, and merges into both, which is another model; in PEFT, give the decoder a weight of its own before "
+    "merge_and_unload: "
+    "decoder = model.base_model.model.cls.predictions.decoder; decoder.weight = torch.nn.Parameter("
+    "decoder.weight.detach().clone()); model.config.tie_word_embeddings = False; save the result, and load that"
+)
 _LORA = re.compile(r"(.+)\.(lora_A|lora_B)\.(weight|bias)|(.+)\.(lora_embedding_A|lora_embedding_B)")
 
 
@@ -180,16 +190,19 @@ def merge_adapter(base: Checkpoint, adapter: Adapter) -> Checkpoint:
     ]
     if "cls.predictions.decoder" in factors:
         problems.append("cls.predictions.decoder is a target: it may share the table of the word embeddings")
+    changed = {*replaced, *(f"{module}.weight" for module in factors)}
+    shared = base.config.get("tie_word_embeddings", True) and _DECODER not in replaced and _WORDS in changed
+    if shared and (heads := _HEADS_WITH_DECODER & set(_config(base, adapter, base.tensors).get("architectures") or ())):
+        problems.append(_TIED.format(head=min(heads)))
     if problems:
         raise CheckpointError("\n  ".join([f"{adapter.file} does not fit {base.folder}:", *sorted(problems)[:50]]))
     merged |= replaced
     tensors = {name: merged.pop(tensor.schema_name, tensor) for name, tensor in base.tensors.items()}
     tensors |= {tensor.name: tensor for tensor in merged.values()}
-    changed = {*replaced, *(f"{module}.weight" for module in factors)}
-    if "bert.embeddings.word_embeddings.weight" in changed and base.config.get("tie_word_embeddings", True):
-        tensors.pop("cls.predictions.decoder.weight", None)  # a copy of the table that it shares, before the merge
+    if shared:
+        tensors.pop(_DECODER, None)  # a copy of the table that it shares, before the merge
     config = _config(base, adapter, tensors)
-    if "cls.predictions.decoder.weight" in replaced:  # trained as a copy of its own
+    if _DECODER in replaced:  # trained as a copy of its own
         config["tie_word_embeddings"] = False
     names = ", ".join(sorted(name.removeprefix("bert.") for name in replaced))
     note = f"the LoRA {adapter.file} is merged: {len(factors)} modules" + (f", and {names} replaced" if names else "")

@@ -11,10 +11,12 @@ import numpy as np
 from .checkpoint import StoredTensor
 from .dtypes import as_float, dtype_name, is_float
 from .errors import CheckpointError
+from .formats import wrappers
 from .schema import Row, schema_name
 
 _BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
 _MOST_HINTS = 50
+_MOST_PARTS = 8  # of an unread prefix
 # transformers 5 computes with the decoder's own bias where the word embeddings are not tied.
 _PREFERRED_BIAS = ("cls.predictions.bias", "cls.predictions.decoder.bias")
 
@@ -34,6 +36,7 @@ class LoadReport:
         ignored: stored buffers that a model does not need, and tensors that are stored twice.
         skipped: what is stored and is no weight, such as an optimizer's slots, and why.
         notes: choices that were made between stored variants.
+        unread_prefixes: what stands before names of the model in unexpected tensors.
     """
 
     source: str
@@ -50,6 +53,7 @@ class LoadReport:
     ignored: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unread_prefixes: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
@@ -68,7 +72,13 @@ class LoadReport:
         """Raises one CheckpointError that lists all problems, if there are any."""
         if self.problems:
             line = f"{self.source} does not fit {self.target}, as its config describes it"
-            if self.unexpected and not self.initialised:
+            if self.unread_prefixes:
+                prefixes = ", ".join(f"{prefix:.80}" for prefix in self.unread_prefixes[:9])
+                line += (
+                    f" (names of the model with {prefixes} before them: bertx leaves out {wrappers.READ}; rename the "
+                    "tensors without other prefixes)"
+                )
+            elif self.unexpected and not self.initialised:
                 line += " (the tensors of a head that bertx does not know are left out where task= names the head)"
             raise CheckpointError("\n  ".join([line, *self.problems]))
 
@@ -103,6 +113,9 @@ def match(
         elif name not in wanted:
             hinted = len(report.unexpected) < _MOST_HINTS
             report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names(), hinted))
+            prefix = _unread_prefix(name, known_names())
+            if prefix and prefix not in report.unread_prefixes:
+                report.unread_prefixes.append(prefix)
     groups: dict[str, list[Row]] = {row.name: [row] for row in rows if row.tied_to is None}
     for row in rows:
         if row.tied_to is not None:
@@ -180,6 +193,16 @@ def _describe_unexpected(
     nearest = difflib.get_close_matches(name, known, n=1) if hinted and len(name) < 200 else []
     hint = f", nearest schema name {nearest[0]}" if nearest else ""
     return f"{stored_name:.200} {list(tensor.shape)} {dtype_name(tensor.dtype)}{hint}"
+
+
+def _unread_prefix(name: str, known: Collection[str]) -> str | None:
+    """What stands before a name of the model, if that is what this is: "student." of "student.bert.pooler.…"."""
+    parts = name.split(".")[: _MOST_PARTS + 1]
+    for i in range(1, len(parts)):
+        rest = name.split(".", i)[i]
+        if rest in known or f"bert.{rest}" in known:
+            return name.removesuffix(rest)
+    return None
 
 
 def _nearest(name: str, spare: Mapping[str, str]) -> str:

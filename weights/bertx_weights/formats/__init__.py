@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
+from ..files import exists
 from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
 from .names import layers_of
 
@@ -43,6 +45,11 @@ def _format(what: str, module: Any) -> Format:
 # All tensors together may be so many times larger than the files: by compression, and where several share values.
 _FOLDED = 64
 _SMALL = 2**26
+# How far an error looks for what was meant.
+_DEEPEST_BELOW = 3
+ADAPTER_CONFIG = "adapter_config.json"
+_MOST_BELOW = 200
+_MOST_NAMED = 3
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 # In the order in which a folder that has several is read.
@@ -63,14 +70,34 @@ def format_of(folder: Path) -> str:
     """The format of a checkpoint folder.
 
     Raises:
-        CheckpointError: it has none of the known ones.
+        CheckpointError: it has none of the known ones; names the subfolders that have.
     """
     for name, form in FORMATS.items():
         if form.files(folder):
             return name
+    below = checkpoints_below(folder)
+    if below:
+        raise CheckpointError(f"{folder} is no checkpoint itself; did you mean {' or '.join(map(str, below))}?")
     present = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
     known = ", ".join(f"{form.what} ({name})" for name, form in FORMATS.items())
     raise CheckpointError(f"{folder} is no checkpoint: expected config.json and the weights, {known}; found {present}")
+
+
+def checkpoints_below(folder: Path) -> list[Path]:
+    """Subfolders that hold weights, or an adapter's, a few of them; links are not followed."""
+    found: list[Path] = []
+    for looked, (at, folders, _) in enumerate(os.walk(folder), 1):
+        path = Path(at)
+        depth = len(path.relative_to(folder).parts)
+        is_one = depth and (exists(path, ADAPTER_CONFIG) or any(form.files(path) for form in FORMATS.values()))
+        if is_one:
+            found.append(path)
+        if is_one or depth == _DEEPEST_BELOW:
+            folders.clear()
+        folders.sort()
+        if looked == _MOST_BELOW or len(found) == _MOST_NAMED:
+            break
+    return found
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

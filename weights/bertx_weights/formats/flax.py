@@ -70,6 +70,8 @@ _CHUNK = 2**30
 _READ = 2**20
 _MOST_ENTRIES = 10**4
 _DEEPEST = 16
+# What a flax TrainState and its usual subclasses have beside the parameters.
+_BESIDE_PARAMS = ("step", "opt_state", "dropout_rng", "rng", "key", "epoch", "loss_scale", "dynamic_scale")
 _DTYPES = {dtype_name(dtype): dtype for dtype in SAFETENSORS_DTYPES.values()}
 
 
@@ -211,9 +213,21 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
             tree = unpacker.unpack()
             if unpacker.tell() != size:
                 raise ValueError(f"{size - unpacker.tell()} bytes after its end")
-        return dict(_flat(tree, (), 0))
+        return dict(_flat(_parameters(tree), (), 0))
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise CheckpointError(f"{path}: not a whole Flax msgpack file: {error}") from error
+
+
+def _parameters(tree: Any) -> Any:
+    """The parameters of a train state, and the tree itself where it is no train state."""
+    while isinstance(tree, dict) and isinstance(tree.get("params"), dict):
+        if others := sorted(str(name)[:40] for name in tree.keys() - {"params", *_BESIDE_PARAMS}):
+            raise ValueError(
+                f"params beside {', '.join(others[:9])}, which may be weights too: save the parameters alone, with "
+                "flax.serialization.to_bytes(state.params)"
+            )
+        tree = tree["params"]
+    return tree
 
 
 def _array(code: int, data: bytes) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 # Modules that compute what they wrap, wherever they stand in a name: DDP, torch.compile, FSDP, checkpoint_wrapper.
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _OWNER = "model."  # the attribute of a LightningModule, or of a class of one's own
+READ = f"{', '.join(f'{name}.' for name in _WRAPPERS)} anywhere in a name, and {_OWNER} before all names"
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
