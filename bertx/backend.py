@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
 from typing import Any, Protocol
@@ -118,6 +119,30 @@ def parameters_come_later() -> bool:
     return _parameters_come_later.get()
 
 
+# What other libraries call a backend or a dtype.
+_BACKEND_ALIASES = {"tf": "tensorflow", "keras": "tensorflow", "pytorch": "torch", "pt": "torch", "flax": "jax"}
+_BACKEND_ALIASES |= {"nnx": "jax", "np": "numpy"}
+_DTYPE_ALIASES = {"fp16": "float16", "half": "float16", "f16": "float16", "bf16": "bfloat16", "fp32": "float32"}
+_DTYPE_ALIASES |= {"float": "float32", "single": "float32", "f32": "float32", "full": "float32", "fp64": "float64"}
+_DTYPE_ALIASES |= {"double": "float64", "f64": "float64", "i8": "int8"}
+
+
+def meant_backend(name: Any) -> str:
+    """For an error about a name that no backend has: which was meant, or nothing."""
+    return _meant(name, known_backends(), _BACKEND_ALIASES)
+
+
+def meant_dtype(name: Any, known: Sequence[str]) -> str:
+    """For an error about a dtype that is none of the known: which of them was meant, or nothing."""
+    return _meant(name, known, _DTYPE_ALIASES)
+
+
+def _meant(name: Any, known: Sequence[str], aliases: Mapping[str, str]) -> str:
+    lower = str(name).lower()
+    close = [aliases[lower]] if lower in aliases else difflib.get_close_matches(lower, known, n=1)
+    return f"; did you mean {close[0]}?" if close and close[0] in known and close[0] != name else ""
+
+
 @functools.cache
 def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)} | _own_entry_points()
@@ -164,7 +189,9 @@ def get_backend(name: str | None = None) -> Backend:
     if name is None:
         name = installed_backends()[0]
     if _entry_point(name) is None:
-        raise ValueError(f"there is no backend {name!r}; those known are {', '.join(known_backends())}")
+        raise ValueError(
+            f"there is no backend {name!r}; those known are {', '.join(known_backends())}{meant_backend(name)}"
+        )
     if missing := _missing(name):
         raise MissingExtraError(
             f"the {name} backend needs {' and '.join(missing)}, not installed here: pip install 'bertx[{name}]'"
@@ -208,7 +235,10 @@ def import_libraries(backend: str, *libraries: str) -> None:
 def check_dtype(backend: Backend, dtype: str) -> None:
     """Raises ValueError for a dtype that the backend does not run."""
     if dtype not in backend.dtypes:
-        raise ValueError(f"the {backend.name} backend runs {', '.join(backend.dtypes)}; asked for dtype {dtype!r}")
+        raise ValueError(
+            f"the {backend.name} backend runs {', '.join(backend.dtypes)}; asked for dtype {dtype!r}"
+            f"{meant_dtype(dtype, backend.dtypes)}"
+        )
 
 
 def check_device(backend: Backend, device: Any) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from bertx_weights import write_atomically
 
-from .backend import backend_versions, check_device, check_dtype, get_backend, installed_backends
+from .backend import backend_versions, check_device, check_dtype, get_backend, installed_backends, meant_dtype
 from .checkpoints.load import load
 from .configs.bert import BertConfig
 from .model import Model
@@ -180,7 +180,10 @@ def _backends(names: Sequence[str] | None, dtype: str, device: str | None) -> li
         return list(names)
     found = [name for name in installed_backends() if dtype in get_backend(name).dtypes]
     if not found:
-        raise ValueError(f"no installed backend runs {dtype!r}")
+        known = sorted({known for name in installed_backends() for known in get_backend(name).dtypes})
+        raise ValueError(
+            f"no installed backend runs dtype {dtype!r}, only {', '.join(known)}{meant_dtype(dtype, known)}"
+        )
     seen = [name for name in found if device is None or device in get_backend(name).devices()]
     if not seen:
         devices = "; ".join(f"{name} sees {', '.join(get_backend(name).devices())}" for name in found)

@@ -18,6 +18,7 @@ from flax import nnx
 import bertx
 import bertx_jax
 import bertx_torch
+from bertx import CheckpointError
 from bertx.configs.bert import BertConfig
 from bertx.registry import schema
 from bertx_weights import write_safetensors
@@ -153,8 +154,32 @@ def test_a_very_old_config_gets_the_defaults_of_what_it_lacks():
 def test_id2label_counts_the_labels():
     config = BertConfig.from_dict(NAMED_ENTITIES)
     assert (config.num_labels, config.id2label[3], config.label2id["I-ORG"]) == (7, "B-PER", 6)
-    with pytest.warns(UserWarning, match="num_labels=9 but id2label names 7 labels"):
-        assert BertConfig.from_dict(NAMED_ENTITIES | {"num_labels": 9}).num_labels == 7
+
+
+@pytest.mark.parametrize("read", [BertConfig.from_dict, lambda values: BertConfig(**values)], ids=["dict", "arguments"])
+def test_num_labels_that_contradicts_id2label_is_refused(tmp_path, read):
+    values = NAMED_ENTITIES | {"num_labels": 9}
+    with pytest.raises(ValueError, match="num_labels is 9 and id2label names 7 labels"):
+        read(values)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"config\.json: .*num_labels is 9 and id2label names 7 labels"):
+        BertConfig.from_pretrained(tmp_path)
+    assert read(values | {"num_labels": 7}).num_labels == 7
+
+
+@pytest.mark.parametrize("in_file", [{"num_labels": 9}, {"num_labels": 7}, {}, {"id2label": None, "num_labels": 9}])
+@pytest.mark.parametrize("number", [7, 9, 4])
+def test_num_labels_as_an_argument_replaces_what_the_file_says_as_in_transformers(tmp_path, in_file, number):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"} | NAMED_ENTITIES | in_file))
+    ours, theirs = (c.from_pretrained(tmp_path, num_labels=number) for c in (BertConfig, transformers.BertConfig))
+    assert (ours.num_labels, ours.id2label) == (theirs.num_labels, theirs.id2label)
+
+
+def test_num_labels_and_id2label_as_arguments_must_agree(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(NAMED_ENTITIES))
+    assert BertConfig.from_pretrained(tmp_path, num_labels=2, id2label={0: "a", 1: "b"}).num_labels == 2
+    with pytest.raises(ValueError, match="num_labels is 5 and id2label names 2 labels"):
+        BertConfig.from_pretrained(tmp_path, num_labels=5, id2label={0: "a", 1: "b"})
 
 
 def test_num_labels_alone_names_the_labels():

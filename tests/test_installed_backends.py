@@ -34,6 +34,43 @@ def test_a_backend_answers_the_demo_or_says_what_to_install(name):
     assert [round(similarity, 3) for _, similarity in first] == pytest.approx([0.524, 0.292, 0.482, 0.489], abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        *[("tf", "tensorflow"), ("Keras", "tensorflow"), ("pytorch", "torch"), ("flax", "jax"), ("np", "numpy")],
+        *[("tourch", "torch"), ("NumPy", "numpy")],
+    ],
+)
+def test_another_name_of_a_backend_says_which_was_meant(given, meant):
+    for refused in (lambda: bertx.load(SOURCE, backend=given), lambda: bertx.parity(SOURCE, backends=[given])):
+        with pytest.raises(ValueError, match=f"there is no backend '{given}'; .*; did you mean {meant}\\?$"):
+            refused()
+    for verb in (["embed", SOURCE, "a text"], ["parity", SOURCE]):
+        done = CliRunner().invoke(app, [*verb, "--backend", given], env={"COLUMNS": "200"})
+        assert done.exit_code == 2 and f"did you mean {meant}?" in done.output
+
+
+@pytest.mark.parametrize(("given", "meant"), [("fp16", "float16"), ("HALF", "float16"), ("fp32", "float32")])
+def test_another_name_of_a_dtype_says_which_was_meant(tmp_path, given, meant):
+    refusals = (
+        lambda: bertx.load(SOURCE, backend="numpy", dtype=given),
+        lambda: bertx.parity(SOURCE, backends=["numpy"], dtype=given),
+        lambda: bertx.parity(SOURCE, dtype=given),
+        lambda: bertx.convert(SOURCE, tmp_path / "out", dtype=given),
+    )
+    for refused in refusals:
+        with pytest.raises(ValueError, match=f"'{given}'.*; did you mean {meant}\\?$"):
+            refused()
+    for verb in (["embed", SOURCE, "a text", "-b", "numpy"], ["convert", SOURCE, str(tmp_path / "out")]):
+        done = CliRunner().invoke(app, [*verb, "--dtype", given], env={"COLUMNS": "200"})
+        assert done.exit_code and f"did you mean {meant}?" in f"{done.output} {done.exception}"
+
+
+def test_a_dtype_that_only_another_backend_runs_is_not_suggested():
+    with pytest.raises(ValueError, match=r"asked for dtype 'bf16'$"):
+        bertx.load(SOURCE, backend="numpy", dtype="bf16")
+
+
 BLOCKED = """
 import sys
 

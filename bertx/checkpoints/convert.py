@@ -28,6 +28,7 @@ from bertx_weights import (
     write_atomically,
 )
 
+from ..backend import get_backend, meant_dtype
 from ..configs.bert import BertConfig
 from ..hub.sources import resolve
 from ..registry import architecture_of_task
@@ -154,7 +155,7 @@ def convert(
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}")
     if dtype is not None and dtype not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
+        raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}{meant_dtype(dtype, DTYPES)}")
     folder, target = resolve(source, revision=revision), Path(target)
     for read in {folder, base_folder(folder)}:
         _check_apart(settings_folder(read) or read, target)
@@ -338,7 +339,6 @@ def _same(before: np.ndarray, after: np.ndarray) -> bool:
 
 def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, StoredTensor]) -> dict[str, np.ndarray]:
     """What the model says on NumPy of a small batch with padding."""
-    from ..backend import get_backend
 
     config = config.replace(is_decoder=config.is_decoder or architecture == "BertLMHeadModel")
     options = {}

@@ -52,7 +52,7 @@ def parity(
     try:
         lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()] if texts else None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{texts}: {error}") from error
+        raise ValueError(f"{texts} is not UTF-8: {error}; save it as UTF-8, as `iconv -t UTF-8` does") from error
     with report_target(json) as target:
         with working(f"comparing backends on {source}"):
             report = measure(
@@ -115,12 +115,14 @@ def convert(
     json: JsonOption = None,
 ) -> None:
     """Write a checkpoint in another format, and prove that it is the same."""
+    from ..backend import meant_dtype
     from ..checkpoints.convert import DTYPES
     from ..checkpoints.convert import convert as run
 
     for name, value, known in (("--to", to, FORMATS), ("--dtype", dtype, DTYPES)):
         if value is not None and value not in known:
-            raise typer.BadParameter(f"{name} is {value!r}, expected one of {', '.join(known)}")
+            meant = meant_dtype(value, known)
+            raise typer.BadParameter(f"{name} is {value!r}, expected one of {', '.join(known)}{meant}")
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -39,8 +39,10 @@ def task_names() -> Iterable[str]:
 
 def known_backend(name: str | None) -> str | None:
     """The name; refuses one that no backend has."""
+    from ..backend import meant_backend
+
     if name is not None and name not in _backends():
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(_backends())}")
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(_backends())}{meant_backend(name)}")
     return name
 
 

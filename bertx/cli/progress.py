@@ -12,7 +12,7 @@ import rich.progress
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from .formats import Row
-from .records import Record
+from .records import ENCODING_HINT, Record
 from .source import Source
 from .terminal import is_terminal, messages, tell
 
@@ -41,6 +41,7 @@ class Progress:
         self._task = self._bar.add_task(name, total=self._size, done=0, rate="")
         self.records = 0
         self._before = 0
+        self._other_encoding = False
         self._start = self._last = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -76,6 +77,7 @@ class Progress:
     def tell_failures(self, records: Sequence[Record], rows: Sequence[Row], before: int) -> int:
         """Reports the rows that have an error, but no more than the first few of a job; gives their number."""
         failed = [(record, row["error"]) for record, row in zip(records, rows, strict=True) if "error" in row]
+        self._other_encoding |= any("not UTF-8" in problem for _, problem in failed)
         for number, (record, problem) in enumerate(failed, before):
             if number < _TOLD:
                 self._tell(f"{record.place} {problem}")
@@ -86,7 +88,8 @@ class Progress:
     def tell_end(self, failed: int) -> None:
         """How many failed of all, where any did."""
         if failed:
-            self._tell(f"{failed} of {self.records} lines failed; the others are done")
+            hint = f"; some are not UTF-8: {ENCODING_HINT}" if self._other_encoding and self._source else ""
+            self._tell(f"{failed} of {self.records} lines failed; the others are done{hint}")
 
     def _tell(self, message: str, style: str = "red") -> None:
         tell(message, style, self._console)

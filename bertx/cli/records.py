@@ -9,6 +9,7 @@ from typing import Any
 
 SURROGATE = "a lone surrogate, which is no text,"
 NOT_UTF8 = "bytes that are not UTF-8"
+ENCODING_HINT = "give the encoding of the file, such as --encoding latin-1 or --encoding cp1252"
 
 
 class WrongUsage(ValueError):  # noqa: N818

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..backend import MissingExtraError
-from .records import NOT_UTF8, SURROGATE, Field, Record, WrongUsage, is_text, record_of
+from .records import ENCODING_HINT, NOT_UTF8, SURROGATE, Field, Record, WrongUsage, is_text, record_of
 
 FORMS = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
 ALL = "*"
@@ -296,6 +296,8 @@ class Source:
         """A JSON array, which is read whole."""
         try:
             values = json.loads(b"".join(self._stream).removeprefix(_BOM).decode())
+        except UnicodeDecodeError as error:
+            raise WrongUsage(f"{self._name} {self._not_text(error)}; {ENCODING_HINT}") from error
         except (ValueError, RecursionError) as error:
             raise WrongUsage(f"{self._name} is not JSON: {error}") from error
         if not isinstance(values, list):

@@ -7,7 +7,6 @@ import functools
 import json
 import math
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +68,8 @@ class BertConfig:
     """The shape and the semantics of a BERT model; fields and defaults are the hub's.
 
     Keys of a `config.json` and keyword arguments that are not fields here are kept in `extra`, can be read as
-    attributes, and are written back unchanged. `num_labels` follows from `id2label` where that is given, as in
-    transformers.
+    attributes, and are written back unchanged. `num_labels` follows from `id2label` where that is given; where both
+    are, they must agree.
 
     An assignment (`config.use_cache = False`) is validated as the constructor validates; where it fails, the config is
     unchanged. It applies to what is read at each call (`output_attentions`, `use_cache`, …) and to what is saved: the
@@ -155,6 +154,14 @@ class BertConfig:
             and all(_label_id(i) is not None for i in self.id2label)
         ):
             found.append(f"id2label is {self.id2label!r:.200}, expected an object from label ids to names")
+        elif self.id2label is not None and self.num_labels is not None:
+            named = len({_label_id(i) for i in self.id2label})
+            if named != self.num_labels:
+                found.append(
+                    f"num_labels is {self.num_labels!r:.40} and id2label names {named} labels (transformers 4 counts "
+                    "id2label, transformers 5 takes num_labels): remove the one that is wrong, or give "
+                    "from_pretrained num_labels"
+                )
         if self.label2id is not None and not isinstance(self.label2id, Mapping):
             found.append(f"label2id is {self.label2id!r:.200}, expected an object from names to label ids")
         return found
@@ -164,11 +171,6 @@ class BertConfig:
             id2label = {i: f"LABEL_{i}" for i in range(2 if self.num_labels is None else self.num_labels)}
         else:
             id2label = {_label_id(i): str(label) for i, label in self.id2label.items()}
-            if self.num_labels not in (None, len(id2label)):
-                warnings.warn(
-                    f"num_labels={self.num_labels} but id2label names {len(id2label)} labels: id2label counts",
-                    stacklevel=4,
-                )
         label2id = {label: i for i, label in id2label.items()} if self.label2id is None else dict(self.label2id)
         for name, value in (("id2label", id2label), ("label2id", label2id), ("num_labels", len(id2label))):
             self._set(name, value)
@@ -286,8 +288,11 @@ class BertConfig:
             # As `replace`: a new number gives new names, and new names are counted.
             if "id2label" in changes:
                 values = {key: value for key, value in values.items() if key not in ("num_labels", "label2id")}
-            elif changes["num_labels"] != cls.from_dict(values).num_labels:
-                values = {key: value for key, value in values.items() if key not in ("id2label", "label2id")}
+            else:
+                labels = values.get("id2label")
+                number = len(labels) if isinstance(labels, Mapping) else values.get("num_labels", 2)
+                dropped = ("num_labels",) if changes["num_labels"] == number else ("num_labels", "id2label", "label2id")
+                values = {key: value for key, value in values.items() if key not in dropped}
         values = {**values, **changes}
         fields = {key: value for key, value in values.items() if key in _FIELDS}
         extra = {key: value for key, value in values.items() if key not in _FIELDS}

@@ -136,6 +136,26 @@ def test_delimiters_and_encodings(embed, checkpoint, tmp_path):
     wrong("embed", folder, "--delimiter", ";", says="--delimiter is of a table", stdin=b"the dog")
 
 
+@pytest.mark.parametrize("form", ["txt", "jsonl", "csv"])
+def test_what_is_not_utf8_says_how_to_give_its_encoding_once(checkpoint, form):
+    texts = {
+        "txt": "där Hund\nöd\n",
+        "jsonl": '{"text": "där Hund"}\n{"text": "öd"}\n',
+        "csv": "text,n\ndär Hund,1\nöd,2\n",
+    }[form]
+    given = ("--input-format", form, *BACKEND)
+    done = run("embed", checkpoint("embed"), *given, stdin=texts.encode("latin-1"))
+    assert (done.code, done.told.count("--encoding latin-1")) == (1, 1)
+    done = run("embed", checkpoint("embed"), *given, "--encoding", "latin-1", stdin=texts.encode("latin-1"))
+    assert [row["text"] for row in done.rows] == ["där Hund", "öd"]
+    assert done.code == 0 and "--encoding" not in done.told
+
+
+def test_a_json_array_that_is_not_utf8_says_how_to_give_its_encoding(checkpoint):
+    given = ("--input-format", "json")
+    wrong("embed", checkpoint("embed"), *given, says="--encoding latin-1", stdin='["där"]'.encode("latin-1"))
+
+
 # --- kept columns ---------------------------------------------------------------------------------
 
 
