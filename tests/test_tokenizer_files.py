@@ -503,3 +503,15 @@ def test_pairs_of_the_layer_may_come_as_two_columns():
         layer([["a", "b", "c"]])
     with pytest.raises(ValueError, match=r"text has the shape \(2, 2\)"):
         layer(pairs, ["a", "b"])
+
+
+def test_an_added_token_after_a_gap_says_how_to_close_it_and_that_works(tmp_path):
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog"]
+    (tmp_path / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary))
+    added = {"<new>": len(vocabulary) + 2}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+    with pytest.raises(CheckpointError, match=r"a placeholder, such as '\[unused 1\]'"):
+        BertTokenizer.from_pretrained(tmp_path)
+    added |= {f"[unused {i}]": len(vocabulary) + i for i in range(2)}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+    assert BertTokenizer.from_pretrained(tmp_path)("dog <new>").input_ids[1:-1] == [5, 8]

@@ -8,9 +8,10 @@ import os
 from pathlib import Path
 
 from bertx_weights import CheckpointError
-from bertx_weights.files import hidden_beside
+from bertx_weights.files import exists, hidden_beside
+from bertx_weights.formats import checkpoints_below
 
-from ..tasks.sentence_transformers import MODULES, transformer_folder
+from ..tasks.sentence_transformers import MODULES, read_modules, transformer_folder
 from . import download as hub
 
 SHORT_NAMES = {
@@ -49,6 +50,14 @@ def resolve(source: str | os.PathLike[str], revision: str | None = None, weights
 def _encoder(folder: Path) -> Path:
     """Where config, weights and tokenizer lie: for older sentence-transformers a subfolder, such as 0_BERT."""
     subfolder = transformer_folder(folder)
+    modules = read_modules(folder)
+    if modules and not subfolder and not any(exists(folder, name) for name in ("config.json", "bert_config.json")):
+        parts = [str(path) for path in checkpoints_below(folder)]
+        alone = f", or load a part of it alone: {', '.join(parts)}" if parts else ""
+        raise CheckpointError(
+            f"{folder / MODULES} has the modules {', '.join(module.type for module in modules)[:400]}, and bertx runs "
+            f"those that begin with a Transformer: run it with sentence-transformers{alone}"
+        )
     if subfolder and not os.path.isdir(folder / subfolder):
         raise CheckpointError(f"{folder / MODULES} names the Transformer's folder {subfolder}, which is not there")
     if subfolder and not (folder / subfolder).resolve().is_relative_to(folder.resolve()):

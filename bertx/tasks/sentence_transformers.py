@@ -257,6 +257,7 @@ def read_settings(folder: Path, hidden_size: int | None) -> SentenceSettings:
             steps.append(_read_pooling(root, module))
             pooled, width = True, hidden_size and hidden_size * len(steps[-1].modes)
         elif module.kind == "Dense":
+            _check_names(root, module, _config_of(root, module)[1])
             if not pooled:
                 raise CheckpointError(f"{root / MODULES}: a Dense before any Pooling has nothing to take")
             steps.append(_read_dense(root, module, width))
@@ -420,7 +421,6 @@ def _read_dense(root: Path, module: Module, width: int | None) -> pooling.Dense:
     _refuse_unknown(
         path, config, ("in_features", "out_features", "bias", "activation_function", "use_residual", *names)
     )
-    _check_names(root, module, config)
     features = [_at_least_one(path, config, key) for key in ("in_features", "out_features")]
     if None in features:
         raise CheckpointError(f"{path}: expected in_features and out_features")
@@ -482,7 +482,10 @@ def _check_names(root: Path, module: Module, config: Mapping[str, Any]) -> None:
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, "sentence_embedding"):
             path = root / module.file("config.json")
-            raise CheckpointError(f"{path}: {key} is {config[key]!r:.60}, and bertx runs sentence_embedding")
+            raise CheckpointError(
+                f"{path}: {key} is {config[key]!r:.60}, and bertx runs sentence_embedding: run it with "
+                "sentence-transformers"
+            )
     if module.kind == "Normalize":
         _refuse_unknown(root / module.file("config.json"), config, ("module_input_name", "module_output_name"))
 

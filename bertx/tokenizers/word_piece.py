@@ -110,7 +110,7 @@ def add_tokens(tokenizer: Any, settings: Mapping[str, Any]) -> None:
         )
         raise ValueError(
             f"added tokens have other ids than the vocabulary gives them: {shown}; ids must follow the vocabulary's "
-            "without a gap"
+            "without a gap: list a placeholder, such as '[unused 1]', for each id that is missing"
         )
 
 

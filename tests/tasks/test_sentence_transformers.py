@@ -322,6 +322,21 @@ def test_the_encoder_in_a_folder_of_its_own(tmp_path, encoder):
         bertx.load(folder)
 
 
+def test_a_router_is_refused_with_its_parts(tmp_path, encoder):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Router, Transformer
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        query, document = ([Transformer(str(encoder)), Pooling(HIDDEN)] for _ in range(2))
+        router = SentenceTransformer(modules=[Router.for_query_document(query, document)], device="cpu")
+        router.save(str(tmp_path / "router"))
+    message = r"modules .*\.Router, and bertx runs .* or load a part of it alone: .*query_0_Transformer"
+    with pytest.raises(bertx.CheckpointError, match=message):
+        bertx.load(tmp_path / "router", backend="numpy")
+    bertx.load(tmp_path / "router" / "query_0_Transformer", backend="numpy")
+
+
 REFUSED = {
     "custom class": ([("LSTM", {}, None)], {}, "does not run the modules sentence_transformers.models.LSTM"),
     "pooling mode": ([_pooling("mean", "median")], {}, "bertx pools by cls, max"),
@@ -339,6 +354,11 @@ REFUSED = {
         [_pooling("mean"), _dense(HIDDEN, 9, TORCH + "Tanh", module_input_name="token_embeddings")],
         {},
         "module_input_name is 'token_embeddings'",
+    ),
+    "dense of tokens": (
+        [_dense(HIDDEN, 9, TORCH + "Tanh", module_input_name="token_embeddings"), _pooling("mean")],
+        {},
+        "module_input_name is 'token_embeddings', .* run it with sentence-transformers",
     ),
     "tokens normalised": (
         [("Normalize", {"module_input_name": "token_embeddings"}, None), _pooling("mean")],
