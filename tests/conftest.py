@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+import fixture_files  # noqa: F401 - before the workers start: they read the same copy
+
 # Keras takes its framework, and TensorFlow its loquacity, from the environment at import.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

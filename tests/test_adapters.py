@@ -18,11 +18,12 @@ import bertx
 import bertx_torch
 from bertx import CheckpointError
 from bertx.checkpoints.convert import convert
+from fixture_files import CASES
 from support import BACKENDS, SIZES, peer, save_peer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # PEFT's own
 
-CASE = Path(__file__).parent / "fixtures" / "cases" / "12_peft"
+CASE = CASES / "12_peft"
 HEAD = "BertForSequenceClassification"
 TASKS = {"SEQ_CLS": HEAD, "TOKEN_CLS": "BertForTokenClassification", "QUESTION_ANS": "BertForQuestionAnswering"}
 IDS = np.random.default_rng(1).integers(0, SIZES["vocab_size"], (3, 9))

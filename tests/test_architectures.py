@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,9 @@ import transformers
 import bertx
 import bertx_numpy
 import bertx_torch
+from fixture_files import CASES
 from support import peer, save_peer
 
-CASES = Path(__file__).parent / "fixtures" / "cases"
 SIZES = {
     "vocab_size": 51,
     "hidden_size": 24,

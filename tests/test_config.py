@@ -6,7 +6,6 @@ import json
 import pickle
 import shutil
 import warnings
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,9 +21,8 @@ from bertx import CheckpointError
 from bertx.configs.bert import BertConfig
 from bertx.registry import schema
 from bertx_weights import write_safetensors
+from fixture_files import CASES
 from support import peer, save_peer
-
-CASES = Path(__file__).parent / "fixtures" / "cases"
 
 BASE_UNCASED = {
     "architectures": ["BertForMaskedLM"],

@@ -17,10 +17,10 @@ import bertx
 import documented_calls
 from bertx_weights import FORMATS
 from documented_calls import CLASSES, prepared, run, told, working_in
+from fixture_files import CHECKPOINTS as FIXTURES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-FIXTURES = ROOT / "tests" / "fixtures" / "checkpoints"
 PEER = ROOT / ".venv-transformers4" / "bin" / "python"
 TABLES = {"tensorflow": "TensorFlow", "flax": "Flax", "pytorch": "PyTorch"}
 PACKAGES = {"tensorflow": "bertx_tensorflow", "flax": "bertx_jax", "pytorch": "bertx_torch"}

@@ -18,8 +18,8 @@ import pytest
 import bertx
 from bertx.hub import download
 from fake_hub import Answer, Elsewhere, Repo, Request, Server, folder_files, serving, unreachable
+from fixture_files import CHECKPOINTS
 
-CHECKPOINTS = Path(__file__).parent / "fixtures" / "checkpoints"
 FOLDER = CHECKPOINTS / "BertForMaskedLM" / "safetensors"
 FILES = folder_files(FOLDER)
 WEIGHTS = "model.safetensors"

@@ -31,9 +31,9 @@ import bertx_torch
 from bertx.backend import check_device, get_backend
 from bertx.checkpoints.load import load_model
 from bertx_weights import as_float, dtype_name
+from fixture_files import CASES
 from support import BACKENDS, HEADS, SIZES, batch, differences, peer, peer_forward, save_peer
 
-CASES = Path(__file__).parent / "fixtures" / "cases"
 open_safetensors_file = safetensors.numpy.load_file
 PACKAGES = {"numpy": bertx_numpy, "torch": bertx_torch, "jax": bertx_jax, "tensorflow": bertx_tensorflow}
 PREFIXES = {"numpy": "", "torch": "", "jax": "Flax", "tensorflow": "TF"}

@@ -18,9 +18,8 @@ import bertx
 from bertx.tokenizers.bert import BertTokenizer
 from bertx.tokenizers.files import copy_tokenizer
 from bertx_weights import CheckpointError
+from fixture_files import CASES, FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
-CASES = FIXTURES / "cases"
 SLOW = CASES / "01_added_tokens_slow" / "folder"
 OLD = CASES / "02_added_tokens_before_4_34" / "folder"
 JAPANESE = CASES / "03_japanese" / "folder_wordpiece"

@@ -13,8 +13,9 @@ import pytest
 import bertx
 from bertx.checkpoints.files import REPORT
 from cli.cli_support import run
+from fixture_files import CHECKPOINTS
 
-FOLDER = Path(__file__).parent / "fixtures" / "checkpoints" / "BertForMaskedLM" / "safetensors"
+FOLDER = CHECKPOINTS / "BertForMaskedLM" / "safetensors"
 
 
 @pytest.fixture

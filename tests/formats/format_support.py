@@ -12,8 +12,8 @@ import safetensors.numpy
 
 from bertx.registry import TASKS
 from bertx_weights import open_checkpoint
+from fixture_files import CHECKPOINTS as FIXTURES
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "checkpoints"
 VARIANTS = FIXTURES / "variants"
 HEADS = {head: task for task, head in TASKS.items()}
 POOLED = (

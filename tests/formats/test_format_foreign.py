@@ -31,8 +31,8 @@ from format_support import (
 import bertx
 from bertx import CheckpointError
 from bertx_weights import open_checkpoint
+from fixture_files import CASES
 
-CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 IDS = np.array([[2, 5, 6, 7, 9, 3]])  # those of the cases' expected outputs
 HEAD = "BertForSequenceClassification"
 

@@ -15,10 +15,11 @@ from format_support import FIXTURES, assert_bit_equal, copy_with_config, left_be
 import bertx
 from bertx import CheckpointError
 from bertx_weights import dtype_name, open_checkpoint
+from fixture_files import CASES
 
 # Of Keras's own writer, on TensorFlow with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
-CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "10_kerashub"
+PRESETS = CASES / "10_kerashub"
 IDS = np.array([[2, 5, 6, 7, 9, 3]])
 KERAS = {"token_ids": IDS, "segment_ids": IDS * 0, "padding_mask": IDS > 0}
 TEXTS = ["the cat sat", "the dog", "a very long text that is longer than the length of the embedder"]
@@ -48,10 +49,10 @@ def states(folder: Path) -> np.ndarray:
 
 
 def test_a_bfloat16_preset_of_the_cases(tmp_path):
-    folder = CASES / "bfloat16"
+    folder = PRESETS / "bfloat16"
     assert {dtype_name(t.dtype) for t in open_checkpoint(folder).tensors.values()} == {"bfloat16"}
     np.testing.assert_allclose(
-        states(folder), json.loads((CASES / "expected_bfloat16.json").read_text()), rtol=0, atol=5e-2
+        states(folder), json.loads((PRESETS / "expected_bfloat16.json").read_text()), rtol=0, atol=5e-2
     )
     # The values are exact: Keras computes in bfloat16, its weights in float32 give what NumPy gives.
     wide = keras_hub.models.BertBackbone.from_preset(str(folder), dtype="float32")
@@ -77,7 +78,7 @@ def test_shards_as_keras_writes_them(tmp_path, dtype):
 
 def test_shards_that_are_not_whole_are_named(tmp_path):
     folder = tmp_path / "copy"
-    shutil.copytree(CASES / "sharded", folder)
+    shutil.copytree(PRESETS / "sharded", folder)
     assert bertx.inspect(folder).loads
     (folder / "model_00001.weights.h5").rename(tmp_path / "away")
     with pytest.raises(CheckpointError, match=r"json names model_00001\.weights\.h5, which is not there"):
@@ -95,7 +96,7 @@ def test_shards_that_are_not_whole_are_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["../x.h5", "/etc/passwd", 5, None, [["x"]], "config.json"])
 def test_an_index_that_names_no_shard_is_refused(tmp_path, name):
-    shutil.copytree(CASES / "sharded", tmp_path / "copy")
+    shutil.copytree(PRESETS / "sharded", tmp_path / "copy")
     index = tmp_path / "copy" / "model.weights.json"
     values = json.loads(index.read_text())
     values["weight_map"]["/layers/embedding/vars"] = name

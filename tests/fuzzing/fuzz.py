@@ -31,9 +31,12 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fixture_files import CASES, FIXTURES
+from fixture_files import CHECKPOINTS as CORPUS
+
 HERE = Path(__file__).parent
-CORPUS = HERE.parent / "fixtures" / "checkpoints"
-CASES = HERE.parent / "fixtures" / "cases"
 KEPT = Path("/tmp/fuzz-crashes")
 FORMATS = ("safetensors", "pytorch", "tensorflow", "flax", "npz", "keras-hub", "tf1", "tf2", "orbax")
 FINE = ("same", "different", "refused")
@@ -101,7 +104,7 @@ def seeds(form: str, corpus: Path, scratch: Path) -> list[Seed]:
                 _compress(target / "model.npz")
             name, folder = f"{folder.relative_to(corpus)} as npz", target
         else:
-            name = str(folder.relative_to(HERE.parent / "fixtures" if corpus == CORPUS else corpus))
+            name = str(folder.relative_to(FIXTURES if corpus == CORPUS else corpus))
         files = {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(folder.rglob("*"))

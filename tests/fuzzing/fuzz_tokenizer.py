@@ -20,9 +20,12 @@ import tempfile
 import traceback
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fixture_files import CASES
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE)]
-CASES = HERE.parent / "fixtures" / "cases"
 SEEDS = (
     CASES / "01_added_tokens_slow" / "folder",
     CASES / "02_added_tokens_before_4_34" / "folder",

@@ -9,7 +9,6 @@ import shutil
 import signal
 import traceback
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,8 @@ from mutations import change_json
 
 import bertx
 from bertx.configs.bert import BertConfig
+from fixture_files import CASES
 
-CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 SECONDS = 10
 # Folder → the file that is mutated.
 SEEDS = {

@@ -7,7 +7,6 @@ import json
 import random
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from bertx.hub.sources import resolve
 from bertx.tasks.pooling import embed
 from bertx.tasks.sentence_transformers import read_settings, side_files
 from bertx_weights import CheckpointError
+from fixture_files import CASES
 
-CASES = Path(__file__).parents[1] / "fixtures/cases"
 HIDDEN = 24
 FILES = (
     "modules.json",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +20,10 @@ import bertx_jax
 import bertx_tensorflow
 import bertx_torch
 from bertx.compat import transformers4 as places
+from fixture_files import FIXTURES
 from support import HEADS
 
-FOLDER = Path(__file__).parents[1] / "fixtures" / "transformers4"
+FOLDER = FIXTURES / "transformers4"
 FIXTURE = json.loads((FOLDER / "calls.json").read_text())
 CALLS, CLASSES = FIXTURE["calls"], FIXTURE["classes"]
 VALUES = dict(np.load(FOLDER / "values.npz"))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import bertx
+from fixture_files import FIXTURES
 from support import BACKENDS, differences
 
-FOLDER = Path(__file__).parents[1] / "fixtures" / "relative_positions"
+FOLDER = FIXTURES / "relative_positions"
 INPUTS = ("input_ids", "token_type_ids", "attention_mask", "labels")
 CASES = [
     (f"{kind}{suffix}", padding)

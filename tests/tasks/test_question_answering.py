@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import bertx
 from conftest import MINILM
+from fixture_files import FIXTURES
 from support import BACKENDS
 
-SAID = json.loads((Path(__file__).parents[1] / "fixtures" / "question_answering.json").read_text())
+SAID = json.loads((FIXTURES / "question_answering.json").read_text())
 QUESTIONS = SAID["questions"]
 # The pipeline's names of options → ours.
 NAMES = {"max_answer_len": "max_answer_length", "max_seq_len": "max_length", "doc_stride": "stride"}

@@ -13,6 +13,7 @@ from tiny import write_checkpoint
 
 import bertx
 from bertx.tasks.sentence_transformers import side_files, transformer_folder
+from fixture_files import CASES
 from support import BACKENDS, SIZES
 
 MODULE = "sentence_transformers.models."
@@ -115,7 +116,6 @@ def test_files_elsewhere_are_refused(tmp_path, spoil, message):
         side_files(folder)
 
 
-CASES = Path(__file__).parents[1] / "fixtures/cases"
 EXPECTED = {
     "04_st_do_lower_case/folder": "expected.json",
     "05_st_default_prompt/default": "expected_default.json",
