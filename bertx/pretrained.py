@@ -324,12 +324,12 @@ class PreTrainedModel:
         """Keeps activations for the backward pass again."""
         _base(self).encoder.gradient_checkpointing = False
 
-    def post_init(self) -> None:
+    def post_init(self, seed: int = 0) -> None:
         """Draws the parameters of a model that a user makes from a config, rather than loads."""
         from .checkpoints.init import initial_values
 
         if not parameters_come_later():
-            self.fill_parameters(initial_values(self.config))
+            self.fill_parameters(initial_values(self.config, seed))
 
     def keep_problem_type(self, problem: str) -> None:
         """Sets the config's `problem_type` to what the labels of the first loss mean."""

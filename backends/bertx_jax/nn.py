@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from contextvars import ContextVar
 from types import SimpleNamespace
 
 import jax
@@ -114,7 +115,7 @@ class Model(PreTrainedModel, Functional, Module):
         if "forward" in vars(cls):
             show_arguments(cls, "params", "dropout_rng", "train")
         if "__init__" in vars(cls):
-            cls.__init__ = _with_dtype(cls.__init__)
+            cls.__init__ = _with_arguments(cls.__init__)
 
     def __init__(self, config):
         self.config = config
@@ -146,8 +147,8 @@ class Model(PreTrainedModel, Functional, Module):
 
     def post_init(self):
         """Draws the parameters, unless they come from a checkpoint, and gives the dropouts a stream."""
-        super().post_init()
-        self.seed(0)
+        super().post_init(_seed.get())
+        self.seed(_seed.get())
 
     def replace_parameter(self, name, value):
         """Gives a parameter a value of another length."""
@@ -203,19 +204,40 @@ class Model(PreTrainedModel, Functional, Module):
                 parameter.set_value(put(value.T if kind == "kernel" else value))
 
 
-def _with_dtype(init):
-    """A constructor that takes `dtype`, in which the model computes, as FlaxBert's does: parameters stay float32."""
+_seed = ContextVar("seed", default=0)
+# What FlaxBert's constructors take beside the spec's.
+_OF_FLAX_BERT = {"input_shape": None, "seed": None, "dtype": None, "_do_init": True}
+
+
+def _with_arguments(init):
+    """A constructor with the arguments of FlaxBert's.
+
+    seed: of the initial values. dtype: in which the model computes; parameters stay float32. input_shape has no
+    effect: the shapes of parameters follow from the config.
+    """
+    signature = inspect.signature(init)
+    added = {name: default for name, default in _OF_FLAX_BERT.items() if name not in signature.parameters}
 
     @functools.wraps(init)
-    def construct(self, *args, dtype=None, **kwargs):
-        init(self, *args, **kwargs)
+    def construct(self, *args, **kwargs):
+        given = {name: kwargs.pop(name, default) for name, default in added.items()}
+        if not given.get("_do_init", True):
+            raise TypeError(
+                f"{type(self).__name__} has no _do_init=False: a model here holds its parameters; flax.nnx.split("
+                "model) gives them apart, and model(…, params=params) runs with others"
+            )
+        seed, dtype = given.get("seed"), given.get("dtype")
+        token = _seed.set(_seed.get() if seed is None else seed)  # that of a head is its base's too
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            _seed.reset(token)
         if dtype is not None:
             for _, block in nnx.iter_modules(self):
                 if isinstance(block, (Linear, Embedding, LayerNorm, Decoder)):
                     block.dtype = jnp.dtype(dtype)
 
-    signature = inspect.signature(init)
-    if "dtype" not in signature.parameters:
+    if "dtype" in added:  # the others are not shown: from_pretrained, which reads the signature, does not take them
         dtype = inspect.Parameter("dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
         named = [each for each in signature.parameters.values() if each.kind != inspect.Parameter.VAR_KEYWORD]
         others = [each for each in signature.parameters.values() if each.kind == inspect.Parameter.VAR_KEYWORD]

@@ -346,13 +346,21 @@ def at_least_float32(x):
 def check_shape(x, expected, name, given=None):
     """`x`, whose shape has to be `expected`; a dimension not known in a graph is checked when the graph runs."""
     known = tuple(size if isinstance(size, int) else None for size in expected)
-    if not x.shape.is_compatible_with(known):
+    if _has_other_rows(given, known) or not x.shape.is_compatible_with(known):
         raise ValueError(f"{name} has the shape {list(x.shape if given is None else given)}, expected {list(known)}")
     if not x.shape.is_fully_defined() or None in known:
         message = f"{name} has another shape than the logits need"
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(x), tf.stack(expected), message)]):
             x = tf.ensure_shape(tf.identity(x), known)
     return x
+
+
+def _has_other_rows(given, known):
+    """Whether a row of what was reshaped has another number of elements, where a graph does not know how many rows."""
+    if given is None or not given.rank or given[0] is not None:
+        return False
+    sizes = {given[1:].num_elements(), tf.TensorShape(known[1:]).num_elements()}
+    return None not in sizes and len(sizes) > 1
 
 
 def class_numbers(labels, name):

@@ -322,3 +322,34 @@ def test_a_bounded_number_of_shapes_stays_compiled(peers, monkeypatch):
     assert len(functions) == 8 and sum(function() is not None for function in functions) == 4
     assert compiled.cache_info().misses == 8 and backend.MOST_SHAPES == 256
     assert {function()._cache_size() for function in functions if function() is not None} == {1}
+
+
+@pytest.mark.parametrize("head", ["FlaxBertModel", "FlaxBertForSequenceClassification"])
+def test_the_constructors_arguments_of_flaxbert(head):
+    cls = getattr(bertx_jax, head)
+    sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = bertx.BertConfig(**sizes, intermediate_size=12, max_position_embeddings=8)
+
+    def drawn(**arguments):
+        return jax.tree.leaves(cls(config, **arguments).params)
+
+    plain, first = drawn(), drawn(seed=1, input_shape=(1, 8), dtype=jnp.bfloat16, _do_init=True)
+    matrices = [(a, b) for a, b in zip(plain, first, strict=True) if a.ndim == 2]
+    assert matrices and all(differ(a, b) > 0.01 for a, b in matrices)  # of the base and of the head
+    assert all(differ(a, b) == 0 for a, b in zip(first, drawn(seed=1), strict=True))
+    assert all(differ(a, b) == 0 for a, b in zip(plain, drawn(seed=0), strict=True))
+    assert all(differ(a, b) == 0 for a, b in zip(plain, drawn(), strict=True))
+    with pytest.raises(TypeError, match=r"no _do_init=False: a model here holds its parameters; flax\.nnx\.split"):
+        cls(config, _do_init=False)
+    with pytest.raises(TypeError, match="shape"):
+        cls(config, shape=(1, 8))
+
+
+def test_a_subclass_keeps_an_argument_of_its_own_called_seed():
+    class Own(bertx_jax.FlaxBertModel):
+        def __init__(self, config, seed):
+            super().__init__(config)
+            self.given = seed
+
+    config = bertx.BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    assert Own(config, seed=7).given == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import bertx
 import bertx_tensorflow
 from support import HEADS, batch, labels
 
@@ -234,6 +236,21 @@ def test_float_class_numbers_are_counted(make, column, problem):
     for target in (numbers, numbers.astype(np.float64)):
         found = fit(sgd(make(head, problem_type=problem)), x, target)["loss"]
         assert found == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("head", "changes", "given", "shapes"),
+    [
+        ("BertForSequenceClassification", {"num_labels": 3}, (4, 3), "[None, 3], expected [None]"),
+        ("BertForSequenceClassification", {"num_labels": 1}, (4, 2), "[None, 2], expected [None, 1]"),
+        ("BertForNextSentencePrediction", {}, (4, 2), "[None, 2], expected [None]"),
+    ],
+)
+def test_fit_refuses_labels_of_another_shape_before_the_graph_runs(head, changes, given, shapes):
+    sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 0, "num_attention_heads": 2}
+    model = getattr(bertx_tensorflow, f"TF{head}")(bertx.BertConfig(**sizes, **changes))
+    with pytest.raises(ValueError, match=re.escape(f"labels has the shape {shapes}")):
+        sgd(model, run_eagerly=False).fit(np.ones((4, 6), np.int32), np.ones(given, np.int32), verbose=0)
 
 
 def test_regularisation_is_a_part_of_the_loss(make):
