@@ -21,10 +21,10 @@ import mutations as m
 import numpy as np
 import pytest
 import torch
-from fuzz import CORPUS, FINE, SOFT, Guard
+from fuzz import CORPUS, FINE, SOFT, Guard, Watch
 
 from bertx_weights import FORMATS as READERS
-from bertx_weights import open_checkpoint, write_safetensors
+from bertx_weights import CheckpointError, open_checkpoint, write_safetensors
 from bertx_weights.checkpoint import StoredTensor
 
 MODEL = CORPUS / "BertModel"
@@ -1746,3 +1746,15 @@ def test_no_file_is_written_by_a_reader(copy, guard):
         guard(form, folder)
         assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_link_out_of_the_folder_is_refused_and_not_opened(copy, tmp_path, name):
+    folder, outside = copy("safetensors"), tmp_path / "elsewhere"
+    outside.mkdir()
+    (folder / name).rename(outside / name)
+    (folder / name).symlink_to(outside / name)
+    watch = Watch(outside)
+    with pytest.raises(CheckpointError, match=f"{name}, a link to .* outside the folder"):
+        open_checkpoint(folder)
+    assert not watch.seen()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
-from ..files import exists
+from ..files import exists, inside
 from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
 from .names import layers_of
 
@@ -108,7 +109,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         MissingExtraError: the library of its format is not installed.
     """
     try:
-        _refuse_pointers(path for path in folder.iterdir() if path.suffix == ".json")
+        _refuse_pointers(_json_files(folder))
         form = FORMATS[format_of(folder)]
         _refuse_pointers(form.files(folder))
         checkpoint = form.read(folder)
@@ -122,6 +123,14 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         return checkpoint
     except PermissionError as error:
         raise CheckpointError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
+
+
+def _json_files(folder: Path) -> Iterator[Path]:
+    """The JSON files of a folder that may be opened; of another, as a link out of the folder, its reader says why not."""
+    for path in folder.iterdir():
+        if path.suffix == ".json":
+            with contextlib.suppress(CheckpointError):
+                yield inside(folder, path.name)
 
 
 def _refuse_pointers(paths: Iterable[Path]) -> None:
