@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .checkpoints.load import load
     from .checkpoints.verify import Verification, verify
     from .configs.bert import BertConfig
+    from .configs.roberta import RobertaConfig
+    from .configs.xlm_roberta import XLMRobertaConfig
     from .model import Model
     from .parity_report import ParityReport, parity
     from .tasks.streaming import InputError
@@ -27,6 +29,8 @@ __version__ = "0.1.0"
 # Public name → the module that has it: imported when first used, so that `import bertx` costs nothing.
 _PUBLIC = {
     "BertConfig": ".configs.bert",
+    "RobertaConfig": ".configs.roberta",
+    "XLMRobertaConfig": ".configs.xlm_roberta",
     "BatchEncoding": ".tokenizers.encoding",
     "BertTokenizer": ".tokenizers.bert",
     "BertTokenizerFast": ".tokenizers.bert",

@@ -8,38 +8,46 @@ import functools
 import importlib
 import importlib.util
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from bertx_weights import MissingExtraError
 
-from .configs.bert import BertConfig
+from .parameters import ValueOf
+from .registry import model_of
 
 ENTRY_POINTS = "bertx.backends"
 PREFERENCE = ("torch", "jax", "tensorflow", "numpy")
 
-ValueOf = Callable[[str, tuple[int, ...]], np.ndarray]
-"""(schema name, schema shape) → the tensor, in the dtype it is stored in."""
 
+class Backend(ABC):
+    """One framework: native models made from the spec, fed and read with NumPy arrays.
 
-class Backend(Protocol):
-    """One framework: native models made from the spec, fed and read with NumPy arrays."""
+    Attributes:
+        name: as users write it.
+        package: the package of its native classes, made from `bertx.models` over its own `nn`.
+        dtypes: what it runs in.
+        compiles_each_shape: whether the model is compiled anew for each shape of its inputs.
+    """
 
-    name: str
-    dtypes: tuple[str, ...]
-    compiles_each_shape: bool
+    name: ClassVar[str]
+    package: ClassVar[str]
+    dtypes: ClassVar[tuple[str, ...]]
+    compiles_each_shape: ClassVar[bool] = False
 
     def model_class(self, architecture: str) -> type:
-        """The native class of one head, by the hub's PyTorch name (`"BertForMaskedLM"`)."""
+        """The native class by the hub's PyTorch name (`"BertForMaskedLM"`)."""
+        return getattr(importlib.import_module(f"{self.package}.{model_of(architecture).module}"), architecture)
 
+    @abstractmethod
     def build(
         self,
         model_class: type,
-        config: BertConfig,
+        config: Any,
         value_of: ValueOf,
         dtype: str,
         device: str | None,
@@ -50,73 +58,32 @@ class Backend(Protocol):
         `options` are further arguments of the class, such as `add_pooling_layer`.
         """
 
-    def forward(self, module: Any, inputs: dict[str, Any], asked: dict[str, bool]) -> dict[str, Any]:
+    @abstractmethod
+    def forward(self, module: Any, inputs: Mapping[str, Any], flags: Mapping[str, bool]) -> dict[str, Any]:
         """Runs the model without gradients; every input and output is a NumPy array or a tuple of such.
 
-        `asked`: what else is to be given, `output_hidden_states`, `output_attentions` and `use_cache`.
+        flags: `output_hidden_states`, `output_attentions` and `use_cache`: what else is given.
         """
 
+    @abstractmethod
     def tensors(self, module: Any) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (schema name, tensor in schema layout); a tied tensor may come again under its other names."""
 
+    @abstractmethod
     def tensor(self, array: np.ndarray) -> Any:
         """The framework's own tensor of an array."""
 
+    @abstractmethod
     def devices(self) -> list[str]:
         """The devices that `build` takes, "cpu" first."""
 
+    @abstractmethod
     def device(self, module: Any) -> str:
         """The one of them that holds the parameters, with its number; of several that do, one."""
 
     def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
         """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
         return 0, None
-
-
-def named_parameters(
-    module: Any, modules: type, leaves: type | tuple[()], prefix: str = ""
-) -> Iterator[tuple[str, Any, str, str]]:
-    """Walks a tree of blocks in the order in which the spec made them.
-
-    A block whose parameters differ from the schema's declares `layout`: schema name → (attribute,
-    kind), kind being `"kernel"` for a matrix stored as [in, out] and `""` for the schema's own layout.
-
-    Yields:
-        (schema name, the block, the attribute that holds the parameter, kind)
-    """
-    if hasattr(module, "layout"):
-        for name, (attribute, kind) in module.layout.items():
-            yield f"{prefix}{name}".rstrip("."), module, attribute, kind
-        return
-    for attribute, value in vars(module).items():
-        if attribute.startswith("_"):
-            continue
-        if isinstance(value, leaves):
-            yield f"{prefix}{attribute}", module, attribute, ""
-        elif isinstance(value, modules):
-            yield from named_parameters(value, modules, leaves, f"{prefix}{attribute}.")
-        elif isinstance(value, (list, tuple)):
-            for i, child in enumerate(value):
-                if isinstance(child, modules):
-                    yield from named_parameters(child, modules, leaves, f"{prefix}{attribute}.{i}.")
-
-
-_parameters_come_later: ContextVar[bool] = ContextVar("parameters_come_later", default=False)
-
-
-@contextlib.contextmanager
-def without_parameters() -> Iterator[None]:
-    """Models made inside have parameters without values, which the caller then fills."""
-    token = _parameters_come_later.set(True)
-    try:
-        yield
-    finally:
-        _parameters_come_later.reset(token)
-
-
-def parameters_come_later() -> bool:
-    """Whether models are being made whose parameters someone else fills."""
-    return _parameters_come_later.get()
 
 
 # What other libraries call a backend or a dtype.

@@ -13,39 +13,39 @@ from typing import Any
 
 import numpy as np
 
-from .configs.bert import BertConfig
+from .configs.base import ModelConfig
+from .models.layers.losses import IGNORE_INDEX
+from .registry import head_of
 
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-LABELS = "labels"
-_LABELS = {
-    "BertForPreTraining": (LABELS, "next_sentence_label"),
-    "BertForQuestionAnswering": ("start_positions", "end_positions"),
-    "BertModel": (),
-}
-# The heads that score every position: their labels have a place for each, and they take mask_positions.
-_PER_TOKEN = ("BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel", "BertForTokenClassification")
 _POSITIONS = "mask_positions"
-# The heads that may be causal.
-DECODERS = ("BertModel", "BertLMHeadModel")
 _PAST = "past_key_values"
-_IGNORE_INDEX = -100
-# The inputs whose values are indices or class numbers → the field of the config that limits them, where one does.
-VALUES = {
+# The inputs whose values are indices → the field of the config that limits them, where one does.
+_INDICES = {
     "input_ids": "vocab_size",
     "token_type_ids": "type_vocab_size",
     "position_ids": "max_position_embeddings",
     _POSITIONS: None,
-    LABELS: None,
-    "next_sentence_label": None,
 }
 
 
 def labels_of(architecture: str) -> tuple[str, ...]:
     """What the labels of a head are called."""
-    return _LABELS.get(architecture, (LABELS,))
+    return tuple(head_of(architecture).labels)
 
 
-def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def indices_of(architecture: str) -> tuple[str, ...]:
+    """The inputs whose values are indices or class numbers."""
+    return (*_INDICES, *(name for name, limit in head_of(architecture).labels.items() if limit is not None))
+
+
+def takes_mask_positions(architecture: str) -> bool:
+    """Whether a head can score some positions only: it scores each by itself, and has one kind of scores."""
+    head = head_of(architecture)
+    return head.scores == "tokens" and len(head.logit_names) == 1
+
+
+def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs that were given, as arrays, integers as int64; past_key_values as a tuple of pairs of arrays.
 
     Raises:
@@ -54,9 +54,9 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
     """
     labels = labels_of(architecture)
     takes = (*_TOKEN_INPUTS, "inputs_embeds", *labels)
-    if architecture in _PER_TOKEN and architecture != "BertForPreTraining":
+    if takes_mask_positions(architecture):
         takes = (*takes, _POSITIONS)
-    if architecture in DECODERS:
+    if head_of(architecture).causal:
         takes = (*takes, _PAST)
     given, problems = _as_arrays(inputs)
     strange = sorted(set(given) - set(takes))
@@ -79,7 +79,7 @@ def check_inputs(architecture: str, config: BertConfig, inputs: Mapping[str, Any
 
 
 def check_values(
-    architecture: str, config: BertConfig, inputs: Mapping[str, np.ndarray], length: int | None = None
+    architecture: str, config: ModelConfig, inputs: Mapping[str, np.ndarray], length: int | None = None
 ) -> None:
     """Checks the integers of those inputs that are indices or class numbers, whatever the shapes.
 
@@ -89,39 +89,37 @@ def check_values(
         ValueError: some are out of range.
     """
     problems = []
-    for name, limit in VALUES.items():
+    for name in indices_of(architecture):
         if name not in inputs or inputs[name].dtype.kind not in "iub":
             continue
-        if limit is not None:
+        if (limit := _INDICES.get(name)) is not None:
             problems += _range_problems(name, inputs[name], 0, getattr(config, limit), limit)
         elif name == _POSITIONS:
             if length is not None:
                 problems += _range_problems(name, inputs[name], 0, length, "the length of the sequence")
         elif limits := _classes(architecture, config, name, inputs):
-            problems += _range_problems(name, inputs[name], 0, limits[1], limits[0], ignored=_IGNORE_INDEX)
+            problems += _range_problems(name, inputs[name], 0, limits[1], limits[0], ignored=IGNORE_INDEX)
     if problems:
         raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
 
 
 def _classes(
-    architecture: str, config: BertConfig, name: str, inputs: Mapping[str, np.ndarray]
+    architecture: str, config: ModelConfig, name: str, inputs: Mapping[str, np.ndarray]
 ) -> tuple[str, int] | None:
     """(What limits the class numbers of these labels, their number); None where they are no class numbers."""
-    if architecture == "BertForSequenceClassification":
+    head = head_of(architecture)
+    limit = head.labels[name]
+    if limit == "choices":
+        tokens = next((inputs[token] for token in ("input_ids", "inputs_embeds") if token in inputs), None)
+        return None if tokens is None or tokens.ndim < 3 else ("the number of choices", tokens.shape[1])
+    if head.scores == "first" and limit == "num_labels":
         problem = config.problem_type
         single = config.num_labels > 1 if problem is None else problem == "single_label_classification"
         return ("num_labels", config.num_labels) if single else None
-    if architecture == "BertForMultipleChoice":
-        tokens = next((inputs[token] for token in ("input_ids", "inputs_embeds") if token in inputs), None)
-        return None if tokens is None or tokens.ndim < 3 else ("the number of choices", tokens.shape[1])
-    if architecture == "BertForTokenClassification":
-        return "num_labels", config.num_labels
-    if architecture == "BertForNextSentencePrediction" or name == "next_sentence_label":
-        return "the number of classes", 2
-    return "vocab_size", config.vocab_size
+    return ("the number of classes", limit) if isinstance(limit, int) else (limit, getattr(config, limit))
 
 
-def _shows_padding(config: BertConfig, ids: np.ndarray) -> bool:
+def _shows_padding(config: ModelConfig, ids: np.ndarray) -> bool:
     """Whether a row of ids begins or ends with the padding token, as transformers looks for it."""
     pad = config.pad_token_id
     return pad is not None and pad >= 0 and bool((ids[..., [0, -1]] == pad).any())
@@ -147,7 +145,7 @@ def _as_arrays(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return given, problems
 
 
-def _past_problems(config: BertConfig, past: tuple[tuple[np.ndarray, ...], ...], batch: int) -> list[str]:
+def _past_problems(config: ModelConfig, past: tuple[tuple[np.ndarray, ...], ...], batch: int) -> list[str]:
     if not config.is_decoder:
         return [f"{_PAST} need a causal model, and is_decoder is false in the config"]
     heads, size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
@@ -160,10 +158,10 @@ def _past_problems(config: BertConfig, past: tuple[tuple[np.ndarray, ...], ...],
     return [f"{_PAST} is {len(past)} of {found}, expected {layers} pairs of [{', '.join(map(str, expected))}]"]
 
 
-def _token_problems(architecture: str, config: BertConfig, given: dict[str, Any]) -> list[str]:
+def _token_problems(architecture: str, config: ModelConfig, given: dict[str, Any]) -> list[str]:
     if ("input_ids" in given) == ("inputs_embeds" in given):
         return ["give exactly one of input_ids and inputs_embeds"]
-    letters = "B, C, T" if architecture == "BertForMultipleChoice" else "B, T"
+    letters = "B, C, T" if head_of(architecture).scores == "choices" else "B, T"
     dimensions = letters.count(",") + 1
     if "inputs_embeds" in given:
         embeds = given["inputs_embeds"]
@@ -184,7 +182,7 @@ def _token_problems(architecture: str, config: BertConfig, given: dict[str, Any]
     problems = []
     if 0 in shape:
         problems.append(f"the batch is empty: {list(shape)} for [{letters}]")
-    if past + shape[-1] > config.max_position_embeddings:
+    if past + shape[-1] > config.max_sequence_length:
         problems.append(
             f"a sequence of {past + shape[-1]} tokens is longer than max_position_embeddings "
             f"{config.max_position_embeddings}: truncate it or split it into windows"
@@ -212,7 +210,7 @@ def _token_problems(architecture: str, config: BertConfig, given: dict[str, Any]
                     f"attention_mask is {value.dtype}, expected finite numbers, 0 where a position is hidden"
                 )
         else:
-            problems += _range_problems(name, value, 0, getattr(config, VALUES[name]), VALUES[name])
+            problems += _range_problems(name, value, 0, getattr(config, _INDICES[name]), _INDICES[name])
     if _POSITIONS in given:
         value = given[_POSITIONS]
         if value.ndim != 2 or value.shape[0] != shape[0]:
@@ -231,7 +229,7 @@ def _fits(name: str, value: np.ndarray, shape: tuple[int, ...], expected: tuple[
 
 
 def _label_problems(
-    architecture: str, config: BertConfig, given: Mapping[str, np.ndarray], labels: tuple[str, ...]
+    architecture: str, config: ModelConfig, given: Mapping[str, np.ndarray], labels: tuple[str, ...]
 ) -> list[str]:
     shape = given["inputs_embeds"].shape[:-1] if "inputs_embeds" in given else given["input_ids"].shape
     if _POSITIONS in given:
@@ -241,22 +239,24 @@ def _label_problems(
         if name not in given:
             continue
         value = given[name]
-        if architecture == "BertForSequenceClassification":
+        head = head_of(architecture)
+        limit = head.labels[name]
+        if head.scores == "first" and limit == "num_labels":
             problems += _classification_problems(config, value, shape[0])
             continue
-        per_token = name == "labels" and architecture in _PER_TOKEN
+        per_token = head.scores == "tokens" and limit in ("num_labels", "vocab_size")
         expected = shape if per_token else shape[:1]
         if value.shape != expected:
             problems.append(f"{name} is {_of(value)}, expected {list(expected)}")
-        elif architecture == "BertForQuestionAnswering":  # a place outside the sequence is not counted
+        elif limit is None:  # a position, which is not counted where it lies outside the sequence
             problems += _kind_problems(name, value)
         else:
-            limit_name, limit = _classes(architecture, config, name, given)
-            problems += _range_problems(name, value, 0, limit, limit_name, ignored=_IGNORE_INDEX)
+            limit_name, most = _classes(architecture, config, name, given)
+            problems += _range_problems(name, value, 0, most, limit_name, ignored=IGNORE_INDEX)
     return problems
 
 
-def _classification_problems(config: BertConfig, labels: np.ndarray, batch: int) -> list[str]:
+def _classification_problems(config: ModelConfig, labels: np.ndarray, batch: int) -> list[str]:
     per_label = (batch, config.num_labels)
     if config.problem_type == "regression" or (config.problem_type is None and config.num_labels == 1):
         expected = [(batch,), per_label] if config.num_labels == 1 else [per_label]
@@ -266,7 +266,7 @@ def _classification_problems(config: BertConfig, labels: np.ndarray, batch: int)
         expected = [per_label]
     else:
         if labels.shape == (batch,):
-            return _range_problems("labels", labels, 0, config.num_labels, "num_labels", ignored=_IGNORE_INDEX)
+            return _range_problems("labels", labels, 0, config.num_labels, "num_labels", ignored=IGNORE_INDEX)
         expected = [(batch,)]
     if labels.shape not in expected:
         return [f"labels is {_of(labels)}, expected {' or '.join(str(list(shape)) for shape in expected)}"]
@@ -283,9 +283,9 @@ def _range_problems(
         outside &= value != ignored
     if not outside.any():
         return []
-    place = tuple(int(i) for i in np.argwhere(outside)[0])
+    index = tuple(int(i) for i in np.argwhere(outside)[0])
     return [
-        f"{name}{list(place)} is {value[place]}, expected {low} to {limit - 1} ({limit_name} is {limit})"
+        f"{name}{list(index)} is {value[index]}, expected {low} to {limit - 1} ({limit_name} is {limit})"
         + (f"; {int(outside.sum())} such in all" if outside.sum() > 1 else "")
     ]
 

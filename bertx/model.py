@@ -14,10 +14,10 @@ import numpy as np
 from bertx_weights import LoadReport, dtype_name
 
 from .backend import Backend, check_device, check_dtype, get_backend
-from .configs.bert import BertConfig, name_of_dtype
+from .configs.base import ModelConfig, keep_config
+from .dtypes import name_of_dtype
 from .inputs import check_inputs
-from .pretrained import config_stays
-from .registry import task_of_architecture
+from .registry import options_of, task_of_architecture
 from .tokenizers.bert import BertTokenizer
 
 
@@ -26,7 +26,7 @@ class Model:
 
     Attributes:
         module: the native model: a `torch.nn.Module`, a `keras.Model`, an `nnx.Module`, or NumPy's.
-        config: its BertConfig.
+        config: its config, such as a BertConfig.
         backend: the name of its backend.
         architecture: the hub's name of its class, such as `"BertForMaskedLM"`.
         task: its pipeline tag, such as `"fill-mask"`.
@@ -36,7 +36,7 @@ class Model:
     def __init__(
         self,
         module: Any,
-        config: BertConfig,
+        config: ModelConfig,
         backend: Backend,
         architecture: str,
         folder: Path | None = None,
@@ -131,9 +131,9 @@ class Model:
             **labels,
         }
         checked = check_inputs(self.architecture, self.config, inputs)
-        asked = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-        with config_stays():
-            return self._backend.forward(self.module, checked, asked | {"use_cache": use_cache})
+        flags = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        with keep_config():
+            return self._backend.forward(self.module, checked, flags | {"use_cache": use_cache})
 
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
         """Yields `compute` of each batch, in order; where `compute` calls `forward`, several at once if that is faster.
@@ -165,9 +165,7 @@ class Model:
         dtype = name_of_dtype(dtype) or dtype_name(next(iter(tensors.values())).dtype)
         check_dtype(target, dtype)
         device = check_device(target, device)
-        options = {}
-        if self.architecture == "BertModel":
-            options["add_pooling_layer"] = "pooler.dense.weight" in tensors
+        options = options_of(self.architecture, tensors)
 
         def copy_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
             return tensors[name].copy()  # else training one model would change the other

@@ -18,8 +18,9 @@ from bertx_weights import write_atomically
 
 from .backend import backend_versions, check_device, check_dtype, get_backend, installed_backends, meant_dtype
 from .checkpoints.load import load
-from .configs.bert import BertConfig
+from .configs.base import ModelConfig
 from .model import Model
+from .registry import head_of, is_base
 
 TEXTS = (
     "A happy person.",
@@ -191,16 +192,13 @@ def _backends(names: Sequence[str] | None, dtype: str, device: str | None) -> li
     return seen
 
 
-def output_names(config: BertConfig, architecture: str, add_pooling_layer: bool) -> list[str]:
+def output_names(config: ModelConfig, architecture: str, add_pooling_layer: bool = True) -> list[str]:
     """The outputs that a report on this model has, known before anything runs."""
     layers = range(1, config.num_hidden_layers + 1)
     names = ["embeddings", *(f"layer {i}" for i in layers), *(f"attention {i}" for i in layers)]
-    own = {
-        "BertModel": ["pooler_output"] if add_pooling_layer else [],
-        "BertForPreTraining": ["prediction_logits", "seq_relationship_logits"],
-        "BertForQuestionAnswering": ["start_logits", "end_logits"],
-    }.get(architecture, ["logits"])
-    return [*names, *(["last_hidden_state"] if architecture == "BertModel" else []), *own]
+    if is_base(architecture):
+        return [*names, "last_hidden_state", *(["pooler_output"] if add_pooling_layer else [])]
+    return [*names, *head_of(architecture).logit_names]
 
 
 def _tolerance(noise: float, largest: float) -> float:
@@ -216,7 +214,7 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
     except FileNotFoundError:
         made = _random_batches(model.config)
     else:
-        length = min(tokenizer.model_max_length or 10**9, model.config.max_position_embeddings)
+        length = min(tokenizer.model_max_length or 10**9, model.config.max_sequence_length)
         second = [*texts[1:], texts[0]]
         options = {"padding": True, "truncation": True, "max_length": length, "return_tensors": "np"}
         options |= {"return_token_type_ids": True, "return_attention_mask": True}
@@ -234,9 +232,9 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
         yield {k: v[None] for k, v in batch.items()} if model.task == "multiple-choice" else batch
 
 
-def _random_batches(config: BertConfig) -> list[dict[str, np.ndarray]]:
+def _random_batches(config: ModelConfig) -> list[dict[str, np.ndarray]]:
     generator = np.random.default_rng(0)
-    shape = (4, min(16, config.max_position_embeddings))
+    shape = (4, min(16, config.max_sequence_length))
     ids = generator.integers(0, config.vocab_size, shape)
     types = generator.integers(0, config.type_vocab_size, shape)
     right = np.arange(shape[1])[None] < generator.integers(1, shape[1] + 1, shape[0])[:, None]

@@ -2,63 +2,66 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
 
-from bertx_weights import as_dtype, as_float
+from bertx_weights import Row, as_dtype, as_float
 
-from .backend import ValueOf, parameters_come_later
-from .compat.transformers4 import BERT, Customs, by_name
-from .configs.bert import BertConfig, name_of_dtype, refuse_upload, without_hub_arguments
-
-_config_stays: ContextVar[bool] = ContextVar("config_stays", default=False)
-
-
-@contextlib.contextmanager
-def config_stays() -> Iterator[None]:
-    """Within, a loss leaves `problem_type` as it is: `Model.forward` takes labels of one kind, then of another."""
-    token = _config_stays.set(True)
-    try:
-        yield
-    finally:
-        _config_stays.reset(token)
+from .backend import get_backend
+from .checkpoints.init import added_rows, initial_values
+from .checkpoints.load import load_model
+from .checkpoints.save import save_model
+from .compat.transformers4 import TORCH, Conventions, by_name
+from .configs.base import ModelConfig, is_config_kept
+from .dtypes import name_of_dtype
+from .hub.arguments import refuse_upload, without_hub_arguments
+from .parameters import ValueOf, is_skipping_init
+from .registry import architectures, config_from, model_of, options_of, schema
 
 
 class PreTrainedModel:
     """The methods of every model class, whatever its framework."""
 
     backend_name: str
-    config: BertConfig
-    customs: Customs = BERT
+    config: ModelConfig
+    conventions: Conventions = TORCH
     # As transformers' Trainer and accelerate read them.
-    base_model_prefix = "bert"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The outputs; the inputs are those of `forward`, by name or in the places that transformers 4.57 gave them."""
+        """The outputs; the inputs are those of `forward`, by name or in the order that transformers 4.57 had."""
         args, kwargs = by_name(self, args, kwargs)
+        if self.causal and not self.conventions.caches:
+            kwargs["use_cache"] = bool(kwargs.get("use_cache"))
         return super().__call__(*args, **kwargs)
+
+    def returned(self, output: Any, return_dict: bool | None) -> Any:
+        """A ModelOutput, or where `return_dict`, or for None the config's, is False the tuple of its fields.
+
+        A config with `torchscript`, which transformers 4 had for torch.jit.trace, counts as one whose is False.
+        """
+        if return_dict is None:
+            return_dict = self.config.return_dict and not self.config.extra.get("torchscript")
+        return self.conventions.arranged(output) if return_dict else self.conventions.as_tuple(output)
 
     @classmethod
     def architecture(cls) -> str:
         """The hub's name of the class, or of the one that a user's own is made of."""
-        from .registry import ARCHITECTURES
-
-        return next(base.__name__ for base in cls.__mro__ if base.__name__ in ARCHITECTURES)
+        known = architectures()
+        return next(base.__name__ for base in cls.__mro__ if base.__name__ in known)
 
     @classmethod
-    def from_config(cls, config: BertConfig | Mapping[str, Any]) -> Self:
+    def from_config(cls, config: ModelConfig | Mapping[str, Any]) -> Self:
         """A model with initial values, N(0, initializer_range), from a config or the keys of a config.json."""
-        return cls(config if isinstance(config, BertConfig) else BertConfig.from_dict(config))
+        return cls(config if isinstance(config, ModelConfig) else config_from(config))
 
     @classmethod
     def from_pretrained(
@@ -80,7 +83,7 @@ class PreTrainedModel:
 
         Args:
             source: as in `bertx.load`; None with `config` and `state_dict`.
-            config: a BertConfig in place of the checkpoint's, a path of one, or any object with its `to_dict`.
+            config: a config in place of the checkpoint's, a path of one, or any object with its `to_dict`.
             state_dict: schema name → tensor of the framework, in place of the checkpoint's.
             dtype: a name, the framework's own object, or "auto": what the checkpoint has.
             device, revision: as in `bertx.load`.
@@ -93,8 +96,6 @@ class PreTrainedModel:
             CheckpointError: the checkpoint does not fit; all its problems are listed.
             TypeError: `changes` that are neither.
         """
-        from .checkpoints.load import load_model
-
         caller = f"{cls.__name__}.from_pretrained"
         changes = without_hub_arguments(caller, changes)
         if "torch_dtype" in changes:
@@ -105,17 +106,18 @@ class PreTrainedModel:
             device = placed
         changes = {name: value for name, value in changes.items() if value not in _WITHOUT_EFFECT.get(name, ())}
         arguments = inspect.signature(cls.__init__).parameters.keys() - {"self", "config", "dtype"}
-        fields = {field.name for field in dataclasses.fields(BertConfig)} - {"extra"}
+        config_class = model_of(cls.architecture()).config_class
+        fields = {field.name for field in dataclasses.fields(config_class)} - {"extra"}
         if unknown := sorted(changes.keys() - arguments - fields):
             raise TypeError(
                 f"{caller} takes no {', '.join(f'{name}={changes[name]!r:.40}' for name in unknown)}: it takes config, "
                 "state_dict, dtype, device, revision, ignore_mismatched_sizes, output_loading_info, "
-                f"{''.join(f'{name}, ' for name in sorted(arguments))}and the fields of BertConfig"
+                f"{''.join(f'{name}, ' for name in sorted(arguments))}and the fields of {config_class.__name__}"
             )
         options = {name: changes.pop(name) for name in arguments & changes.keys()}
         model = load_model(
             source,
-            cls.architecture(),
+            cls.task,
             cls.backend_name,
             dtype="float32" if dtype is None else name_of_dtype(dtype),
             device=device,
@@ -123,7 +125,7 @@ class PreTrainedModel:
             changes=changes,
             options=options,
             model_class=cls,
-            config=None if config is None else _config_from(config),
+            config=None if config is None else _config_from(config, config_class),
             tensors=None if state_dict is None else {name: cls.to_array(t) for name, t in state_dict.items()},
             resize=ignore_mismatched_sizes,
         )
@@ -167,9 +169,6 @@ class PreTrainedModel:
             ValueError: `push_to_hub`, or `state_dict` or `params` that are not this model's.
             TypeError: `others` of transformers' arguments that bertx does not have.
         """
-        from .backend import get_backend
-        from .checkpoints.save import save_model
-
         refuse_upload(push_to_hub)
         others = {name: value for name, value in others.items() if value not in _WITHOUT_EFFECT_ON_SAVE.get(name, ())}
         if others:
@@ -193,7 +192,7 @@ class PreTrainedModel:
 
     def _checked(self, given: dict[str, np.ndarray], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The arrays of a state dict, which must be the model's, but for a tied one that is left out."""
-        tied = _SHARED if self.config.tie_word_embeddings else ()
+        tied = {row.name for row in self.schema_rows() if row.tied_to is not None}
         problems = [f"{name} is not the model's" for name in given.keys() - own.keys()]
         problems += [f"{name} is missing" for name in own.keys() - given.keys() if name not in tied]
         problems += [
@@ -207,7 +206,7 @@ class PreTrainedModel:
 
     def get_input_embeddings(self) -> Any:
         """The block of the word embeddings."""
-        return _base(self).embeddings.word_embeddings
+        return base_of(self).embeddings.word_embeddings
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
@@ -226,9 +225,6 @@ class PreTrainedModel:
         Raises:
             ValueError: a number that the padding token's id is not below, or no number.
         """
-        from .backend import get_backend
-        from .checkpoints.init import added_rows, initial_values
-        from .registry import schema
 
         rows = self.config.vocab_size if new_num_tokens is None else new_num_tokens
         if pad_to_multiple_of is not None:
@@ -239,10 +235,10 @@ class PreTrainedModel:
             return self.get_input_embeddings()
         config = self.config.replace(vocab_size=rows)
         tensors = dict(get_backend(self.backend_name).tensors(self))
-        options = {} if _base(self) is not self else {"add_pooling_layer": self.pooler is not None}
-        fresh = initial_values(config)
-        for row in schema(self.architecture(), config, **options):
-            if row.tied_to is None and row.name.endswith(_PER_TOKEN):
+        new_rows = schema(self.architecture(), config, **options_of(self.architecture(), tensors))
+        fresh = initial_values(new_rows, config)
+        for row in new_rows:
+            if row.tied_to is None and row.axes[0] == "vocab":
                 old = tensors[row.name]
                 if rows <= len(old):
                     new = old[:rows]
@@ -257,8 +253,15 @@ class PreTrainedModel:
 
     def get_output_embeddings(self) -> Any:
         """The block that scores words, or None for a head that scores none."""
-        predictions = getattr(getattr(self, "cls", None), "predictions", None)
-        return getattr(predictions, "decoder", None)
+        base = f"{self.base_model_prefix}."
+        tables = [row.name for row in self.schema_rows() if row.axes == ("vocab", "embed")]
+        name = next((name for name in tables if base_of(self) is not self and not name.startswith(base)), None)
+        return None if name is None else functools.reduce(getattr, name.split(".")[:-1], self)
+
+    def schema_rows(self) -> tuple[Row, ...]:
+        """The rows of the weight schema of this model."""
+        options = {"add_pooling_layer": self.pooler is not None} if base_of(self) is self else {}
+        return schema(self.architecture(), self.config, **options)
 
     def set_input_embeddings(self, value: Any) -> None:
         """Takes another block of word embeddings of the same shape; what scores words shares it where it is tied.
@@ -266,7 +269,7 @@ class PreTrainedModel:
         Raises:
             ValueError: its table has another shape.
         """
-        embeddings = _base(self).embeddings
+        embeddings = base_of(self).embeddings
         before, embeddings.word_embeddings = embeddings.word_embeddings, value
         found, expected = self.table_shape(value), (self.config.vocab_size, self.config.hidden_size)
         if found != expected:
@@ -294,14 +297,13 @@ class PreTrainedModel:
     @property
     def device(self) -> Any:
         """The device that holds the parameters."""
-        from .backend import get_backend
 
         return get_backend(self.backend_name).device(self)
 
     @property
     def is_gradient_checkpointing(self) -> bool:
         """Whether the activations are computed again in the backward pass."""
-        return bool(_base(self).encoder.gradient_checkpointing)
+        return bool(base_of(self).encoder.gradient_checkpointing)
 
     @property
     def is_activation_checkpointing(self) -> bool:
@@ -318,22 +320,21 @@ class PreTrainedModel:
         """
         if unknown := sorted((gradient_checkpointing_kwargs or {}).keys() - {"use_reentrant"}):
             raise TypeError(f"gradient_checkpointing_kwargs: bertx takes use_reentrant, and was given {unknown}")
-        _base(self).encoder.gradient_checkpointing = True
+        base_of(self).encoder.gradient_checkpointing = True
 
     def gradient_checkpointing_disable(self) -> None:
         """Keeps activations for the backward pass again."""
-        _base(self).encoder.gradient_checkpointing = False
+        base_of(self).encoder.gradient_checkpointing = False
 
     def post_init(self, seed: int = 0) -> None:
         """Draws the parameters of a model that a user makes from a config, rather than loads."""
-        from .checkpoints.init import initial_values
 
-        if not parameters_come_later():
-            self.fill_parameters(initial_values(self.config, seed))
+        if not is_skipping_init():
+            self.fill_parameters(initial_values(self.schema_rows(), self.config, seed))
 
     def keep_problem_type(self, problem: str) -> None:
         """Sets the config's `problem_type` to what the labels of the first loss mean."""
-        if not _config_stays.get():
+        if not is_config_kept():
             object.__setattr__(self.config, "problem_type", problem)
 
     def fill_parameters(self, value_of: ValueOf) -> None:
@@ -367,15 +368,11 @@ class PreTrainedModel:
 
 
 _TABLES = ("embeddings.weight", "distance_embedding.weight")
-# Names under which a tied parameter may come again.
-_SHARED = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
-# Parameters whose first axis is the vocabulary.
-_PER_TOKEN = ("word_embeddings.weight", "cls.predictions.bias", "cls.predictions.decoder.weight")
 
 
-def _base(model: Any) -> Any:
-    """The BertModel inside, or the model itself. No property: Keras would save it as one more layer."""
-    return getattr(model, "bert", model)
+def base_of(model: Any) -> Any:
+    """The model without a head inside, or the model itself. No property: Keras would save it as one more layer."""
+    return getattr(model, model.base_model_prefix, model)
 
 
 # transformers' arguments that change no result here: what of them is taken.
@@ -403,13 +400,12 @@ _WITHOUT_EFFECT_ON_SAVE: dict[str, tuple[Any, ...]] = {
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
-def _config_from(config: Any) -> BertConfig:
+def _config_from(config: Any, config_class: type[ModelConfig]) -> ModelConfig:
     if isinstance(config, (str, os.PathLike)):
-        return BertConfig.from_pretrained(config)
-    if isinstance(config, BertConfig):
+        return config_class.from_pretrained(config)
+    if isinstance(config, ModelConfig):
         return config.replace()
-    values = config if isinstance(config, Mapping) else config.to_dict()
-    return BertConfig.from_dict(values)
+    return config_class.from_dict(config if isinstance(config, Mapping) else config.to_dict())
 
 
 def _bytes_of(size: int | str | None) -> int | None:

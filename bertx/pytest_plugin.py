@@ -59,14 +59,14 @@ def _parity_items(
 ) -> list[pytest.Item]:
     from .checkpoints.load import load
     from .parity_report import output_names
+    from .registry import options_of
 
     try:
         # The oracle's own backend knows the head without importing a framework.
         model = load(source, backend="numpy", revision=revision)
     except (ValueError, OSError, ImportError) as error:
         raise pytest.UsageError(f"--bertx-parity {printable(source)}: {printable(error)}") from error
-    names = dict(model.tensors())
-    outputs = output_names(model.config, model.architecture, add_pooling_layer="pooler.dense.weight" in names)
+    outputs = output_names(model.config, model.architecture, **options_of(model.architecture, dict(model.tensors())))
     return [
         ParityItem.from_parent(
             session,

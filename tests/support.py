@@ -36,17 +36,18 @@ BATCH, CHOICES, LENGTH = 4, 3, 13
 
 def peer(head: str, seed: int = 0, **changes) -> transformers.PreTrainedModel:
     """A transformers model in float64: weights N(0, 0.1), random biases and LayerNorms, float32 values."""
-    own = {"is_decoder": head == "BertLMHeadModel"}
-    if head == "BertForQuestionAnswering":
+    own = {"is_decoder": head.endswith(("LMHeadModel", "ForCausalLM"))}
+    if head.endswith("ForQuestionAnswering"):
         own["num_labels"] = 2
     settings = SIZES | own | changes
-    config = transformers.BertConfig(**settings, attn_implementation="eager")
-    model = getattr(transformers, head)(config).eval()
+    model_class = getattr(transformers, head)
+    config = model_class.config_class(**settings, attn_implementation="eager")
+    model = model_class(config).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(0, 0.1, generator=generator)
-            if name.endswith("LayerNorm.weight"):
+            if name.endswith(("LayerNorm.weight", "layer_norm.weight")):
                 parameter.add_(1)
     return model.double()
 
@@ -62,7 +63,7 @@ def save_peer(model: transformers.PreTrainedModel, folder: Path) -> Path:
 def batch(head: str, padding: str | None, seed: int = 1, batch_size: int = BATCH) -> dict[str, np.ndarray]:
     """Random ids and token types, rows of different length, padded on the right, the left or not at all."""
     generator = np.random.default_rng(seed)
-    shape = (batch_size, CHOICES, LENGTH) if head == "BertForMultipleChoice" else (batch_size, LENGTH)
+    shape = (batch_size, CHOICES, LENGTH) if head.endswith("ForMultipleChoice") else (batch_size, LENGTH)
     mask = np.ones(shape, np.int64)
     if padding is not None:
         rows = mask.reshape(-1, LENGTH)
@@ -87,7 +88,7 @@ def labels(head: str, seed: int = 2, batch_size: int = BATCH) -> dict[str, np.nd
 
     per_token = some(SIZES["vocab_size"], batch_size, LENGTH)
     per_token[:, ::3] = -100
-    match head:
+    match head.removeprefix("XLM").replace("Roberta", "Bert").replace("BertForCausalLM", "BertLMHeadModel"):
         case "BertModel":
             return {}
         case "BertForPreTraining":
@@ -111,7 +112,7 @@ def peer_forward(model: transformers.PreTrainedModel, inputs: dict[str, np.ndarr
     tensors = {name: t.double() if t.is_floating_point() else t for name, t in tensors.items()}
     with torch.no_grad():
         outputs = model(**tensors, **flags)
-        if "loss" in outputs and isinstance(model, transformers.BertLMHeadModel):
+        if "loss" in outputs and isinstance(model, (transformers.BertLMHeadModel, transformers.RobertaForCausalLM)):
             # transformers computes this one loss in float32 even for a float64 model.
             logits, following = outputs["logits"][:, :-1], tensors["labels"][:, 1:]
             outputs["loss"] = torch.nn.functional.cross_entropy(logits.flatten(0, 1), following.flatten())

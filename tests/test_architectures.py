@@ -76,8 +76,12 @@ def test_another_family_without_model_type_is_refused(tmp_path, architecture, pr
     folder = edited(tmp_path / "saved", model_type=None, architectures=[written])
     assert_refused(folder, f"architectures names {written}, which is no class of BERT, and there is no model_type")
     # Whoever states the family of such a checkpoint has said it.
-    with pytest.raises(bertx.CheckpointError, match=r"model_type is '[a-z-]+', bertx runs 'bert'"):
-        bertx.load(edited(folder, model_type=model.config.model_type), backend="numpy")
+    folder = edited(folder, model_type=model.config.model_type)
+    if model.config.model_type in ("roberta", "xlm-roberta"):
+        assert bertx.load(folder, backend="numpy").architecture == architecture
+        return
+    with pytest.raises(bertx.CheckpointError, match=r"model_type is '[a-z-]+', bertx runs 'bert', 'roberta', 'xlm-"):
+        bertx.load(folder, backend="numpy")
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta", "BERT", "bert-generation", 5, ["bert"]])
@@ -136,7 +140,7 @@ def test_older_names_of_tasks_and_the_class_of_a_classifier():
     from bertx.configs.bert import BertConfig
     from bertx.registry import architecture_of_task, trained_as
 
-    assert architecture_of_task("ner") == architecture_of_task("token-classification")
+    assert architecture_of_task("ner", "bert") == architecture_of_task("token-classification", "bert")
     for name in ("BertForSequenceClassification", "TFBertForSequenceClassification"):
         config = BertConfig(architectures=(name,))
         assert trained_as(config, "BertForTokenClassification") == "BertForSequenceClassification"

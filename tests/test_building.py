@@ -50,10 +50,10 @@ def test_the_models_of_all_frameworks_are_made_from_one_source_file():
     import bertx_jax
     import bertx_tensorflow
     import bertx_torch
-    from bertx.models import heads
+    from bertx.models import bert
 
     classes = (
-        heads.BertForMaskedLM,
+        bert.BertForMaskedLM,
         bertx_torch.BertForMaskedLM,
         bertx_tensorflow.TFBertForMaskedLM,
         bertx_jax.FlaxBertForMaskedLM,
@@ -61,8 +61,8 @@ def test_the_models_of_all_frameworks_are_made_from_one_source_file():
     assert len({inspect.getsourcefile(cls) for cls in classes}) == 1
     assert len(set(classes)) == 4
     assert {cls.__module__ for cls in classes} == {
-        "bertx.models.heads",
-        "bertx_torch.heads",
-        "bertx_tensorflow.heads",
-        "bertx_jax.heads",
+        "bertx.models.bert",
+        "bertx_torch.bert",
+        "bertx_tensorflow.bert",
+        "bertx_jax.bert",
     }

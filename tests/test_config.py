@@ -414,7 +414,7 @@ WRONG = {
     "pad_token_id": ("0", "pad_token_id '0' is not an id below vocab_size"),
     "add_cross_attention": (True, "add_cross_attention is true but is_decoder is false"),
     "num_labels": (0, "num_labels is 0, expected an integer from 1"),
-    "model_type": ("roberta", "model_type is 'roberta', bertx runs 'bert'"),
+    "model_type": ("roberta", "model_type is 'roberta', BertConfig is of 'bert'"),
 }
 
 
@@ -422,7 +422,7 @@ WRONG = {
 def test_a_value_out_of_its_range_is_told_with_what_was_expected(name, value, message):
     with pytest.raises(ValueError) as error:
         BertConfig(**{"pad_token_id": None, name: value})
-    assert str(error.value).startswith(f"this BERT config cannot be: {message}")
+    assert str(error.value).startswith(f"this BertConfig cannot be: {message}")
     assert ";" not in str(error.value)
 
 

@@ -598,7 +598,7 @@ def test_a_write_to_a_torch_parameter_stays_off_the_file(checkpoint):
 @pytest.mark.parametrize("package", ["bertx_torch", "bertx_jax", "bertx_tensorflow"])
 def test_the_source_of_a_class_is_the_spec(package):
     folder = Path(bertx.models.__file__).parent
-    for module, name in (("encoder", "BertModel"), ("heads", "BertForMaskedLM"), ("embeddings", "BertEmbeddings")):
+    for module, name in (("bert", "BertModel"), ("heads", "MaskedLM"), ("layers.embeddings", "Embeddings")):
         cls = getattr(importlib.import_module(f"{package}.{module}"), name)
-        assert Path(inspect.getsourcefile(cls)) == folder / f"{module}.py"
+        assert Path(inspect.getsourcefile(cls)) == folder / f"{module.replace('.', '/')}.py"
         assert inspect.getsource(cls).startswith(f"class {name}(")

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bertx.backend import Backend, without_parameters
+from bertx.backend import Backend
 from bertx.caches import cache_folder
+from bertx.parameters import skip_init
 from bertx_weights import BFLOAT16
 
-from . import heads, nn
+from . import nn
 from .functional import to_int32
 
 
@@ -20,6 +21,7 @@ class JaxBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "jax"
+    package = __package__
     dtypes = ("float32", "bfloat16", "float16")
     compiles_each_shape = True
 
@@ -29,10 +31,6 @@ class JaxBackend(Backend):
         # for each layer: two rows of 512 tokens through bert-base take 0.79 s instead of 0.93.
         np.empty(2**25 - 2**16, np.uint8)
 
-    def model_class(self, architecture):
-        """The nnx.Module."""
-        return getattr(heads, architecture)
-
     def build(self, model_class, config, value_of, dtype, device, options):
         """One copy of the weights, in JAX's memory."""
         target = _devices()[device] if device else None
@@ -40,12 +38,12 @@ class JaxBackend(Backend):
         def put(value):
             return jax.device_put(nn.from_numpy(value), target).astype(dtype).block_until_ready()
 
-        with without_parameters():
+        with skip_init():
             module = model_class(config, **options)
         module.fill_parameters(value_of, put)
         return module
 
-    def forward(self, module, inputs, asked):
+    def forward(self, module, inputs, flags):
         """Runs compiled, once for each combination of shapes; float32 products are not rounded to TF32 on a GPU.
 
         The code of the `MOST_SHAPES` combinations used last is kept.
@@ -54,7 +52,7 @@ class JaxBackend(Backend):
         arrays = jax.tree.map(lambda value: value.astype(dtype) if value.dtype.kind == "f" else to_int32(value), inputs)
         leaves, structure = jax.tree.flatten(arrays)
         shapes = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        run = _compiled(type(module), module.config, tuple(asked.items()), shapes)
+        run = _compiled(type(module), module.config, tuple(flags.items()), shapes)
         with jax.default_matmul_precision("highest"):
             outputs = run(module, arrays)
         # One by one: a mapped dict would come back sorted.
@@ -95,12 +93,12 @@ MOST_SHAPES = 256
 
 
 @functools.lru_cache(maxsize=MOST_SHAPES)
-def _compiled(model_class, config, asked, shapes):
+def _compiled(model_class, config, flags, shapes):
     """The function that runs such a model on inputs of such shapes; with it goes its compiled code."""
 
     # The module itself is the tree of its parameters: nnx.split would take 4 ms of each call.
     def run(module, inputs):
-        return module(**inputs, **dict(asked), return_dict=True)
+        return module(**inputs, **dict(flags), return_dict=True)
 
     return jax.jit(run)
 

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from bertx.backend import named_parameters
-from bertx.inputs import VALUES, check_values
+from bertx.inputs import check_values, indices_of
+from bertx.parameters import named_parameters
 
 # Tensor parallelism as in Megatron-LM: heads, the feed-forward and the vocabulary are split, all else is whole.
 TENSOR_PARALLEL = {"heads": "model", "mlp": "model", "vocab": "model"}
@@ -48,10 +48,11 @@ class Functional:
     def _check_values(self, args, inputs):
         """Raises ValueError for values out of range among the inputs that are not traced: JAX itself refuses none."""
         given = dict(zip(_ORDER, args, strict=False)) | inputs
+        indices = indices_of(self.architecture())
         check_values(
             self.architecture(),
             self.config,
-            {name: np.asarray(value) for name, value in given.items() if name in VALUES and _is_known(value)},
+            {name: np.asarray(value) for name, value in given.items() if name in indices and _is_known(value)},
             length=next((np.shape(given[name])[1] for name in _TOKENS if np.ndim(given.get(name)) > 1), None),
         )
 
@@ -105,16 +106,15 @@ class Functional:
     def shard(self, mesh, rules=TENSOR_PARALLEL):
         """Spreads the parameters over a mesh, in place; gives the model.
 
-        `rules`: axis name of the spec (`bertx.models.axes`) → axis of the mesh. An axis that is not named, or that the
-        mesh does not divide, stays whole on each device. ValueError for a mesh whose axes are not of the type Auto.
+        `rules`: name of an axis in `bertx.models` → axis of the mesh. An axis that is not named, or that the mesh does
+        not divide, stays whole on each device. ValueError for a mesh whose axes are not of the type Auto.
         """
         if any(kind != jax.sharding.AxisType.Auto for kind in mesh.axis_types):
             auto = "axis_types=(jax.sharding.AxisType.Auto,) * n"
             raise ValueError(f"the axes of the mesh are {mesh.axis_types}, expected Auto: jax.make_mesh(…, {auto})")
-        from .axes import axes_of
-
+        axes = {row.name: row.axes for row in self.schema_rows()}
         for *_, parameter, (name, kind) in self._rows():
-            names = axes_of(name)[:: -1 if kind == "kernel" else 1]
+            names = axes[name][:: -1 if kind == "kernel" else 1]
             spec = [
                 rules.get(axis) if rules.get(axis) and size % mesh.shape[rules[axis]] == 0 else None
                 for axis, size in zip(names, parameter.shape, strict=True)

@@ -13,9 +13,9 @@ import numpy as np
 from flax import nnx
 from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 
-from bertx.backend import named_parameters
-from bertx.compat.transformers4 import FLAX_BERT, show_arguments
-from bertx.models.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank
+from bertx.compat.transformers4 import FLAX, show_arguments
+from bertx.models.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank, rowwise
+from bertx.parameters import named_parameters
 from bertx.pretrained import PreTrainedModel
 from bertx_weights import BFLOAT16, contiguous
 
@@ -43,7 +43,7 @@ class Module(nnx.Module):
 ModuleList = nnx.List
 
 
-def Parameter(*shape):
+def Parameter(*shape, axes=()):
     """An nnx.Param of that shape, without a value."""
     return nnx.Param(_valueless(None, shape, jnp.float32))
 
@@ -53,7 +53,7 @@ class Linear(nnx.Linear):
 
     layout = {"weight": ("kernel", "kernel"), "bias": ("bias", "")}
 
-    def __init__(self, in_features, out_features):
+    def __init__(self, in_features, out_features, axes):
         super().__init__(in_features, out_features, kernel_init=_valueless, bias_init=_valueless, rngs=_NO_RNGS)
 
 
@@ -62,7 +62,7 @@ class Embedding(nnx.Embed):
 
     layout = {"weight": ("embedding", "")}
 
-    def __init__(self, num_embeddings, embedding_dim):
+    def __init__(self, num_embeddings, embedding_dim, axes):
         super().__init__(num_embeddings, embedding_dim, embedding_init=_valueless, rngs=_NO_RNGS)
         self.dtype = None  # that of the table, which is not there yet
 
@@ -108,7 +108,8 @@ class Model(PreTrainedModel, Functional, Module):
     """A whole model: an nnx.Module in inference mode."""
 
     backend_name = "jax"
-    customs = FLAX_BERT
+    conventions = FLAX
+    counts_ignored_labels = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -165,7 +166,7 @@ class Model(PreTrainedModel, Functional, Module):
 
     @property
     def base_model(self):
-        """The BertModel inside, or the model itself."""
+        """The model without a head inside, or the model itself."""
         return getattr(self, self.base_model_prefix, self)
 
     def parameter_sizes(self):
@@ -285,7 +286,7 @@ def register_output(cls):
 # --- functions ------------------------------------------------------------------------------------
 
 reshape, transpose, einsum, where, concat = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where, jnp.concatenate
-zeros_like, tanh, clip, mean = jnp.zeros_like, jnp.tanh, jnp.clip, jnp.mean
+zeros_like, tanh, clip, mean, cumsum = jnp.zeros_like, jnp.tanh, jnp.clip, jnp.mean, jnp.cumsum
 gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 
 

@@ -1,25 +1,7 @@
-"""BERT in plain NumPy: the spec itself."""
+"""BERT and its family in plain NumPy: `bertx.models` as it stands, with what a user's model can do beside its pass."""
 
-from bertx.models.encoder import BertModel
-from bertx.models.heads import (
-    BertForMaskedLM,
-    BertForMultipleChoice,
-    BertForNextSentencePrediction,
-    BertForPreTraining,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertLMHeadModel,
-)
+import bertx.models
+from bertx.native import public_names
 
-__all__ = [
-    "BertForMaskedLM",
-    "BertForMultipleChoice",
-    "BertForNextSentencePrediction",
-    "BertForPreTraining",
-    "BertForQuestionAnswering",
-    "BertForSequenceClassification",
-    "BertForTokenClassification",
-    "BertLMHeadModel",
-    "BertModel",
-]
+__path__ += bertx.models.__path__  # the models' files, over the `nn` of this package
+__getattr__, __dir__, __all__ = public_names(__name__)

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-import bertx.models.heads
-from bertx.backend import Backend, without_parameters
-from bertx.models import nn
+from bertx.backend import Backend
+from bertx.parameters import skip_init
 from bertx_weights import as_float
+
+from . import nn
 
 
 class NumpyBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "numpy"
+    package = __package__
     dtypes = ("float32", "float64", "float16")
-    compiles_each_shape = False
-
-    def model_class(self, architecture):
-        """The spec's class."""
-        return getattr(bertx.models.heads, architecture)
 
     def build(self, model_class, config, value_of, dtype, device, options):
         """Parameters of that dtype in the checkpoint stay mapped: there is no copy."""
-        with without_parameters():
+        with skip_init():
             module = model_class(config, **options)
         module.fill_parameters(lambda name, shape: as_float(value_of(name, shape), dtype))
         return module
 
-    def forward(self, module, inputs, asked):
+    def forward(self, module, inputs, flags):
         """The spec's own outputs."""
         dtype = next(nn.parameters(module))[1].value.dtype
 
@@ -37,7 +34,7 @@ class NumpyBackend(Backend):
                 return tuple(map(array_of, value))
             return value.astype(dtype, copy=False) if value.dtype.kind == "f" else value
 
-        outputs = module(**{name: array_of(value) for name, value in inputs.items()}, **asked, return_dict=True)
+        outputs = module(**{name: array_of(value) for name, value in inputs.items()}, **flags, return_dict=True)
         return dict(outputs)
 
     def tensors(self, module):

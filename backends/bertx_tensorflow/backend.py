@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-from bertx.backend import Backend, named_parameters, without_parameters
+from bertx.backend import Backend
+from bertx.parameters import named_parameters, skip_init
 from bertx_weights import BFLOAT16
 
-from . import heads
 from .layers.losses import IGNORE_INDEX
 from .nn import value_of
 
@@ -23,12 +23,8 @@ class TensorFlowBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "tensorflow"
+    package = __package__
     dtypes = ("float32", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
-    compiles_each_shape = False
-
-    def model_class(self, architecture):
-        """The keras.Model."""
-        return getattr(heads, architecture)
 
     def build(self, model_class, config, value_of, dtype, device, options):
         """One copy of the weights, in TensorFlow's variables."""
@@ -39,7 +35,7 @@ class TensorFlowBackend(Backend):
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype)
         try:
-            with without_parameters(), tf.device(device):
+            with skip_init(), tf.device(device):
                 module = model_class(config, **options)
                 module.fill_parameters(lambda name, shape: _from_numpy(value_of(name, shape)))
         finally:
@@ -47,14 +43,14 @@ class TensorFlowBackend(Backend):
         weakref.finalize(module, _gone.set).atexit = False
         return module
 
-    def forward(self, module, inputs, asked):
+    def forward(self, module, inputs, flags):
         """Runs as a graph, traced once for the inputs that are given, whatever their shapes."""
 
         def tensor_of(value):
             return tf.convert_to_tensor(value, module.compute_dtype if value.dtype.kind == "f" else "int32")
 
         tensors = tf.nest.map_structure(tensor_of, inputs)
-        return tf.nest.map_structure(_to_numpy, _graph(module, tensors, asked)(tensors))
+        return tf.nest.map_structure(_to_numpy, _graph(module, tensors, flags)(tensors))
 
     def tensors(self, module):
         """The variables' values, kernels transposed; see `value_of` for LoRA and quantized layers."""
@@ -78,16 +74,16 @@ class TensorFlowBackend(Backend):
         return f"gpu:{found.device_index}" if found.device_type == "GPU" else "cpu"
 
 
-def _graph(module, tensors, asked):
+def _graph(module, tensors, flags):
     graphs = module.__dict__.setdefault("_bertx_graphs", {})
     signature = tf.nest.map_structure(_of_any_length, tensors)
-    key = str((asked, signature))
+    key = str((flags, signature))
     if key not in graphs:
 
         @tf.function(input_signature=[signature])
         def run(inputs):
-            outputs = dict(module(**inputs, **asked, return_dict=True))
-            if "loss" in outputs and isinstance(module, heads.BertForNextSentencePrediction):  # counts what is ignored
+            outputs = dict(module(**inputs, **flags, return_dict=True))
+            if "loss" in outputs and module.task == "next-sentence-prediction":  # counts what is ignored
                 outputs["loss"] = tf.boolean_mask(outputs["loss"], inputs["labels"] != IGNORE_INDEX)
             return {name: tf.reduce_mean(value) if name == "loss" else value for name, value in outputs.items()}
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from bertx.compat.transformers4 import TF_BERT
-from bertx.configs.bert import BertConfig
+from bertx.compat.transformers4 import TENSORFLOW
+from bertx.registry import config_from
 
 from .training import Training
 
@@ -21,7 +21,8 @@ _LISTS = (*_ORDER, "labels", "next_sentence_label", "start_positions", "end_posi
 class KerasModel(Training):
     """What every model class of TensorFlow does in its own way, of what a keras.Model does."""
 
-    customs = TF_BERT
+    conventions = TENSORFLOW
+    counts_ignored_labels = True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -60,7 +61,7 @@ class KerasModel(Training):
         """A model with initial values from a BertConfig, the keys of a config.json, or what `get_config` gave."""
         if isinstance(config, Mapping) and isinstance(config.get("config"), Mapping):
             config, options = config["config"], {key: config[key] for key in config if key != "config"}
-            return cls(BertConfig.from_dict(config), **options)
+            return cls(config_from(config), **options)
         return super().from_config(config)
 
     def build_from_config(self, config):
@@ -80,7 +81,7 @@ class KerasModel(Training):
         return super().export(filepath, format=format, verbose=verbose, input_signature=input_signature, **options)
 
     def _signature(self, dtype):
-        axes = 3 if self.architecture() == "BertForMultipleChoice" else 2
+        axes = 3 if self.scores == "choices" else 2
         return {name: tf.TensorSpec([None] * axes, dtype, name) for name in _INPUTS}
 
     def _export_saved_model(self, filepath):

@@ -13,9 +13,9 @@ import tensorflow as tf
 from tensorflow import concat, einsum, reshape, tanh, transpose, where, zeros_like
 from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
 
-from bertx.backend import named_parameters
 from bertx.models.nn import OutputBase, activated, linear
-from bertx.pretrained import PreTrainedModel
+from bertx.parameters import named_parameters
+from bertx.pretrained import PreTrainedModel, base_of
 from bertx_weights import BFLOAT16, contiguous
 
 from .checkpointing import checkpointed
@@ -65,7 +65,7 @@ class Linear(Block, keras.layers.Dense):
 
     layout = {"weight": ("kernel", "kernel"), "bias": ("bias", "")}
 
-    def __init__(self, in_features, out_features):
+    def __init__(self, in_features, out_features, axes):
         super().__init__(out_features)
         self.input_size = (None, in_features)
         self.shapes = {"kernel": (out_features, in_features), "bias": (out_features,)}
@@ -85,7 +85,7 @@ class Embedding(Block, keras.layers.Embedding):
 
     layout = {"weight": ("embeddings", "")}
 
-    def __init__(self, num_embeddings, embedding_dim):
+    def __init__(self, num_embeddings, embedding_dim, axes):
         super().__init__(num_embeddings, embedding_dim)
         self.input_size = None
         self.shapes = {"embeddings": (num_embeddings, embedding_dim)}
@@ -125,7 +125,7 @@ class Parameter(Block, keras.layers.Layer):
     layout = {"": ("value", "")}
     value_initializer = "zeros"
 
-    def __init__(self, *shape):
+    def __init__(self, *shape, axes=()):
         super().__init__()
         self.input_size = None
         self.shapes = {"value": shape}
@@ -233,7 +233,7 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
         block, attribute = next(row[1:3] for row in named_parameters(self, keras.layers.Layer, ()) if row[0] == name)
         block.replace(attribute, value.view(tf.bfloat16.as_numpy_dtype) if value.dtype == BFLOAT16 else value)
         # Graphs that were traced before read the variable that is no longer the model's.
-        for model in (self, getattr(self, "bert", self)):
+        for model in (self, base_of(self)):
             model.__dict__.pop("_bertx_graphs", None)
             model.train_function = model.test_function = model.predict_function = None
 
@@ -278,6 +278,12 @@ def _named_layers(module, path):
                     yield from _named_layers(layer, own)
 
 
+def rowwise(block, *states):
+    """As the spec has it, of rows: TensorFlow fuses a product of matrices with its bias, activation and residual."""
+    rows = block(*(reshape(x, (-1, x.shape[-1])) for x in states))
+    return reshape(rows, (*shape(states[-1])[:-1], rows.shape[-1]))
+
+
 def attention(query, key, value, bias, scale, dropout, output_attentions):
     """As the spec has it."""
     scores = tf.matmul(query * scale, key, transpose_b=True)
@@ -297,7 +303,7 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-mean = tf.reduce_mean
+mean, cumsum = tf.reduce_mean, tf.cumsum
 gelu_tanh = functools.partial(gelu, approximate=True)
 
 

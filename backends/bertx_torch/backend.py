@@ -10,10 +10,12 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from bertx.backend import Backend, without_parameters
+from bertx.backend import Backend
+from bertx.parameters import skip_init
+from bertx.pretrained import base_of
 from bertx_weights import BFLOAT16
 
-from . import heads, nn
+from . import nn
 from .int8 import is_int8, to_int8
 from .threads import can_take_one_core, take_one_core
 
@@ -34,12 +36,8 @@ class TorchBackend(Backend):
     """See `bertx.backend.Backend`."""
 
     name = "torch"
+    package = __package__
     dtypes = ("float32", "bfloat16", "float16", "float64", "int8")
-    compiles_each_shape = False
-
-    def model_class(self, architecture):
-        """The torch.nn.Module."""
-        return getattr(heads, architecture)
 
     def build(self, model_class, config, value_of, dtype, device, options):
         """Parameters of that dtype in the checkpoint stay mapped: on the CPU there is no copy.
@@ -47,17 +45,17 @@ class TorchBackend(Backend):
         "int8": the Linear layers of the encoder, and float32 else.
         """
         stored = "float32" if dtype == "int8" else dtype
-        with without_parameters(), torch.device("meta"), _Undrawn():
+        with skip_init(), torch.device("meta"), _Undrawn():
             module = model_class(config, **options)
         for name, parameter in module.named_parameters():
             tensor = nn.from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, stored))
             # Swapping keeps the identity of the parameter, and with it what is tied.
             torch.utils.swap_tensors(parameter, torch.nn.Parameter(tensor))
         if dtype == "int8":
-            to_int8(getattr(module, "bert", module).encoder)
+            to_int8(base_of(module).encoder)
         return module.eval()
 
-    def forward(self, module, inputs, asked):
+    def forward(self, module, inputs, flags):
         """Runs in inference mode, on the device of the parameters."""
         like = next(module.parameters())
 
@@ -67,7 +65,7 @@ class TorchBackend(Backend):
 
         tensors = tree_map(tensor_of, inputs)
         with torch.inference_mode():
-            outputs = module(**tensors, **asked, return_dict=True)
+            outputs = module(**tensors, **flags, return_dict=True)
         return tree_map(_to_numpy, dict(outputs))
 
     def tensors(self, module):

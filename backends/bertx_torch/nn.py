@@ -9,12 +9,12 @@ import threading
 import numpy as np
 import torch
 import torch.utils.checkpoint
-from torch.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
+from torch.nn import Dropout, Module, ModuleList
 from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus
 from torch.utils import _pytree
 
 from bertx.compat.transformers4 import show_arguments
-from bertx.models.nn import check_shape, class_numbers, mean_loss, rank
+from bertx.models.nn import check_shape, class_numbers, mean_loss, rank, rowwise
 from bertx.pretrained import PreTrainedModel
 from bertx_weights import BFLOAT16, contiguous
 
@@ -24,23 +24,43 @@ from .virtual_subclasses import VirtualSubclass
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-def Parameter(*shape):
+# Functions, so that users find torch.nn's own classes in a model, as quantization and adapters expect.
+
+
+def Parameter(*shape, axes):
     """A parameter of that shape, its values not set."""
     return torch.nn.Parameter(torch.empty(shape))
 
 
+def Linear(in_features, out_features, axes):
+    """A torch.nn.Linear."""
+    return torch.nn.Linear(in_features, out_features)
+
+
+def Embedding(num_embeddings, embedding_dim, axes):
+    """A torch.nn.Embedding."""
+    return torch.nn.Embedding(num_embeddings, embedding_dim)
+
+
+def LayerNorm(features, eps):
+    """A torch.nn.LayerNorm."""
+    return torch.nn.LayerNorm(features, eps)
+
+
 def Decoder(in_features, out_features, bias, embedding):
     """A torch.nn.Linear whose bias, and where tied also its weight, is the parameter of another module."""
-    linear = Linear(in_features, out_features, bias=False, device="meta")
-    linear.weight = Parameter(out_features, in_features) if embedding is None else embedding.weight
-    linear.bias = bias
-    return linear
+    decoder = torch.nn.Linear(in_features, out_features, bias=False, device="meta")
+    own = None if embedding is not None else torch.nn.Parameter(torch.empty(out_features, in_features))
+    decoder.weight = embedding.weight if own is None else own
+    decoder.bias = bias
+    return decoder
 
 
 class Model(HuggingFaceModel, PreTrainedModel, Module):
     """A whole model: a torch.nn.Module whose state_dict keys are the schema's names."""
 
     backend_name = "torch"
+    counts_ignored_labels = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -86,7 +106,7 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
 
     @property
     def base_model(self):
-        """The BertModel inside, or the model itself."""
+        """The model without a head inside, or the model itself."""
         return getattr(self, self.base_model_prefix, self)
 
     def parameter_sizes(self):
@@ -141,7 +161,7 @@ def _takes_onednn(dense, x, least):
     return (
         not torch.compiler.is_compiling()  # first: what follows would break its graph
         and not torch.jit.is_tracing()  # what it records runs elsewhere too
-        and type(dense) is Linear  # a quantized one has a method for its weight
+        and type(dense) is torch.nn.Linear  # a quantized one has a method for its weight
         and type(dense.weight) is torch.nn.Parameter
         and dense.weight.numel() >= least
         and not (dense._forward_hooks or dense._forward_pre_hooks)
@@ -211,7 +231,7 @@ def register_output(cls):
 # --- functions ------------------------------------------------------------------------------------
 
 reshape, transpose, einsum, where, concat = torch.reshape, torch.permute, torch.einsum, torch.where, torch.cat
-zeros_like, tanh, sigmoid, clip = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip
+zeros_like, tanh, sigmoid, clip, cumsum = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip, torch.cumsum
 mean, gelu = torch.mean, torch.nn.functional.gelu
 
 

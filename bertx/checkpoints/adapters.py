@@ -1,16 +1,14 @@
-"""A checkpoint with the adapter beside it, or an adapter alone with the checkpoint that it names."""
+"""A checkpoint with the adapter beside it, or an adapter alone with the checkpoint that it names, as one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bertx_weights import FORMATS, Checkpoint, CheckpointError, open_checkpoint
-from bertx_weights.files import exists
+from bertx_weights import Checkpoint, open_checkpoint
 from bertx_weights.lora import has_adapter, merge_adapter, read_adapter
 
-from ..hub.sources import resolve
-
-_TOKENIZER = ("tokenizer.json", "vocab.txt")
+from ..hub.bases import base_folder
+from ..registry import prefix_of_config
 
 
 def open_merged(folder: Path) -> Checkpoint:
@@ -21,35 +19,6 @@ def open_merged(folder: Path) -> Checkpoint:
         MissingExtraError: the library of its format is not installed.
     """
     if not has_adapter(folder):
-        return open_checkpoint(folder)
+        return open_checkpoint(folder, prefix_of_config)
     adapter = read_adapter(folder)
-    return merge_adapter(open_checkpoint(base_folder(folder)), adapter)
-
-
-def base_folder(folder: Path) -> Path:
-    """The folder of the weights that an adapter belongs to: its own where it has weights, else what it names.
-
-    Raises:
-        CheckpointError: it names nothing, or nothing that is there.
-    """
-    if not has_adapter(folder) or any(form.files(folder) for form in FORMATS.values()):
-        return folder
-    adapter = read_adapter(folder)
-    if adapter.base is None:
-        raise CheckpointError(f"{adapter.config_file}: base_model_name_or_path names no checkpoint to merge it into")
-    try:
-        base = resolve(adapter.base, revision=adapter.revision)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{adapter.config_file}: base_model_name_or_path is {adapter.base}: {error}; set it to where the base is"
-        ) from error
-    if has_adapter(base):
-        raise CheckpointError(f"{adapter.config_file}: its base {base} has an adapter too: merge one of them with PEFT")
-    return base
-
-
-def files_folder(folder: Path) -> Path:
-    """The folder of the tokenizer and of the task's files: the adapter's own where it has a tokenizer."""
-    if not has_adapter(folder) or any(exists(folder, name) for name in _TOKENIZER):
-        return folder
-    return base_folder(folder)
+    return merge_adapter(open_checkpoint(base_folder(folder), prefix_of_config), adapter)

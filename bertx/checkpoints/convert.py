@@ -19,6 +19,7 @@ from bertx_weights import (
     Checkpoint,
     CheckpointError,
     StoredTensor,
+    check_family,
     contiguous,
     dtype_name,
     dtype_of,
@@ -29,14 +30,15 @@ from bertx_weights import (
 )
 
 from ..backend import get_backend, meant_dtype
-from ..configs.bert import BertConfig
+from ..configs.base import ModelConfig
+from ..hub.bases import base_folder, files_folder
 from ..hub.sources import resolve
-from ..registry import architecture_of_task
+from ..registry import head_of, is_base, options_of, prefix_of, prefix_of_config
 from ..tasks import copy_task_files
 from ..tasks.keras_embedders import write_embedder
 from ..tasks.sentence_transformers import settings_folder
 from ..tokenizers.files import copy_tokenizer
-from .adapters import base_folder, files_folder, open_merged
+from .adapters import open_merged
 from .files import REPORT
 from .load import config_of, plan
 from .replacing import new_folder
@@ -188,6 +190,7 @@ def _write(
     config = config.replace(
         architectures=(report.architecture,), dtype=dtypes.pop() if len(dtypes) == 1 else config.dtype
     )
+    check_family(form, config.to_dict(), target)
     hashes: dict[str, str] = {}
     hashed = [_hashed(name, tensor, hashes, report.notes) for name, tensor in tensors.items()]
     if progress is not None:
@@ -195,7 +198,7 @@ def _write(
     report.notes += FORMATS[form].write(temporary, config.to_dict(), hashed)
     report.notes += copy_tokenizer(beside, temporary, form == "keras-hub")
     copy_task_files(beside, temporary)
-    if form == "keras-hub" and report.architecture == "BertModel":
+    if form == "keras-hub" and is_base(report.architecture):
         write_embedder(beside, temporary)
     stored = checkpoint.tensors
     report.tensors += [
@@ -233,14 +236,14 @@ def _check_apart(folder: Path, target: Path) -> None:
 
 
 def _chosen(
-    checkpoint: Checkpoint, config: BertConfig, task: str | None
+    checkpoint: Checkpoint, config: ModelConfig, task: str | None
 ) -> tuple[ConversionReport, dict[str, StoredTensor]]:
     """The tensors that come along, by schema name, and the beginning of the report."""
-    loaded, _ = plan(checkpoint, None if task is None else architecture_of_task(task), config)
+    loaded, _ = plan(checkpoint, task, config)
     loaded.raise_for_problems()
     if loaded.initialised:
         raise CheckpointError(f"{checkpoint.folder} has no {', '.join(loaded.initialised)}: there is no {task} in it")
-    tensors = {schema_name(name): checkpoint.tensors[stored] for name, stored in loaded.used.items()}
+    tensors = {schema_name(name, checkpoint.prefix): checkpoint.tensors[stored] for name, stored in loaded.used.items()}
     report = ConversionReport(str(checkpoint.folder), checkpoint.format, "", "", loaded.target)
     for stored in loaded.unused:
         name = checkpoint.tensors[stored].schema_name
@@ -299,7 +302,7 @@ def _counted(tensors: list[StoredTensor], progress: Progress) -> list[StoredTens
 
 def _verify(report: ConversionReport, outputs: Mapping[str, np.ndarray], folder: Path) -> None:
     """Raises CheckpointError where the folder's tensors are not the report's, or its outputs not these."""
-    written = open_checkpoint(folder)
+    written = open_checkpoint(folder, prefix_of_config)
     problems = differing_tensors(written, report.tensors)
     if not problems:
         found = {tensor.schema_name: tensor for tensor in written.tensors.values()}
@@ -337,28 +340,25 @@ def _same(before: np.ndarray, after: np.ndarray) -> bool:
     return np.array_equal(before, after, equal_nan=True)
 
 
-def _outputs(architecture: str, config: BertConfig, tensors: Mapping[str, StoredTensor]) -> dict[str, np.ndarray]:
+def _outputs(architecture: str, config: ModelConfig, tensors: Mapping[str, StoredTensor]) -> dict[str, np.ndarray]:
     """What the model says on NumPy of a small batch with padding."""
-
-    config = config.replace(is_decoder=config.is_decoder or architecture == "BertLMHeadModel")
-    options = {}
-    if architecture == "BertModel":
-        options["add_pooling_layer"] = any(name.startswith("bert.pooler.") for name in tensors)
+    config = config.replace(is_decoder=config.is_decoder or head_of(architecture).task == "text-generation")
+    options, prefix = options_of(architecture, tensors), prefix_of(architecture)
     backend = get_backend("numpy")
     read = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
         # A transposed array would be multiplied in another order, and rounded otherwise.
-        read.append(_contiguous(tensors[schema_name(name)].read()))
+        read.append(_contiguous(tensors[schema_name(name, prefix)].read()))
         return read[-1]
 
     module = backend.build(backend.model_class(architecture), config, value_of, "float32", None, options)
-    length = min(8, config.max_position_embeddings)
+    length = min(8, config.max_sequence_length)
     ids = np.arange(2 * length).reshape(2, length) % config.vocab_size
     mask = np.ones_like(ids)
     mask[1, length // 2 :] = 0
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if architecture == "BertForMultipleChoice":
+    if head_of(architecture).scores == "choices":
         inputs = {name: value[None] for name, value in inputs.items()}
     outputs = backend.forward(module, inputs, {"use_cache": False})
     for array in read:

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
-from ..backend import ValueOf
-from ..configs.bert import BertConfig
+from bertx_weights import Row
+
+from ..configs.base import ModelConfig
+from ..parameters import ValueOf
 
 
-def initial_values(config: BertConfig, seed: int = 0) -> ValueOf:
+def initial_values(rows: Iterable[Row], config: ModelConfig, seed: int = 0) -> ValueOf:
     """A source of initial values, float32: matrices N(0, initializer_range), biases 0, LayerNorm weights 1.
 
-    A tensor depends on its schema name and the seed alone, so every backend and every head gets the same.
+    A tensor depends on its schema name and the seed alone, so every backend and every head gets the same. What is none
+    of the `rows`, a parameter of a user's own, is a matrix.
     """
+    kinds = {row.name: row.kind for row in rows}
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        if name.endswith("LayerNorm.weight"):
+        kind = kinds.get(name)
+        if kind == "norm":
             return np.ones(shape, np.float32)
-        if name.endswith("bias"):
+        if kind == "bias":
             return np.zeros(shape, np.float32)
-        generator = np.random.default_rng([seed, zlib.crc32(name.removeprefix("bert.").encode())])
+        generator = np.random.default_rng([seed, zlib.crc32(_own_name(name).encode())])
         values = generator.standard_normal(shape, np.float32)
         values *= config.initializer_range
         return values
 
     return value_of
+
+
+def _own_name(name: str) -> str:
+    """A name without the prefix that the base model's tensors have in a model with a head, such as "bert."."""
+    _prefix, _, rest = name.partition(".")
+    return rest if rest.startswith(("embeddings.", "encoder.", "pooler.")) else name
 
 
 _SPREAD = 1e-9  # of the variance about the mean of the old rows, as transformers has it
@@ -39,7 +51,7 @@ def added_rows(old: np.ndarray, count: int, name: str, seed: int = 0) -> np.ndar
     Their covariance is a billionth of that of the old rows (Hewitt 2021, "Initializing new word embeddings"): what is
     not trained yet takes no probability from what is. Of a vector they are its mean, and as close to it.
     """
-    generator = np.random.default_rng([seed, zlib.crc32(name.removeprefix("bert.").encode()), len(old)])
+    generator = np.random.default_rng([seed, zlib.crc32(_own_name(name).encode()), len(old)])
     mean = old.mean(0, dtype=np.float64)
     if old.ndim == 1:
         return (mean + _SPREAD * old.std() * generator.standard_normal(count)).astype(np.float32)

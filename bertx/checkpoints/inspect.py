@@ -11,11 +11,12 @@ from pathlib import Path
 
 from bertx_weights import LoadReport, dtype_name, write_atomically
 
-from ..configs.bert import BertConfig
+from ..configs.base import ModelConfig
+from ..hub.bases import files_folder
 from ..hub.sources import resolve
-from ..registry import architecture_of_task, task_of_architecture
+from ..registry import prefix_of, task_of_architecture
 from ..tokenizers.bert import TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB
-from .adapters import files_folder, open_merged
+from .adapters import open_merged
 from .load import config_of, plan
 
 
@@ -27,7 +28,7 @@ class Inspection:
         source: the folder.
         format, files: how the weights are stored; file → bytes.
         architecture, task: the head that was looked at, the checkpoint's own unless another was asked for.
-        config: its BertConfig.
+        config: its config.
         tensors, parameters: how many of each are stored.
         parts: the same parameters by block, the layers together.
         dtypes: dtype → how many tensors.
@@ -39,7 +40,7 @@ class Inspection:
     format: str
     files: dict[str, int]
     architecture: str
-    config: BertConfig
+    config: ModelConfig
     tensors: int
     parameters: int
     parts: dict[str, int]
@@ -100,11 +101,11 @@ def inspect(source: str | os.PathLike[str], task: str | None = None, revision: s
     checkpoint = open_merged(folder)
     beside = files_folder(folder)
     config = config_of(checkpoint)
-    report, _ = plan(checkpoint, None if task is None else architecture_of_task(task), config)
+    report, _ = plan(checkpoint, task, config)
     stored = checkpoint.tensors
     parts: Counter[str] = Counter()
     for tensor in stored.values():
-        parts[_part(tensor.schema_name)] += tensor.size
+        parts[_part(tensor.schema_name, prefix_of(report.target))] += tensor.size
     return Inspection(
         source=str(folder),
         format=checkpoint.format,
@@ -123,6 +124,6 @@ def inspect(source: str | os.PathLike[str], task: str | None = None, revision: s
     )
 
 
-def _part(name: str) -> str:
-    parts = name.removeprefix("bert.").split(".")
-    return ".".join(parts[:1] if parts[0] in ("embeddings", "encoder", "pooler") else parts[:2])
+def _part(name: str, prefix: str) -> str:
+    parts = name.removeprefix(prefix).split(".")
+    return ".".join(parts[:1] if name.startswith(prefix) else parts[:2])

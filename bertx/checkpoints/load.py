@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bertx_weights import (
     Checkpoint,
     CheckpointError,
     LoadReport,
+    Row,
     StoredTensor,
     dtype_name,
     match,
@@ -24,22 +25,28 @@ from bertx_weights import (
 )
 
 from ..backend import check_device, check_dtype, get_backend
-from ..configs.bert import BertConfig, name_of_dtype
+from ..configs.base import ModelConfig
+from ..dtypes import name_of_dtype
+from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..model import Model
 from ..models.layers.activations import activation
+from ..parameters import ValueOf
 from ..registry import (
-    TASKS,
     architecture_of_task,
-    check_family,
+    check_task,
+    config_from,
     known_names,
+    model_type_of,
+    options_of,
     own_architecture,
+    prefix_of,
+    prefix_of_config,
     schema,
     trained_as,
 )
-from .adapters import files_folder, open_merged
-
-_ENCODER = ("bert.embeddings.", "bert.encoder.")
+from .adapters import open_merged
+from .init import initial_values
 
 
 def load(
@@ -72,13 +79,14 @@ def load(
         MissingExtraError: the backend's framework is not installed.
         ValueError: an unknown task, backend, dtype or device, or a config that cannot be.
     """
-    architecture = None if task is None else architecture_of_task(task)
-    return load_model(source, architecture, backend, dtype=name_of_dtype(dtype), device=device, revision=revision)
+    if task is not None:
+        check_task(task)
+    return load_model(source, task, backend, dtype=name_of_dtype(dtype), device=device, revision=revision)
 
 
 def load_model(
-    source: str | os.PathLike[str],
-    architecture: str | None,
+    source: str | os.PathLike[str] | None,
+    task: str | None,
     backend: str | None,
     *,
     dtype: str = "float32",
@@ -87,17 +95,17 @@ def load_model(
     changes: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,
     model_class: type | None = None,
-    config: BertConfig | None = None,
+    config: ModelConfig | None = None,
     tensors: Mapping[str, np.ndarray] | None = None,
     resize: bool = False,
 ) -> Model:
-    """`load` by the name of a class, with fields of the config changed.
+    """`load` with fields of the config changed, or into a class of one's own.
 
     Args:
-        source, architecture, backend, dtype, device, revision: as in `load`; the dtype "auto" is the checkpoint's own.
+        source, task, backend, dtype, device, revision: as in `load`; the dtype "auto" is the checkpoint's own.
         changes: fields of the config in place of those read.
         options: further arguments of the class.
-        model_class: a class that is made of the architecture.
+        model_class: the class that is loaded into; `task` is then its own.
         config: in place of the checkpoint's.
         tensors: stored name → values, in place of the checkpoint's; `source` may then be None.
         resize: a tensor of another shape than the config says is initialised, rather than refused.
@@ -117,12 +125,18 @@ def load_model(
     if tensors is not None:
         stored = {name: StoredTensor.of_array(name, array) for name, array in tensors.items()}
         checkpoint = dataclasses.replace(checkpoint, tensors=stored, skipped={}, notes=("tensors: state_dict",))
+        checkpoint = checkpoint.with_prefix(prefix_of_config(checkpoint.config))
     if config is None:
         config = config_of(checkpoint, changes)
     else:
         _check_family(checkpoint)
         config = config.replace(**(changes or {}))
-    report, options = plan(checkpoint, architecture, config, options, resize)
+    if model_class is not None and config.model_type != model_class.model_type:
+        raise CheckpointError(
+            f"{checkpoint.config_file}: model_type is {config.model_type!r}, {model_class.__name__} is for "
+            f"{model_class.model_type!r}"
+        )
+    report, options = plan(checkpoint, task, config, options, resize)
     report.raise_for_problems()
     if dtype == "auto":
         dtype = config.dtype or dtype_name(next(iter(checkpoint.tensors.values())).dtype)
@@ -138,19 +152,19 @@ def load_model(
             stacklevel=3,
         )
     model_class = model_class or chosen.model_class(report.target)
-    module = chosen.build(model_class, config, _reader(config, checkpoint, report), dtype, device, options)
+    value_of = _reader(schema(report.target, config, **options), config, checkpoint, report)
+    module = chosen.build(model_class, config, value_of, dtype, device, options)
     return Model(module, config, chosen, report.target, folder=folder, load_report=report)
 
 
-def config_of(checkpoint: Checkpoint, changes: Mapping[str, Any] | None = None) -> BertConfig:
+def config_of(checkpoint: Checkpoint, changes: Mapping[str, Any] | None = None) -> ModelConfig:
     """The config of a checkpoint, with `changes` in place of what is read.
 
     Raises:
         CheckpointError: it cannot be, it is another family's, or it has more layers than the checkpoint has tensors.
     """
-    _check_family(checkpoint)
     try:
-        config = BertConfig.from_dict(checkpoint.config, **(changes or {}))
+        config = config_from(checkpoint.config, **(changes or {}))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
     if config.num_hidden_layers > len(checkpoint.tensors):
@@ -163,15 +177,15 @@ def config_of(checkpoint: Checkpoint, changes: Mapping[str, Any] | None = None) 
 
 def _check_family(checkpoint: Checkpoint) -> None:
     try:
-        check_family(checkpoint.config)
+        model_type_of(checkpoint.config)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
 
 
 def plan(
     checkpoint: Checkpoint,
-    architecture: str | None,
-    config: BertConfig,
+    task: str | None,
+    config: ModelConfig,
     options: dict[str, Any] | None = None,
     resize: bool = False,
 ) -> tuple[LoadReport, dict[str, Any]]:
@@ -180,22 +194,22 @@ def plan(
     Where `config` has fewer layers than the checkpoint's own, the layers above are left out. `resize`: a tensor of
     another shape is initialised.
     """
-    asked_for = architecture is not None
+    asked_for = task is not None
     stored = checkpoint.tensors
     names = {tensor.schema_name for tensor in stored.values()}
     try:
-        architecture = architecture or own_architecture(config, names)
+        architecture = architecture_of_task(task, config.model_type) if task else own_architecture(config, names)
         activation(config.hidden_act)
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
-    options = dict(options or {})
-    if architecture == TASKS["feature-extraction"]:
-        options.setdefault("add_pooling_layer", any(name.startswith("bert.pooler.") for name in names))
-    layers = checkpoint.config.get("num_hidden_layers", BertConfig.num_hidden_layers)
+    options = options_of(architecture, names) | (options or {})
+    prefix = prefix_of(architecture)
+    encoder = f"{prefix}embeddings.", f"{prefix}encoder."
+    layers = checkpoint.config.get("num_hidden_layers", type(config).num_hidden_layers)
     fewer = isinstance(layers, int) and config.num_hidden_layers < layers
 
     def is_left_out(name: str) -> bool:
-        layer, _, rest = name.removeprefix("bert.encoder.layer.").partition(".")
+        layer, _, rest = name.removeprefix(f"{prefix}encoder.layer.").partition(".")
         return fewer and rest != "" and layer.isdecimal() and config.num_hidden_layers <= int(layer) < layers
 
     report = match(
@@ -204,9 +218,10 @@ def plan(
         source=str(checkpoint.folder),
         target=architecture,
         known_names=functools.partial(known_names, config),
-        may_initialise=lambda name: asked_for and not schema_name(name).startswith(_ENCODER),
-        may_leave=lambda name: (asked_for and not name.startswith("bert.")) or is_left_out(name),
+        may_initialise=lambda name: asked_for and not schema_name(name, prefix).startswith(encoder),
+        may_leave=lambda name: (asked_for and not name.startswith(prefix)) or is_left_out(name),
         may_resize=lambda name: resize,
+        prefix=prefix,
     )
     if fewer:
         report.notes.append(
@@ -219,10 +234,8 @@ def plan(
     return report, options
 
 
-def _reader(config: BertConfig, checkpoint: Checkpoint, report: LoadReport):
-    from .init import initial_values
-
-    fresh = initial_values(config)
+def _reader(rows: Iterable[Row], config: ModelConfig, checkpoint: Checkpoint, report: LoadReport) -> ValueOf:
+    fresh = initial_values(rows, config)
     read: list[np.ndarray] = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:

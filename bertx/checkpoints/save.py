@@ -12,15 +12,15 @@ from bertx_weights import FORMATS, StoredTensor, dtype_name, write_atomically, w
 from bertx_weights.lora import has_adapter
 from bertx_weights.safetensors_store import FILE, write_shards
 
-from ..configs.bert import BertConfig
-from ..registry import schema
+from ..configs.base import ModelConfig
+from ..registry import options_of, schema
 from .replacing import one_writer
 
 
 def save_model(
     folder: str | os.PathLike[str],
     architecture: str,
-    config: BertConfig,
+    config: ModelConfig,
     tensors: Iterable[tuple[str, np.ndarray]],
     *,
     max_bytes: int | None = None,
@@ -41,8 +41,7 @@ def save_model(
             beside a model.safetensors, which would be read instead.
     """
     tensors = dict(tensors)
-    has_pooler = any(name.removeprefix("bert.").startswith("pooler.") for name in tensors)
-    rows = schema(architecture, config, has_pooler)
+    rows = schema(architecture, config, **options_of(architecture, tensors))
     if missing := [row.name for row in rows if row.tied_to is None and row.name not in tensors]:
         strange = sorted(tensors.keys() - {row.name for row in rows})
         found = f"and has {_some(strange)} in their place" if strange else "since quantization replaced their blocks"
@@ -68,7 +67,7 @@ def save_model(
 
 
 def _write(
-    folder: Path, config: BertConfig, tensors: dict[str, np.ndarray], max_bytes: int | None, format_name: str
+    folder: Path, config: ModelConfig, tensors: dict[str, np.ndarray], max_bytes: int | None, format_name: str
 ) -> None:
     if format_name != "safetensors":
         if (folder / FILE).exists() or (folder / f"{FILE}.index.json").exists():

@@ -15,6 +15,7 @@ from bertx_weights.files import exists, inside, read_json
 
 from ..hub import download as hub
 from ..hub.sources import resolve
+from ..registry import prefix_of_config
 from ..tasks.sentence_transformers import settings_folder, transformer_folder
 from .convert import ConvertedTensor, differing_tensors, hash_of_file
 from .files import REPORT
@@ -94,7 +95,9 @@ def _with_report(folder: Path) -> Verification:
         except CheckpointError as error:
             result.problems.append(str(error))
     try:
-        result.problems += differing_tensors(open_checkpoint(folder / transformer_folder(folder)), tensors)
+        result.problems += differing_tensors(
+            open_checkpoint(folder / transformer_folder(folder), prefix_of_config), tensors
+        )
     except CheckpointError as error:
         result.problems.append(str(error))
     result.checked = len(files) + len(tensors)

@@ -32,9 +32,9 @@ def _backends() -> Sequence[str]:
 
 def task_names() -> Iterable[str]:
     """The pipeline tags."""
-    from ..registry import TASKS
+    from ..registry import tasks
 
-    return TASKS
+    return tasks()
 
 
 def known_backend(name: str | None) -> str | None:
@@ -54,11 +54,11 @@ def _known_backends(names: list[str] | None) -> list[str] | None:
 
 def known_task(task: str | None) -> str | None:
     """The pipeline tag; refuses one that no head has."""
-    from ..registry import architecture_of_task
+    from ..registry import check_task
 
     if task is not None:
         try:
-            architecture_of_task(task)
+            check_task(task)
         except ValueError as error:
             raise typer.BadParameter(f"{task!r} is none of {', '.join(task_names())}") from error
     return task

@@ -250,7 +250,7 @@ def loaded(folder: str, task: str | None, call: Call) -> Any:
         if model.task == "text-generation":
             raise WrongUsage("--max-length cuts texts, and generate takes prompts whole: see --max-new-tokens")
         own = getattr(model._task, "max_length", None)  # of a sentence-transformers folder
-        limits = [own or max_tokens(model), model.config.max_position_embeddings]
+        limits = [own or max_tokens(model), model.config.max_sequence_length]
         if call.max_length > min(limits):
             raise WrongUsage(f"--max-length is {call.max_length}, and {call.source} takes {min(limits)} tokens")
         if call.max_length < 3:

@@ -1,4 +1,4 @@
-"""What calls of transformers 4.57 took and gave where its frameworks differ, and what of it bertx does not have."""
+"""How calls of transformers 4.57 differ between its frameworks, and which of its arguments bertx does not take."""
 
 from __future__ import annotations
 
@@ -8,69 +8,76 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..inputs import DECODERS, LABELS, labels_of
-
-Order = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
-"""What follows position_ids in a call: (names, the heads that had them, () for all), in turn."""
-
 _FIRST = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-_OUTPUTS = ("output_attentions", "output_hidden_states", "return_dict")
+_FLAGS = ("output_attentions", "output_hidden_states", "return_dict")
 _CROSS = ("encoder_hidden_states", "encoder_attention_mask")
 _CACHE = ("past_key_values", "use_cache")
+_LABELS = "labels"  # stands for the head's own, whatever they are called
 
 
 @dataclass(frozen=True)
-class Customs:
-    """What was one framework's own in the calls of 4.57.
+class Conventions:
+    """Call conventions that differ between transformers 4.57's PyTorch, TensorFlow and Flax classes.
 
     Attributes:
-        order: the arguments by their places.
-        empty_places: outputs that have a place in a tuple even where there is none of them.
-        caches: whether a decoder gives past_key_values because its config says so, not only where it is asked to.
-        past_first: whether past_key_values come before hidden_states in the output of a BertModel.
-        ignored_pairs_count: whether a pair of label −100 is a loss of 0 in the mean of next-sentence prediction.
+        arguments: what follows position_ids when arguments are given by position: (names, tasks of the heads that take
+            them, () for all), in turn.
+        empty_fields: fields that a tuple of outputs has as None where they were not computed; others are left out.
+        fields_in_order: whether an output iterates in the order of its class's fields; else past_key_values come after
+            hidden_states.
+        caches: whether a decoder gives past_key_values because its config says so, not only where `use_cache` does.
     """
 
-    order: Order
-    empty_places: tuple[str, ...] = ("pooler_output",)
+    arguments: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    empty_fields: tuple[str, ...] = ("pooler_output",)
+    fields_in_order: bool = False
     caches: bool = True
-    past_first: bool = False
-    ignored_pairs_count: bool = False
+
+    def arranged(self, output: Any) -> Any:
+        """An output in the order in which its users iterate over it."""
+        if not self.fields_in_order or "past_key_values" not in output:
+            return output
+        return type(output)({name: output[name] for name in output.fields if name in output})
+
+    def as_tuple(self, output: Any) -> tuple[Any, ...]:
+        """The tuple that a call with return_dict=False gives."""
+        return tuple(output.get(name) for name in output.fields if name in output or name in self.empty_fields)
 
 
-BERT = Customs(
+_DECODERS = ("feature-extraction", "text-generation")
+
+TORCH = Conventions(
     (
         (("head_mask", "inputs_embeds"), ()),
-        (_CROSS, (*DECODERS, "BertForMaskedLM")),
-        ((LABELS,), ()),
-        (_CACHE, DECODERS),
-        (_OUTPUTS, ()),
-        (("cache_position",), DECODERS),
+        (_CROSS, (*_DECODERS, "fill-mask")),
+        ((_LABELS,), ()),
+        (_CACHE, _DECODERS),
+        (_FLAGS, ()),
+        (("cache_position",), _DECODERS),
     )
 )
-TF_BERT = Customs(
+TENSORFLOW = Conventions(
     (
         (("head_mask", "inputs_embeds"), ()),
-        ((*_CROSS, *_CACHE), DECODERS),
-        (_OUTPUTS, ()),
-        ((LABELS,), ()),
+        ((*_CROSS, *_CACHE), _DECODERS),
+        (_FLAGS, ()),
+        ((_LABELS,), ()),
         (("training",), ()),
     ),
-    past_first=True,
-    ignored_pairs_count=True,
+    fields_in_order=True,
 )
-FLAX_BERT = Customs(
-    ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_OUTPUTS, "past_key_values"), ()),),
-    empty_places=(),
+FLAX = Conventions(
+    ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_FLAGS, "past_key_values"), ()),),
+    empty_fields=(),
     caches=False,
 )
 
 _ABSENT = ("head_mask", *_CROSS, "cache_position")
 
 
-def absent(architecture: str) -> tuple[str, ...]:
-    """The arguments of 4.57 that a head does not take."""
-    return _ABSENT if architecture in DECODERS else (*_ABSENT, *_CACHE)
+def absent(model: Any) -> tuple[str, ...]:
+    """The arguments of 4.57 that a model, or its class, does not take."""
+    return _ABSENT if model.causal else (*_ABSENT, *_CACHE)
 
 
 def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -84,16 +91,16 @@ def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
     first, later = args[: len(_FIRST)], args[len(_FIRST) :]
     given = dict(kwargs)
     if later:
-        places = list(_places(model))
-        if len(later) > len(places):
-            most = len(_FIRST) + len(places)
-            raise TypeError(f"{_name(model)} takes at most {most} arguments by place, and was given {len(args)}")
-        by_place = dict(zip(places, later, strict=False))
-        if twice := sorted(by_place.keys() & given.keys()):
-            raise TypeError(f"{_name(model)} was given {', '.join(twice)} both by place and by name")
-        # A None by place says nothing, and some heads do not take what others do.
-        given |= {name: value for name, value in by_place.items() if value is not None}
-    left = {name: given.pop(name) for name in absent(model.architecture()) if name in given}
+        names = list(_positional(model))
+        if len(later) > len(names):
+            most = len(_FIRST) + len(names)
+            raise TypeError(f"{_name(model)} takes at most {most} arguments by position, and was given {len(args)}")
+        positional = dict(zip(names, later, strict=False))
+        if twice := sorted(positional.keys() & given.keys()):
+            raise TypeError(f"{_name(model)} was given {', '.join(twice)} both by position and by name")
+        # A None says nothing, and some heads do not take what others do.
+        given |= {name: value for name, value in positional.items() if value is not None}
+    left = {name: given.pop(name) for name in absent(model) if name in given}
     if wanted := [name for name, value in left.items() if value is not None and value is not False]:
         raise TypeError(f"{_name(model)} has no {', '.join(wanted)}: bertx takes what only 4.57 had as None")
     return first, given
@@ -119,8 +126,8 @@ def _name(model: Any) -> str:
     return type(model).__name__
 
 
-def _places(model: Any) -> Iterator[str]:
-    architecture = model.architecture()
-    for names, heads in model.customs.order:
-        if not heads or architecture in heads:
-            yield from labels_of(architecture) if names == (LABELS,) else names
+def _positional(model: Any) -> Iterator[str]:
+    """The names of the arguments after the first four."""
+    for names, tasks in model.conventions.arguments:
+        if not tasks or model.task in tasks:
+            yield from model.labels if names == (_LABELS,) else names

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bertx_weights import CheckpointError, format_of, write_atomically
+from bertx_weights import CheckpointError, MissingExtraError, format_of, write_atomically
 from bertx_weights.files import LARGEST, locked, read_json
 from bertx_weights.lora import has_adapter
 
-from ..backend import MissingExtraError
 from ..checkpoints.files import small_files, weight_files
 from ..tasks.sentence_transformers import MODULES, side_files, transformer_folder
 

@@ -1,8 +1,11 @@
-"""The building blocks of the spec, in NumPy: the contract that each backend's `nn` fulfils, and the oracle.
+"""The building blocks of the models, in NumPy: the contract that each backend's `nn` fulfils, and the oracle.
 
 A backend offers these names over its own framework. Blocks hold parameters under the schema's names
 and in the schema's layout (a Linear's `weight` is [out, in]) or declare how theirs differ. Run on
 float64 parameters, this module is what every backend is measured against.
+
+A block also says what its parameters are: `kind` is "linear", "embedding", "norm" or "bias", and `axes` names each
+axis, so that a model can be spread over devices: "vocab", "embed", "heads", "mlp", "pooled", "label", …
 """
 
 from __future__ import annotations
@@ -11,17 +14,18 @@ import functools
 
 import numpy as np
 
-from ..backend import named_parameters
-from ..pretrained import PreTrainedModel
+from ..parameters import named_parameters
 
 # --- blocks ---------------------------------------------------------------------------------------
 
 
 class Parameter:
-    """One tensor of the schema; `value` is None until `fill` gives it."""
+    """One tensor of the schema; `value` is None until the model is filled."""
 
-    def __init__(self, *shape: int):
+    def __init__(self, *shape: int, axes: tuple[str, ...], kind: str = "bias"):
         self.shape = shape
+        self.axes = axes
+        self.kind = kind
         self.value: np.ndarray | None = None
 
 
@@ -39,9 +43,9 @@ ModuleList = list
 class Linear(Module):
     """x Wᵀ + b; weight [out, in], bias [out]."""
 
-    def __init__(self, in_features: int, out_features: int):
-        self.weight = Parameter(out_features, in_features)
-        self.bias = Parameter(out_features)
+    def __init__(self, in_features: int, out_features: int, axes: tuple[str, str]):
+        self.weight = Parameter(out_features, in_features, axes=axes, kind="linear")
+        self.bias = Parameter(out_features, axes=axes[:1])
 
     def forward(self, x):
         """[..., in] → [..., out]."""
@@ -61,19 +65,27 @@ def activated(dense, activation, x):
     return activation(dense(x))
 
 
+def rowwise(block, *states):
+    """block(*states) [..., H], of a block that treats each position alone: a backend may merge the leading axes."""
+    return block(*states)
+
+
 class Decoder(Linear):
     """The Linear to the vocabulary, with the bias it is given and, where tied, the embedding's table as weight."""
 
     def __init__(self, in_features: int, out_features: int, bias: Parameter, embedding: Embedding | None):
-        self.weight = Parameter(out_features, in_features) if embedding is None else embedding.weight
+        if embedding is None:
+            self.weight = Parameter(out_features, in_features, axes=("vocab", "embed"), kind="linear")
+        else:
+            self.weight = embedding.weight
         self.bias = bias
 
 
 class Embedding(Module):
     """Rows of a table; weight [num, dim]."""
 
-    def __init__(self, num_embeddings: int, embedding_dim: int):
-        self.weight = Parameter(num_embeddings, embedding_dim)
+    def __init__(self, num_embeddings: int, embedding_dim: int, axes: tuple[str, str]):
+        self.weight = Parameter(num_embeddings, embedding_dim, axes=axes, kind="embedding")
 
     def forward(self, ids):
         """[...] integers → [..., dim]."""
@@ -84,8 +96,8 @@ class LayerNorm(Module):
     """(x − mean) / √(variance + eps) · weight + bias over the last axis, variance biased (Ba et al. 2016)."""
 
     def __init__(self, features: int, eps: float):
-        self.weight = Parameter(features)
-        self.bias = Parameter(features)
+        self.weight = Parameter(features, axes=("embed",), kind="norm")
+        self.bias = Parameter(features, axes=("embed",))
         self.eps = eps
 
     def forward(self, x):
@@ -106,56 +118,30 @@ class Dropout(Module):
         return x
 
 
-class Model(PreTrainedModel, Module):
-    """A whole model, as a user holds it."""
+class Model(Module):
+    """A whole model. What a user's model can do beside its forward pass, bertx.pretrained adds in a backend's own."""
 
-    backend_name = "numpy"
+    counts_ignored_labels = False
+    """Whether a pair of label −100 is a loss of 0 in the mean of next-sentence prediction, or not counted."""
 
     def __init__(self, config):
         self.config = config
 
-    def fill_parameters(self, value_of):
-        """Gives each parameter without a value `value_of(schema name, shape)`."""
-        for name, parameter in parameters(self):
-            if parameter.value is None:
-                parameter.value = value_of(name, parameter.shape)
+    def post_init(self):
+        """What the constructor of each model calls at its end."""
 
-    def replace_parameter(self, name, value):
-        """Gives a parameter a value of another length."""
-        parameter = dict(parameters(self))[name]
-        parameter.value, parameter.shape = value, value.shape
+    def keep_problem_type(self, problem):
+        """Called with what the labels of the first loss mean, where the config's `problem_type` does not say it."""
 
-    @property
-    def dtype(self):
-        """That of the first parameter."""
-        return next(parameters(self))[1].value.dtype
-
-    @property
-    def base_model(self):
-        """The BertModel inside, or the model itself."""
-        return getattr(self, self.base_model_prefix, self)
-
-    def parameter_sizes(self):
-        """Yields (schema name, number of values, False), a shared one once."""
-        seen = set()
-        for name, parameter in parameters(self):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter.value.size, False
-
-    def table_shape(self, embedding):
-        """That of the weight."""
-        return embedding.weight.shape
-
-    def tie_decoder(self, decoder, embedding):
-        """Gives a decoder the weight of an embedding."""
-        decoder.weight = embedding.weight
+    def returned(self, output, return_dict):
+        """What a call gives of its ModelOutput: that, or where `return_dict` is False the tuple of its fields."""
+        return output.to_tuple() if return_dict is False else output
 
 
 def mean_loss(losses, counted=None, name="labels"):
-    """The mean of `losses`, 0 where `counted` is 0, over what is counted, of one shape: → []. `name`: of the labels.
+    """The mean of `losses`, 0 where `counted` is 0, over what is counted, of one shape: → []; `name`: of the labels.
 
-    TensorFlow's is as its users know it: losses [B] themselves, of losses [B, T] the mean, [1].
+    A backend may give the loss in the shape that its users expect, as long as the mean of it is this.
     """
     return losses.mean() if counted is None else losses.sum() / counted.sum()
 
@@ -200,7 +186,7 @@ def register_output(cls):
 # --- functions ------------------------------------------------------------------------------------
 
 reshape, transpose, einsum, where, concat = np.reshape, np.transpose, np.einsum, np.where, np.concatenate
-zeros_like, tanh, clip = np.zeros_like, np.tanh, np.clip
+zeros_like, tanh, clip, cumsum = np.zeros_like, np.tanh, np.clip, np.cumsum
 mean = np.mean
 softplus = functools.partial(np.logaddexp, 0)
 

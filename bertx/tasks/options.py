@@ -204,4 +204,4 @@ def max_tokens(model: Any) -> int:
 
 def positions(model: Any) -> int:
     """How many positions a model has."""
-    return model.config.max_position_embeddings
+    return model.config.max_sequence_length

@@ -242,5 +242,5 @@ def _width(model: Any, length: int) -> int:
     """How long a row becomes: where each shape is compiled, one of a few lengths."""
     if not model.compiles_each_shape:
         return length
-    longest = model.config.max_position_embeddings
+    longest = model.config.max_sequence_length
     return next((width for width in _WIDTHS if length <= width <= longest), max(length, longest))

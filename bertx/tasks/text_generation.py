@@ -75,7 +75,7 @@ class TextGeneration:
 
     def _encode(self, prompts: list[str]) -> list[Row]:
         rows = rows_of(self._tokenizer(prompts, add_special_tokens=False, verbose=False))
-        limit = self._model.config.max_position_embeddings
+        limit = self._model.config.max_sequence_length
         for row, prompt in zip(rows, prompts, strict=True):
             row["input_ids"] = [self._tokenizer.cls_token_id, *row["input_ids"]]
             row["prompt"] = prompt
@@ -90,7 +90,7 @@ class TextGeneration:
         return rows
 
     def _continue(self, rows: list[Row], max_new_tokens: int, choose: Any, seed: int) -> list[dict[str, Any]]:
-        limit = self._model.config.max_position_embeddings
+        limit = self._model.config.max_sequence_length
         ids = [list(row["input_ids"]) for row in rows]
         starts = [len(row) for row in ids]
         generators = [np.random.default_rng([seed, *row]) for row in ids]
@@ -138,7 +138,7 @@ class TextGeneration:
     def _places(self, length: int) -> int:
         """How many places so many tokens are given."""
         step = _STEP if self._model.compiles_each_shape else 1
-        return int(min(-(-length // step) * step, self._model.config.max_position_embeddings - 1))
+        return int(min(-(-length // step) * step, self._model.config.max_sequence_length - 1))
 
     def _text(self, prompt: str, new: list[int]) -> str:
         words = self._tokenizer.decode(new, skip_special_tokens=True)

@@ -17,7 +17,7 @@ from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, parse_json, read_text, write_atomically
 from bertx_weights.formats import keras_hub
 
-from ..configs.bert import without_hub_arguments
+from ..hub.arguments import without_hub_arguments
 from . import word_piece
 from .encoding import BatchEncoding
 from .settings import (

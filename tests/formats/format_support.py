@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from bertx.registry import TASKS
+from bertx.registry import architectures, task_of_architecture
 from bertx_weights import open_checkpoint
 from fixture_files import CHECKPOINTS as FIXTURES
 
 VARIANTS = FIXTURES / "variants"
-HEADS = {head: task for task, head in TASKS.items()}
+HEADS = {head: task_of_architecture(head) for head in architectures("bert")}
 POOLED = (
     "BertModel",
     "BertForPreTraining",

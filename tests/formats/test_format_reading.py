@@ -113,7 +113,7 @@ def test_the_tensors_are_bit_equal(head, name, form):
 def test_the_outputs_are_equal(expected, head, name, form):
     # The original release's config does not say that a model is a decoder; a user does.
     changes = {"is_decoder": True} if (head, form) == ("BertLMHeadModel", "tf1") else {}
-    model = load_model(FIXTURES / head / name, head, "numpy", changes=changes)
+    model = load_model(FIXTURES / head / name, HEADS[head], "numpy", changes=changes)
     assert_same_outputs(outputs(model, head), expected(head, tanh=form == "keras-hub"))
 
 

@@ -211,13 +211,12 @@ def test_data_and_tensor_parallel_on_eight_devices(peers):
 
 def test_every_parameter_has_axes_of_its_shape():
     from bertx.configs.bert import BertConfig
-    from bertx.models.axes import axes_of
-    from bertx.registry import ARCHITECTURES, schema
+    from bertx.registry import architectures, schema
 
     config = BertConfig(num_hidden_layers=2, position_embedding_type="relative_key", tie_word_embeddings=False)
-    for head in ARCHITECTURES:
+    for head in architectures("bert"):
         for row in schema(head, config):
-            assert len(axes_of(row.name)) == len(row.shape), row.name
+            assert len(row.axes) == len(row.shape), row.name
 
 
 def test_params_are_set_by_assignment(model):

@@ -256,7 +256,7 @@ def parameters_of(framework, head):
 @pytest.mark.parametrize(("framework", "head"), cases(each()))
 def test_parameters_that_bertx_does_not_have_are_refused_by_name(model_of, framework, head):
     model, call = model_of(framework, head), CALLS[f"{framework}/{head}/plain"]
-    for name, _ in (row for row in parameters_of(framework, head)[1:] if row[0] in places.absent(head)):
+    for name, _ in (row for row in parameters_of(framework, head)[1:] if row[0] in places.absent(model)):
         given = True if name == "use_cache" else TENSORS[framework](VALUES["attention_mask"])
         with pytest.raises(TypeError, match=rf"{type(model).__name__} has no {name}: bertx takes"):
             model(**filled(call["named"], framework), **{name: given})
@@ -266,7 +266,7 @@ def test_parameters_that_bertx_does_not_have_are_refused_by_name(model_of, frame
 def test_every_other_parameter_is_taken_by_name(model_of, framework, head):
     model, ids = model_of(framework, head), filled(CALLS[f"{framework}/{head}/plain"]["named"], framework)
     expected = model(**ids).to_tuple()[0]
-    others = [row for row in parameters_of(framework, head)[1:] if row[0] not in places.absent(head)]
+    others = [row for row in parameters_of(framework, head)[1:] if row[0] not in places.absent(model)]
     assert [name for name, _ in others][:3] == ["attention_mask", "token_type_ids", "position_ids"]
     # Given its default, none changes anything.
     found = model(**ids, **dict(others)).to_tuple()[0]
@@ -294,10 +294,10 @@ def test_the_first_four_parameters_have_the_same_places(framework, head):
 
 @pytest.mark.parametrize(("framework", "head"), cases(each()))
 def test_none_for_a_parameter_that_bertx_does_not_have(model_of, ran, framework, head):
-    call = CALLS[f"{framework}/{head}/plain"]
-    absent = {name: None for name, *_ in parameters_of(framework, head)[1:] if name in places.absent(head)}
+    call, model = CALLS[f"{framework}/{head}/plain"], model_of(framework, head)
+    absent = {name: None for name, *_ in parameters_of(framework, head)[1:] if name in places.absent(model)}
     assert absent
-    found = model_of(framework, head)(**filled(call["named"], framework), **absent)
+    found = model(**filled(call["named"], framework), **absent)
     check(found, call, call["names"])
 
 
@@ -309,15 +309,17 @@ def test_every_parameter_has_the_place_that_it_had(model_of, framework, head):
     model, value = model_of(framework, head), object()
     for place, name in enumerate(theirs[4:], 4):
         args = (*[None] * place, value)
-        if name in places.absent(head):
+        if name in places.absent(model):
             with pytest.raises(TypeError, match=f"has no {name}: bertx takes"):
                 places.by_name(model, args, {})
         else:
             assert places.by_name(model, args, {}) == ((None,) * 4, {name: value})
     args = (None,) * (len(theirs) + 1)
-    with pytest.raises(TypeError, match=f"takes at most {len(theirs)} arguments by place, and was given {len(args)}"):
+    with pytest.raises(
+        TypeError, match=f"takes at most {len(theirs)} arguments by position, and was given {len(args)}"
+    ):
         places.by_name(model, args, {})
-    with pytest.raises(TypeError, match="was given return_dict both by place and by name"):
+    with pytest.raises(TypeError, match="was given return_dict both by position and by name"):
         places.by_name(model, args[:-1], {"return_dict": True})
 
 

@@ -7,8 +7,8 @@ import pytest
 
 import bertx
 from bertx import parity_report
-from bertx.models import encoder, nn
-from bertx.models.layers.activations import ACTIVATIONS
+from bertx_numpy import base_model, nn
+from bertx_numpy.layers.activations import ACTIVATIONS
 from support import batch, differences, peer_forward
 
 HEAD = "BertForPreTraining"
@@ -44,7 +44,7 @@ def token_types_dropped(model, monkeypatch):
 
 
 def mask_dropped(model, monkeypatch):
-    monkeypatch.setattr(encoder, "attention_bias", lambda *_: None)
+    monkeypatch.setattr(base_model, "attention_bias", lambda *_: None)
 
 
 def positions_shifted(model, monkeypatch):

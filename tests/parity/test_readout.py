@@ -7,7 +7,7 @@ import pytest
 
 import bertx
 import bertx_torch
-from bertx.models import encoder
+from bertx_numpy.layers.feed_forward import Intermediate
 from support import BACKENDS, BATCH, batch, differences, labels, peer_forward
 
 READING_FIRST = ("BertForSequenceClassification", "BertForNextSentencePrediction", "BertForMultipleChoice")
@@ -20,13 +20,13 @@ POSITIONS = np.array([[0, 3], [5, 5], [12, 1], [2, 7]])
 def computed(monkeypatch):
     """How many positions of each row a feed-forward block of the NumPy backend computed."""
     lengths = []
-    forward = encoder.BertIntermediate.forward
+    forward = Intermediate.forward
 
     def spy(self, hidden_states):
-        lengths.append(len(hidden_states) // BATCH)
+        lengths.append(hidden_states[..., 0].size // BATCH)
         return forward(self, hidden_states)
 
-    monkeypatch.setattr(encoder.BertIntermediate, "forward", spy)
+    monkeypatch.setattr(Intermediate, "forward", spy)
     return lengths
 
 

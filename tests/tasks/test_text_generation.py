@@ -7,8 +7,8 @@ import transformers
 
 import bertx
 from bertx.hub.sources import resolve
-from bertx.models import encoder
 from bertx.tasks.text_generation import _truncated
+from bertx_numpy.layers.attention import SelfOutput
 from conftest import MINILM
 from support import BACKENDS
 
@@ -58,14 +58,14 @@ def test_a_seed_reproduces_and_another_does_not(checkpoint, loaded):
 
 def test_each_place_is_computed_once(checkpoint, loaded, monkeypatch):
     """The prompts, and then the token that each row was given last."""
-    rows, forward = [], encoder.BertSelfOutput.forward
+    rows, forward = [], SelfOutput.forward
 
     def spy(self, hidden_states, residual):
-        rows.append(len(hidden_states))
+        rows.append(hidden_states[..., 0].size)
         return forward(self, hidden_states, residual)
 
     model = loaded(checkpoint[2], backend="numpy")
-    monkeypatch.setattr(encoder.BertSelfOutput, "forward", spy)
+    monkeypatch.setattr(SelfOutput, "forward", spy)
     prompts = ["The happy dog", "Once upon a time there was a king who"]
     found = model(prompts, max_new_tokens=6)
     longest = max(len(model.tokenizer(prompt)["input_ids"]) for prompt in prompts) - 1  # without [SEP]

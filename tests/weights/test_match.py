@@ -10,7 +10,7 @@ import pytest
 
 import bertx
 from bertx.configs.bert import BertConfig
-from bertx.registry import ARCHITECTURES, own_architecture, task_of_architecture
+from bertx.registry import architectures, own_architecture, task_of_architecture
 from bertx_weights import (
     BFLOAT16,
     CheckpointError,
@@ -428,7 +428,7 @@ def test_names_of_other_frameworks_are_the_same_head(variant, originals, written
     assert_loads_as(folder, originals("BertForMaskedLM"))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures("bert"))
 @pytest.mark.parametrize("prefix", ["", "TF", "Flax"])
 def test_the_architecture_of_the_config_counts_before_the_tensors(architecture, prefix):
     config = BertConfig(architectures=(f"{prefix}{architecture}",))
@@ -465,7 +465,7 @@ def test_an_unknown_architecture_is_no_reason_to_read_the_head_from_the_tensors(
 
 def test_matching_takes_no_longer_for_each_row_where_there_are_more():
     def seconds(count):
-        rows = [Row(f"bert.encoder.layer.{i}.x.weight", (1,), "float32") for i in range(count)]
+        rows = [Row(f"bert.encoder.layer.{i}.x.weight", (1,), "linear") for i in range(count)]
         start = time.perf_counter()
         match(rows, {}, source="s", target="t", known_names=tuple, may_initialise=lambda name: False)
         return time.perf_counter() - start
@@ -482,7 +482,7 @@ def test_a_folder_without_config_says_so(variant):
 
 
 def test_match_groups_tied_rows_and_reports_in_order():
-    rows = [Row("a", (2,), "float32"), Row("b", (2,), "float32", tied_to="a"), Row("c", (1,), "float32")]
+    rows = [Row("a", (2,), "linear"), Row("b", (2,), "linear", tied_to="a"), Row("c", (1,), "linear")]
     stored = {"b": np.zeros(2, np.float32), "x": np.zeros(1), "other": np.zeros(1)}
     stored = {name: StoredTensor.of_array(name, array) for name, array in stored.items()}
     report = match(

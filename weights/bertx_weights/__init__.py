@@ -5,7 +5,7 @@ from .checkpoint import Checkpoint, StoredTensor, as_dtype
 from .dtypes import BFLOAT16, as_float, dtype_name, dtype_of
 from .errors import CheckpointError, MissingExtraError
 from .files import read_json, write_atomically
-from .formats import FORMATS, format_of, open_checkpoint
+from .formats import FORMATS, check_family, format_of, open_checkpoint
 from .match import LoadReport, match
 from .safetensors_store import open_safetensors, release, write_safetensors
 from .schema import Row, schema_name
@@ -21,6 +21,7 @@ __all__ = [
     "StoredTensor",
     "as_dtype",
     "as_float",
+    "check_family",
     "contiguous",
     "dtype_name",
     "dtype_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 
 from .dtypes import BFLOAT16, as_float
 from .errors import CheckpointError
-from .schema import schema_name
+from .schema import BERT, plain_name, schema_name
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class StoredTensor:
         `release` does nothing with it, even where it is mapped: its owner may have changed it in place.
         """
         kept = np.lib.stride_tricks.as_strided(array)  # a view whose bases do not lead to the mapping
-        return cls(name, schema_name(name), array.shape, array.dtype, lambda: kept)
+        return cls(name, plain_name(name), array.shape, array.dtype, lambda: kept)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Checkpoint:
         tensors: stored name → tensor.
         skipped: stored name → why it is no weight of the model, such as an optimizer's slot.
         notes: what a reader should know of how it was read.
+        prefix: what the schema names of the base model begin with in a model with a head.
     """
 
     folder: Path
@@ -77,12 +79,25 @@ class Checkpoint:
     tensors: Mapping[str, StoredTensor]
     skipped: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    prefix: str = BERT
+
+    def with_prefix(self, prefix: str) -> Checkpoint:
+        """The checkpoint with schema names that have the model's prefix, which a base model is stored without."""
+        return dataclasses.replace(self, tensors=with_prefix(self.tensors, prefix), prefix=prefix)
 
     @property
     def config_file(self) -> Path:
         """Where its config was read."""
         names = (self.folder / "config.json", self.folder / "bert_config.json")
         return next((path for path in names if path.is_file()), names[0])
+
+
+def with_prefix(tensors: Mapping[str, StoredTensor], prefix: str) -> dict[str, StoredTensor]:
+    """Tensors whose schema names have the model's prefix."""
+    return {
+        name: dataclasses.replace(tensor, schema_name=schema_name(tensor.schema_name, prefix))
+        for name, tensor in tensors.items()
+    }
 
 
 def as_dtype(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

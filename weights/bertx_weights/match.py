@@ -12,9 +12,9 @@ from .checkpoint import StoredTensor
 from .dtypes import as_float, dtype_name, is_float
 from .errors import CheckpointError
 from .formats import wrappers
-from .schema import Row, schema_name
+from .schema import BERT, Row, schema_name
 
-_BUFFERS = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
+_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 _MOST_HINTS = 50
 _MOST_PARTS = 8  # of an unread prefix
 # transformers 5 computes with the decoder's own bias where the word embeddings are not tied.
@@ -93,6 +93,7 @@ def match(
     may_initialise: Callable[[str], bool],
     may_leave: Callable[[str], bool] = lambda name: False,
     may_resize: Callable[[str], bool] = lambda name: False,
+    prefix: str = BERT,
 ) -> LoadReport:
     """Finds each row's stored tensor under any of its published names.
 
@@ -103,25 +104,25 @@ def match(
     rows = list(rows)
     report = LoadReport(source, target)
     by_name = _by_schema_name(stored, report)
-    wanted = {schema_name(row.name) for row in rows}
+    wanted = {schema_name(row.name, prefix) for row in rows}
     spare = {name: stored_name for name, stored_name in by_name.items() if name not in wanted}
     for name, stored_name in by_name.items():
-        if name in _BUFFERS:
+        if name.removeprefix(prefix) in _BUFFERS:
             report.ignored.append(stored_name)
         elif name not in wanted and (name in known_names() or may_leave(name)):
             report.unused.append(stored_name)
         elif name not in wanted:
             hinted = len(report.unexpected) < _MOST_HINTS
             report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names(), hinted))
-            prefix = _unread_prefix(name, known_names())
-            if prefix and prefix not in report.unread_prefixes:
-                report.unread_prefixes.append(prefix)
+            unread = _unread_prefix(name, known_names())
+            if unread and unread not in report.unread_prefixes:
+                report.unread_prefixes.append(unread)
     groups: dict[str, list[Row]] = {row.name: [row] for row in rows if row.tied_to is None}
     for row in rows:
         if row.tied_to is not None:
             groups[row.tied_to].append(row)
     for group in groups.values():
-        _match_row(group, by_name, spare, stored, report, may_initialise, may_resize)
+        _match_row(group, by_name, spare, stored, report, may_initialise, may_resize, prefix)
     for lines in (report.missing, report.unexpected, report.wrong_shape, report.wrong_dtype, report.unused):
         lines.sort()
     return report
@@ -150,15 +151,16 @@ def _match_row(
     report: LoadReport,
     may_initialise: Callable[[str], bool],
     may_resize: Callable[[str], bool],
+    prefix: str,
 ) -> None:
     """Matches a row and the rows tied to it, of which the checkpoint may hold one or several."""
     row = group[0]
-    names = [by_name[schema_name(member.name)] for member in group if schema_name(member.name) in by_name]
+    names = [by_name[name] for member in group if (name := schema_name(member.name, prefix)) in by_name]
     if not names:
         if may_initialise(row.name):
             report.initialised.append(row.name)
         else:
-            hint = _nearest(schema_name(row.name), spare) if len(report.missing) < _MOST_HINTS else ""
+            hint = _nearest(schema_name(row.name, prefix), spare) if len(report.missing) < _MOST_HINTS else ""
             report.missing.append(f"{row.name}, expected {list(row.shape)}{hint}")
         return
     if may_resize(row.name) and all(stored[name].shape != row.shape for name in names):

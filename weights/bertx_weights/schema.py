@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+BERT = "bert."
 _BASE = ("embeddings.", "encoder.", "pooler.")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One tensor: its hub name, its shape as PyTorch has it, its dtype, and the row whose memory it shares."""
+    """One tensor of a model.
+
+    Attributes:
+        name: the hub's.
+        shape: as PyTorch has it, a matrix [out, in].
+        kind: "linear", "embedding", "norm" or "bias". Initial values, weight decay, layouts and the names of formats
+            follow from it.
+        axes: what each axis is: "vocab", "embed", "heads", …
+        tied_to: the row whose memory it shares.
+    """
 
     name: str
     shape: tuple[int, ...]
-    dtype: str
+    kind: str = "linear"
+    axes: tuple[str, ...] = ()
     tied_to: str | None = None
 
 
-def schema_name(stored: str) -> str:
-    """The schema's name of a stored tensor: LayerNorm's legacy gamma and beta, and a base model without `bert.`."""
+def plain_name(stored: str) -> str:
+    """A stored name with the usual one in place of LayerNorm's legacy gamma and beta."""
     stem, _, last = stored.rpartition(".")
     if stem.endswith("LayerNorm"):
         last = {"gamma": "weight", "beta": "bias"}.get(last, last)
-    name = f"{stem}.{last}" if stem else last
-    return f"bert.{name}" if name.startswith(_BASE) else name
+    return f"{stem}.{last}" if stem else last
+
+
+def schema_name(stored: str, prefix: str = BERT) -> str:
+    """The schema's name of a stored tensor: its `plain_name`, and that of a base model with the model's prefix."""
+    name = plain_name(stored)
+    return f"{prefix}{name}" if name.startswith(_BASE) else name
+
+
+def base_prefix(names: Collection[str]) -> str:
+    """What all of these schema names begin with where they are a model without a head, such as "bert."; else ""."""
+    prefixes = {name.partition(".")[0] for name in names}
+    rest = [name.partition(".")[2] for name in names]
+    return f"{prefixes.pop()}." if len(prefixes) == 1 and all(name.startswith(_BASE) for name in rest) else ""

@@ -3,7 +3,7 @@
 from .. import nn
 
 
-class BertEmbeddings(nn.Module):
+class Embeddings(nn.Module):
     """Sum of the three embeddings, normalised.
 
     Positions count from 0 in every row, padding included; without token types all are type 0. With
@@ -12,9 +12,11 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, axes=("vocab", "embed"))
+        self.position_embeddings = nn.Embedding(
+            config.max_position_embeddings, config.hidden_size, axes=("position", "embed")
+        )
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size, axes=("type", "embed"))
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.adds_positions = config.position_embedding_type == "absolute"
@@ -37,9 +39,14 @@ class BertEmbeddings(nn.Module):
         if token_type_ids is None:
             token_type_ids = nn.reshape(nn.arange(1, like=tokens), (1, 1))
         if position_ids is None:
-            position_ids = nn.reshape(nn.arange(length, like=tokens)[past_length:], (1, -1))
+            position_ids = self.positions(input_ids, tokens, past_length)
         hidden_states = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         hidden_states = hidden_states + self.token_type_embeddings(token_type_ids)
         if self.adds_positions:
             hidden_states = hidden_states + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(hidden_states))
+
+    def positions(self, input_ids, tokens, past_length):
+        """The position_ids [1 or B, T] of tokens [B, T] or [B, T, H] that have none."""
+        length = past_length + nn.shape(tokens)[1]
+        return nn.reshape(nn.arange(length, like=tokens)[past_length:], (1, -1))

@@ -9,7 +9,7 @@ class ModelOutput(nn.OutputBase):
     """Named outputs; a field that was not computed is absent as a key and None as an attribute.
 
     An integer or slice indexes the fields that are there, in order, as in transformers. The loss is one number; that of
-    a TensorFlow model has TFBert's shapes, [B] of labels [B] and else [1], and its mean is that number.
+    a TensorFlow model has TFBert's shapes, [B] for labels [B] and else [1], and its mean is that number.
     """
 
     def __init__(self, *args, **fields):
@@ -36,24 +36,11 @@ class ModelOutput(nn.OutputBase):
         """The fields that are there, in order."""
         return tuple(self.values())
 
-    def returned(self, return_dict, config, empty_places=()):
-        """This, or where `return_dict`, or for None the config's, is False the tuple of its fields.
-
-        A config with `torchscript`, which transformers 4 had for torch.jit.trace, counts as one whose is False.
-
-        empty_places: fields that have a place in the tuple even where there is none of them.
-        """
-        if return_dict is None:
-            return_dict = config.return_dict and not config.extra.get("torchscript")
-        if return_dict:
-            return self
-        return tuple(self.get(name) for name in self.fields if name in self or name in empty_places)
-
 
 class BaseModelOutput(ModelOutput):
     """last_hidden_state [B, T, H]; hidden_states, 1 + layers of [B, T, H]; attentions, layers of [B, N, T, T].
 
-    past_key_values, of a decoder: for each layer the keys and the values of all places so far, [B, N, P + T, D].
+    past_key_values, of a decoder: for each layer the keys and the values of all positions so far, [B, N, P + T, D].
     """
 
     last_hidden_state: object
@@ -129,3 +116,17 @@ class QuestionAnsweringModelOutput(ModelOutput):
     end_logits: object
     hidden_states: object
     attentions: object
+
+
+PUBLIC = (
+    "BaseModelOutputWithPooling",
+    "BertForPreTrainingOutput",
+    "CausalLMOutput",
+    "MaskedLMOutput",
+    "MultipleChoiceModelOutput",
+    "NextSentencePredictorOutput",
+    "QuestionAnsweringModelOutput",
+    "SequenceClassifierOutput",
+    "TokenClassifierOutput",
+)
+"""What models return: the names that users import."""

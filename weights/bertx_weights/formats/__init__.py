@@ -12,6 +12,7 @@ from typing import Any
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
 from ..files import exists, inside
+from ..schema import BERT
 from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
 from .names import layers_of
 
@@ -24,6 +25,7 @@ class Format:
         what: its files, for people.
         stored: patterns of the files that hold weights, a group for each way of storing them: the first that a folder
             has is what it is read from.
+        families: the model types that it has names for; None for any, since it has the hub's own.
         written: patterns of all files that a checkpoint of this format consists of, as bertx writes it, without its
             tokenizer; "/" separates folders.
         files: a folder → the files of this format that hold its weights, none where there are none.
@@ -32,6 +34,7 @@ class Format:
     """
 
     what: str
+    families: tuple[str, ...] | None
     stored: tuple[tuple[str, ...], ...]
     written: tuple[str, ...]
     files: Callable[[Path], list[Path]]
@@ -40,7 +43,15 @@ class Format:
 
 
 def _format(what: str, module: Any) -> Format:
-    return Format(what, module.STORED, module.WRITTEN, module.files, module.read, module.write)
+    return Format(
+        what,
+        getattr(module, "FAMILIES", ("bert",)),
+        module.STORED,
+        module.WRITTEN,
+        module.files,
+        module.read,
+        module.write,
+    )
 
 
 # All tensors together may be so many times larger than the files: by compression, and where several share values.
@@ -101,8 +112,21 @@ def checkpoints_below(folder: Path) -> list[Path]:
     return found
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+def check_family(form: str, config: Mapping[str, Any], folder: Path) -> None:
+    """Raises CheckpointError where a format has no names for the tensors of a model type."""
+    families, model_type = FORMATS[form].families, config.get("model_type") or "bert"
+    if families is not None and model_type not in families:
+        others = ", ".join(name for name, other in FORMATS.items() if other.families is None)
+        raise CheckpointError(
+            f"{folder}: bertx has no names for {model_type} in the format {form}, only for {', '.join(families)}: "
+            f"use one of {others}"
+        )
+
+
+def open_checkpoint(folder: Path, prefix_of: Callable[[Mapping[str, Any]], str] = lambda config: BERT) -> Checkpoint:
     """The checkpoint of a folder, whatever its format.
+
+    prefix_of: the keys of config.json → what the names of the base model's tensors begin with in a model with a head.
 
     Raises:
         CheckpointError: there is none, or its files are broken or may not be read, or git has not fetched them.
@@ -113,6 +137,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         form = FORMATS[format_of(folder)]
         _refuse_pointers(form.files(folder))
         checkpoint = form.read(folder)
+        check_family(checkpoint.format, checkpoint.config, folder)
+        checkpoint = checkpoint.with_prefix(prefix_of(checkpoint.config))
         layers_of(checkpoint.config, folder)  # before anything is made for so many
         stored = sum(path.stat().st_size for path in checkpoint.files)
         unfolded = sum(tensor.nbytes for tensor in checkpoint.tensors.values())

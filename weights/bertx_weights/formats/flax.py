@@ -14,9 +14,10 @@ from ..dtypes import BFLOAT16, SAFETENSORS_DTYPES, dtype_name
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
 from ..safetensors_store import release
+from ..schema import base_prefix
 from . import hub, settings
 from .libraries import needs
-from .names import both_ways, is_base, layers_of, stored_tensor, to_stored
+from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "flax_model.msgpack"
 INDEX = "flax_model.msgpack.index.json"
@@ -140,7 +141,7 @@ def tree_of(tensors: list[StoredTensor], config: Mapping[str, Any], form: str, f
         CheckpointError: a tensor has no place there.
     """
     _, writing = both_ways(NAMES, layers_of(config, folder))
-    base = is_base(tensors)
+    base = base_prefix([tensor.schema_name for tensor in tensors])
     tree: dict[str, Any] = {}
     for name, value_of in to_stored(tensors, writing, config, form).items():
         *parents, leaf = (name.removeprefix("bert/") if base else name).split("/")

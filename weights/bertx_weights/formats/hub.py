@@ -10,7 +10,7 @@ from typing import Any
 from ..checkpoint import StoredTensor
 from ..errors import CheckpointError
 from ..files import exists, inside, read_json, shards, write_atomically
-from .names import hub_name, is_base
+from ..schema import base_prefix
 
 CONFIG = "config.json"
 BERT_CONFIG = "bert_config.json"
@@ -40,14 +40,14 @@ def files(folder: Path, whole: str, index: str) -> list[Path]:
 def under_hub_names(tensors: Iterable[StoredTensor]) -> dict[str, StoredTensor]:
     """Tensors by the names that the hub stores them under.
 
-    A model without a head has no `bert.` before them; a decoder of its own has the bias that it shares beside it,
+    A model without a head has no prefix such as `bert.` before them; a decoder of its own has the bias that it shares beside it,
     where transformers looks for it.
     """
     tensors = {tensor.schema_name: tensor for tensor in tensors}
     if "cls.predictions.decoder.weight" in tensors and "cls.predictions.bias" in tensors:
         tensors.setdefault("cls.predictions.decoder.bias", tensors["cls.predictions.bias"])
-    base = is_base(tensors.values())
-    return {hub_name(name, base): tensor for name, tensor in tensors.items()}
+    prefix = base_prefix(tensors)
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

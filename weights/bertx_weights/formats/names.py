@@ -13,7 +13,6 @@ from ..arrays import contiguous
 from ..checkpoint import StoredTensor
 from ..errors import CheckpointError
 from ..safetensors_store import release
-from ..schema import schema_name
 
 Names = Sequence[tuple[str, str, str]]
 """(stored name, schema name, layout); {i} is the layer, and see `both_ways`."""
@@ -136,13 +135,3 @@ def to_stored(
     return {
         writing[tensor.schema_name][0]: value_of(tensor, LAYOUTS[writing[tensor.schema_name][1]]) for tensor in tensors
     }
-
-
-def hub_name(name: str, base: bool) -> str:
-    """A schema name as the hub writes it: a model without a head has no `bert.` before its names."""
-    return name.removeprefix("bert.") if base else name
-
-
-def is_base(tensors: Iterable[StoredTensor]) -> bool:
-    """Whether these are a model without a head."""
-    return all(schema_name(tensor.schema_name).startswith("bert.") for tensor in tensors)

@@ -17,9 +17,10 @@ from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path, inside
 from ..safetensors_store import release
-from ..schema import schema_name
+from ..schema import plain_name
 from . import hub
 
+FAMILIES = None  # the names are the hub's own
 FILE = "model.npz"
 STORED, WRITTEN = ((FILE,),), (hub.CONFIG, FILE)
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -54,7 +55,7 @@ def read(folder: Path) -> Checkpoint:
                 plain = dtype == BFLOAT16 or (dtype.kind in "fiub" and dtype.subdtype is None)
                 if not plain or header + math.prod(shape) * dtype.itemsize != entry.file_size:
                     raise CheckpointError(f"{path}: {name[:80]} is no array of numbers, or not a whole one")
-                tensors[name] = StoredTensor(name, schema_name(name), shape, dtype, _reader(path, name))
+                tensors[name] = StoredTensor(name, plain_name(name), shape, dtype, _reader(path, name))
     except CheckpointError:
         raise
     except (Exception, MemoryError) as error:  # of zipfile, its decompressors and NumPy's header parser

@@ -18,10 +18,11 @@ from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
-from ..schema import schema_name
+from ..schema import plain_name
 from . import hub, pickles, wrappers
 from .libraries import needs
 
+FAMILIES = None  # the names are the hub's own
 FILE = "pytorch_model.bin"
 INDEX = "pytorch_model.bin.index.json"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
@@ -52,9 +53,7 @@ def read(folder: Path) -> Checkpoint:
         check_index(folder, INDEX, weight_map, {name: path for path, of_file in held.items() for name in of_file})
         tensors = {name: held[path][name] for name, path in weight_map.items()}
     plain = wrappers.unwrapped(tensors)
-    named = {
-        name: dataclasses.replace(tensor, schema_name=schema_name(plain[name])) for name, tensor in tensors.items()
-    }
+    named = {name: dataclasses.replace(tensor, schema_name=plain_name(plain[name])) for name, tensor in tensors.items()}
     notes = wrappers.notes(plain)
     return Checkpoint(folder, "pytorch", tuple(files(folder)), hub.read_config(folder), named, notes=notes)
 
@@ -162,7 +161,7 @@ def _stored(torch: Any, name: str, tensor: Any) -> StoredTensor:
         array = bits.numpy()
         return array.view(BFLOAT16) if tensor.dtype == torch.bfloat16 else array
 
-    return StoredTensor(name, schema_name(name), tuple(tensor.shape), _numpy_dtype(tensor.dtype), read)
+    return StoredTensor(name, plain_name(name), tuple(tensor.shape), _numpy_dtype(tensor.dtype), read)
 
 
 def _numpy_dtype(dtype: Any) -> np.dtype | None:

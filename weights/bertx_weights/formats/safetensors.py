@@ -11,11 +11,11 @@ from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
 from ..safetensors_store import FILE, INDEX, open_safetensors, write_safetensors
-from ..schema import schema_name
+from ..schema import plain_name
 from . import flax, hub, tensorflow, wrappers
 
+FAMILIES = None  # the names are the hub's own
 _FLAX_WORDS = "embeddings.word_embeddings.embedding"
-
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
 
 
@@ -44,7 +44,7 @@ def read(folder: Path) -> Checkpoint:
         plain = wrappers.unwrapped(held)
         notes = wrappers.notes(plain)
         tensors = {
-            name: StoredTensor(name, schema_name(plain[name]), array.shape, array.dtype, lambda array=array: array)
+            name: StoredTensor(name, plain_name(plain[name]), array.shape, array.dtype, lambda array=array: array)
             for name, array in held.items()
         }
     return Checkpoint(folder, "safetensors", tuple(files(folder)), config, tensors, notes=notes)

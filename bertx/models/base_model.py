@@ -1,0 +1,105 @@
+"""What every model is without a head."""
+
+from . import nn
+from .layers.arguments import check_tensors, check_tokens
+from .layers.embeddings import Embeddings
+from .layers.encoder import Encoder
+from .layers.masks import attention_bias
+from .layers.outputs import BaseModelOutputWithPooling
+from .layers.readout import Pooler
+
+
+class BaseModel(nn.Model):
+    """A model without a head: embeddings, encoder and, unless left out, the pooler.
+
+    An architecture's own class says what its embeddings are, and what its config's `model_type` is.
+    """
+
+    task = "feature-extraction"
+    labels = {}
+    logit_names = ()
+    scores = "tokens"
+    causal = True
+    output_class = BaseModelOutputWithPooling
+    embeddings_class = Embeddings
+
+    def __init__(self, config, add_pooling_layer=True):
+        super().__init__(config)
+        self.embeddings = self.embeddings_class(config)
+        self.encoder = Encoder(config)
+        self.pooler = Pooler(config) if add_pooling_layer else None
+        self.is_decoder = config.is_decoder
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        *,
+        inputs_embeds=None,
+        past_key_values=None,
+        use_cache=None,
+        output_attentions=None,
+        output_hidden_states=None,
+        return_dict=None,
+        readout=None,
+    ):
+        """Ids and masks → BaseModelOutputWithPooling.
+
+        Args:
+            input_ids: [B, T], the ids of the tokens.
+            attention_mask: [B, T], 0 hides a position from all others; [B, T, T], or [B, 1, T, T] of booleans or
+                integers, gives each query its own; None hides nothing.
+            token_type_ids: [B, T], 0 for a first text, 1 for its pair; None is 0.
+            position_ids: [B, T]; None counts from 0 in every row, or from where the past ends.
+            inputs_embeds: [B, T, H], in the place of input_ids: what would be the word embeddings.
+            past_key_values: what a decoder gave under this name for the P positions before these, for each layer the
+                keys and the values, [B, N, P, D]; attention_mask is then [B, P + T], or [B, T, P + T].
+            use_cache: whether a decoder gives past_key_values, these positions among them.
+            output_attentions: whether the probabilities of each layer's attention are given too; None, here and
+                below, is as the config says: False, but for return_dict.
+            output_hidden_states: whether the embeddings and what each layer gives are given too.
+            return_dict: False gives a tuple of the outputs.
+            readout: a function [B, T, H] → [B, K, H] of the positions that are read: last_hidden_state has only these.
+
+        Raises:
+            ValueError: both or neither of input_ids and inputs_embeds, more positions than max_position_embeddings, or
+                past_key_values for a model that is no decoder.
+        """
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if use_cache is None:
+            use_cache = self.config.use_cache
+        if past_key_values and not self.is_decoder:
+            raise ValueError("past_key_values need a decoder, and is_decoder is false in the config")
+        check_tensors(attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids)
+        check_tokens(input_ids, inputs_embeds)
+        past_length = nn.shape(past_key_values[0][0])[2] if past_key_values else 0
+        hidden_states = self.embeddings(
+            input_ids=input_ids,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            past_length=past_length,
+        )
+        encoded = self.encoder(
+            hidden_states,
+            bias=attention_bias(hidden_states, attention_mask, self.is_decoder, past_length),
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            readout=readout,
+            past_key_values=past_key_values,
+            use_cache=use_cache and self.is_decoder,
+        )
+        output = self.output_class(
+            last_hidden_state=encoded.last_hidden_state,
+            pooler_output=None if self.pooler is None else self.pooler(encoded.last_hidden_state),
+            hidden_states=encoded.hidden_states,
+            past_key_values=encoded.past_key_values,
+            attentions=encoded.attentions,
+        )
+        return self.returned(output, return_dict)

@@ -1,0 +1,95 @@
+"""Self-attention (Vaswani et al. 2017, section 3.2), with the relative positions that BERT's config has."""
+
+from .. import nn
+
+
+class SelfAttention(nn.Module):
+    """softmax(Q Kᵀ / √D + bias) V per head, with relative positions where the config asks for them.
+
+    Relative positions (Shaw et al. 2018; Huang et al. 2020) add q·e(i−j), and for relative_key_query
+    also k·e(i−j), to Q Kᵀ; i and j are indices in the row, whatever position_ids say.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.hidden_size, axes=("heads", "embed"))
+        self.key = nn.Linear(config.hidden_size, config.hidden_size, axes=("heads", "embed"))
+        self.value = nn.Linear(config.hidden_size, config.hidden_size, axes=("heads", "embed"))
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+        self.position_embedding_type = config.position_embedding_type
+        self.max_length = config.max_position_embeddings
+        if self.position_embedding_type != "absolute":
+            self.distance_embedding = nn.Embedding(2 * self.max_length - 1, self.head_size, axes=("distance", "head"))
+
+    def forward(self, hidden_states, bias=None, output_attentions=False, queries=None, past_key_value=None):
+        """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T].
+
+        queries [B, K, H]: only these states attend, K for the first T.
+        past_key_value: the keys and values [B, N, P, D] of what came before, or () where nothing did; there are then
+        P + T of them to attend to, and the third result are all these. Where it is None, the third is ().
+        """
+        queries = hidden_states if queries is None else queries
+        query = self.split_heads(nn.linear(self.query, queries))
+        key = self.split_heads(nn.linear(self.key, hidden_states))
+        value = self.split_heads(nn.linear(self.value, hidden_states))
+        if past_key_value:
+            key, value = (nn.concat([past, new], 2) for past, new in zip(past_key_value, (key, value), strict=True))
+        scale = self.head_size**-0.5
+        if self.position_embedding_type != "absolute":
+            relative = self.relative_scores(query, key) * scale
+            bias = relative if bias is None else bias + relative
+        context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
+        context = nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries))
+        return context, probabilities, () if past_key_value is None else (key, value)
+
+    def split_heads(self, projected):
+        """[B, T, H] → [B, N, T, D]."""
+        batch, length = nn.shape(projected)[:2]
+        return nn.transpose(nn.reshape(projected, (batch, length, self.num_heads, self.head_size)), (0, 2, 1, 3))
+
+    def relative_scores(self, query, key):
+        """query [B, N, T, D], key [B, N, P + T, D] → what the distances add to the scores [B, N, T, P + T]."""
+        index = nn.arange(nn.shape(key)[2], like=query)
+        own = index[-nn.shape(query)[2] :]
+        distance = self.distance_embedding(nn.reshape(own, (-1, 1)) - index + (self.max_length - 1))
+        scores = nn.einsum("bnid,ijd->bnij", query, distance)
+        if self.position_embedding_type == "relative_key_query":
+            scores = scores + nn.einsum("bnjd,ijd->bnij", key, distance)
+        return scores
+
+
+class SelfOutput(nn.Module):
+    """Linear, dropout, residual, LayerNorm."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, axes=("embed", "heads"))
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states, residual):
+        """hidden_states, residual [..., H] → [..., H]."""
+        return self.LayerNorm(self.dropout(nn.linear(self.dense, hidden_states)) + residual)
+
+
+class Attention(nn.Module):
+    """Self-attention and its output block."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.self = SelfAttention(config)
+        self.output = SelfOutput(config)
+
+    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None, past_key_value=None):
+        """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; the rest as of SelfAttention."""
+        queries = hidden_states if readout is None else readout(hidden_states)
+        context, *others = self.self(
+            hidden_states,
+            bias=bias,
+            output_attentions=output_attentions,
+            queries=queries,
+            past_key_value=past_key_value,
+        )
+        return nn.rowwise(self.output, context, queries), *others

@@ -1,0 +1,56 @@
+"""What an attention mask adds to the attention scores."""
+
+from .. import nn
+
+
+def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0):
+    """What a mask adds to the attention scores: 0 where a position may be attended, half the lowest number where not.
+
+    attention_mask [B, P + T], P the `past_length` (0 hides a key from every query; [B, T, P + T], or
+    [B, 1, T, P + T] of booleans or integers, gives each query its own keys); a decoder's query also sees no later key.
+    None where nothing is hidden. Half the lowest number of the dtype cannot overflow when a score is added and leaves
+    nothing of the score in float32 and float64: a query whose keys are all hidden attends to all of them alike.
+
+    Axes are added by reshape: TensorFlow Lite has no slice that adds one.
+
+    Shapes: hidden_states [B, T, H] → [B or 1, 1, T or 1, P + T] or None.
+    """
+    length = past_length + nn.shape(hidden_states)[1]
+    visible = None
+    if attention_mask is not None:
+        given = nn.shape(attention_mask)[-1]
+        if isinstance(given, int) and isinstance(length, int) and given != length:
+            before = f", {past_length} of them past" if past_length else ""
+            raise ValueError(f"attention_mask has {given} positions, expected {length}{before}")
+        if len(attention_mask.shape) == 4:
+            _check_mask_of_four_axes(attention_mask, hidden_states, length)
+            attention_mask = nn.reshape(attention_mask, (-1, *nn.shape(attention_mask)[2:]))
+        queries = 1 if len(attention_mask.shape) == 2 else nn.shape(attention_mask)[1]
+        visible = nn.reshape(nn.as_bool(attention_mask), (-1, 1, queries, given))
+    if is_decoder:
+        index = nn.arange(length, like=hidden_states)
+        causal = nn.reshape(index[past_length:], (1, 1, -1, 1)) >= index
+        visible = causal if visible is None else visible & causal
+    if visible is None:
+        return None
+    shown = nn.zeros_like(nn.cast_like(visible, hidden_states))
+    return nn.where(visible, shown, shown + nn.lowest(hidden_states) / 2)
+
+
+def _check_mask_of_four_axes(attention_mask, hidden_states, length):
+    batch, queries = nn.shape(hidden_states)[:2]
+    expected, found = (batch, 1, queries, length), nn.shape(attention_mask)
+    others = [
+        (size, wanted)
+        for size, wanted in zip(found, expected, strict=True)
+        if isinstance(size, int) and isinstance(wanted, int) and size != wanted
+    ]
+    if others and not (found[0] == 1 and others == [(1, batch)]):  # one mask for all rows
+        shapes = ([size if isinstance(size, int) else None for size in shape] for shape in (found, expected))
+        raise ValueError("attention_mask has the shape {}, expected [B, T], [B, T, T] or {}".format(*shapes))
+    if nn.is_floating(attention_mask):
+        raise ValueError(
+            "attention_mask [B, 1, T, T] is floating, as a mask that is added to the scores is, which bertx does not "
+            "take: give booleans or integers, False or 0 where a position is hidden (attention_mask == 0 of one of "
+            "zeros and large negative numbers)"
+        )
