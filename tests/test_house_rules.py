@@ -104,3 +104,42 @@ def _is_local(node: ast.AST, path: Path) -> bool:
         if isinstance(outer, ast.FunctionDef) and outer.lineno < node.lineno <= (outer.end_lineno or 0):
             return True
     return False
+
+
+def _module(path: Path) -> str:
+    """The name under which a file is imported."""
+    base = next(ROOT / folder for folder in ("weights", "backends", ".") if path.is_relative_to(ROOT / folder))
+    return ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imported_modules(path: Path, known: set[str]) -> set[str]:
+    """The modules of the house that a file imports, in functions too; not those for type checkers alone."""
+    tree, found = ast.parse(path.read_text()), set()
+    checked = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    skipped = {id(child) for node in checked for child in ast.walk(node)}
+    package = _module(path).split(".")[: None if path.name == "__init__.py" else -1]
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *filter(None, [node.module])])
+            found |= {f"{module}.{alias.name}" if f"{module}.{alias.name}" in known else module for alias in node.names}
+    return (found & known) - {_module(path)}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    files = {_module(path): path for path in _sources("bertx", "weights", "backends")}
+    graph = {name: _imported_modules(path, set(files)) for name, path in files.items()}
+    assert graph["bertx.checkpoints.load"] > {"bertx.registry", "bertx.model"}  # the walk sees something
+    while removable := {name for name, imported in graph.items() if not imported & graph.keys()}:
+        graph = {name: imported for name, imported in graph.items() if name not in removable}
+    circle, name = [], min(graph, default="")
+    while graph and name not in circle:
+        circle.append(name)
+        name = min(graph[name] & graph.keys())
+    assert not graph, f"a circle of imports: {' → '.join([*circle[circle.index(name) :], name])}"

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from bertx_weights import FORMATS, CheckpointError, lora
 
 from ..tasks.sentence_transformers import read_modules, side_files, transformer_folder
-from ..tokenizers.files import FILES as TOKENIZER_FILES
+from ..tokenizers.names import FILES as TOKENIZER_FILES
 
 REPORT = "conversion_report.json"
 

@@ -15,7 +15,7 @@ from ..configs.base import ModelConfig
 from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..registry import prefix_of, task_of_architecture
-from ..tokenizers.bert import TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB
+from ..tokenizers.names import TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB
 from .adapters import open_merged
 from .load import config_of, plan
 

@@ -20,12 +20,10 @@ from bertx_weights.formats import keras_hub
 from ..hub.arguments import without_hub_arguments
 from . import word_piece
 from .encoding import BatchEncoding
+from .names import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB
 from .settings import (
-    ADDED_TOKENS,
     FLAGS,
     NAMES,
-    SPECIAL_TOKENS_MAP,
-    TOKENIZER_CONFIG,
     as_added_token,
     further_tokens,
     model_inputs,
@@ -37,8 +35,6 @@ from .settings import (
 from .special_tokens import SpecialTokens
 from .truncation import Truncation, encode, lengths_kept, library_errors
 
-TOKENIZER_JSON = "tokenizer.json"
-VOCAB = "vocab.txt"
 _PADDINGS = {True: "longest", False: "do_not_pad"}
 _TRUNCATIONS = {True: "longest_first", False: "do_not_truncate"}
 _SIDES = ("right", "left")

@@ -8,12 +8,9 @@ from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_bytes, write_atomically
 from bertx_weights.formats import keras_hub
 
-from .bert import TOKENIZER_JSON, VOCAB, BertTokenizer
-from .settings import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG
+from .bert import BertTokenizer
+from .names import FILES, GENERATION, TOKENIZER_CONFIG, VOCAB
 from .word_piece import SPECIAL_TOKENS
-
-_GENERATION = "generation_config.json"
-FILES = (TOKENIZER_JSON, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS, VOCAB, _GENERATION)
 
 
 def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
@@ -31,7 +28,7 @@ def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
     notes = []
     if keras:
         notes += _write_preset(tokenizer, source, target)
-        _copy(source, target, (_GENERATION,))
+        _copy(source, target, (GENERATION,))
     elif keras_hub.read_tokenizer(source):
         tokenizer.save_pretrained(target)
         return []

@@ -15,9 +15,8 @@ from typing import Any
 from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_json
 
-TOKENIZER_CONFIG = "tokenizer_config.json"
-SPECIAL_TOKENS_MAP = "special_tokens_map.json"
-ADDED_TOKENS = "added_tokens.json"
+from .names import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG
+
 _CONFIG = "config.json"
 # The names of special tokens, in the order of all_special_tokens. BERT has no first two.
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
