@@ -32,8 +32,8 @@ def write_random(folder: Path, checkpoint: str, tiny: bool) -> None:
     architecture, changes = ARCHITECTURES[checkpoint]
     sizes = BERT_BASE | changes | (TINY if tiny else {})
     config = bertx.BertConfig(**sizes, initializer_range=0.1 if tiny else 0.02)
-    value_of = initial_values(config)
     rows = [row for row in schema(architecture, config) if row.tied_to is None]
+    value_of = initial_values(rows, config)
     save_model(folder, architecture, config, ((row.name, value_of(row.name, row.shape)) for row in rows))
     bertx.BertTokenizer.from_pretrained(MINILM).save_pretrained(folder)
 

@@ -36,7 +36,13 @@ def labels_of(architecture: str) -> tuple[str, ...]:
 
 def indices_of(architecture: str) -> tuple[str, ...]:
     """The inputs whose values are indices or class numbers."""
-    return (*_INDICES, *(name for name, limit in head_of(architecture).labels.items() if limit is not None))
+    return (*_INDICES, *(name for name, limit in _limits(architecture).items() if limit is not None))
+
+
+def _limits(architecture: str) -> dict[str, Any]:
+    """What the class numbers of labels are below, by all names that labels have."""
+    head = head_of(architecture)
+    return {**head.labels, **{alias: head.labels[name] for alias, name in head.label_aliases.items()}}
 
 
 def takes_mask_positions(architecture: str) -> bool:
@@ -107,8 +113,7 @@ def _classes(
     architecture: str, config: ModelConfig, name: str, inputs: Mapping[str, np.ndarray]
 ) -> tuple[str, int] | None:
     """(What limits the class numbers of these labels, their number); None where they are no class numbers."""
-    head = head_of(architecture)
-    limit = head.labels[name]
+    head, limit = head_of(architecture), _limits(architecture)[name]
     if limit == "choices":
         tokens = next((inputs[token] for token in ("input_ids", "inputs_embeds") if token in inputs), None)
         return None if tokens is None or tokens.ndim < 3 else ("the number of choices", tokens.shape[1])

@@ -17,6 +17,7 @@ class BaseModel(nn.Model):
 
     task = "feature-extraction"
     labels = {}
+    label_aliases = {}
     logit_names = ()
     scores = "tokens"
     causal = True

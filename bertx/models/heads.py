@@ -3,6 +3,7 @@
     task             its pipeline tag
     labels           label name → what its class numbers are below: a field of the config, a number, "choices", or None
                      where they are no class numbers
+    label_aliases    other names of labels → theirs
     logit_names      the names of what it scores
     scores           "tokens": each position; "first": the text, by its first position; "choices": each of C texts
     causal           whether it may run as a decoder, with past_key_values
@@ -35,6 +36,7 @@ class Head(nn.Model):
     """
 
     labels = {"labels": "num_labels"}
+    label_aliases = {}
     logit_names = ("logits",)
     scores = "tokens"
     causal = False
@@ -176,6 +178,7 @@ class NextSentencePrediction(Head):
 
     task = "next-sentence-prediction"
     labels = {"labels": 2}
+    label_aliases = {"next_sentence_label": "labels"}
     scores = "first"
     reads_pooler = True
     output_class = NextSentencePredictorOutput

@@ -247,7 +247,7 @@ def read(folder: Path) -> tuple[object, dict]:
     except ValueError as error:
         if "with task=" not in str(error):
             raise
-        report, options = plan(checkpoint, "BertForSequenceClassification", config)
+        report, options = plan(checkpoint, "text-classification", config)
     report.raise_for_problems()
     shapes = {row.name: row.shape for row in schema(report.target, config, **options)}
     values = {}

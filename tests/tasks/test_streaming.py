@@ -86,7 +86,7 @@ def test_batches_end_where_the_length_changes():
 @pytest.mark.parametrize("compiles_each_shape", [False, True])
 def test_an_accelerator_and_what_compiles_each_shape_have_full_batches(compiles_each_shape):
     given = {"compiles_each_shape": compiles_each_shape, "device": "cpu" if compiles_each_shape else "cuda:0"}
-    given["config"] = SimpleNamespace(vocab_size=100, max_position_embeddings=512)
+    given["config"] = SimpleNamespace(vocab_size=100, max_sequence_length=512)
     sizes = []
     run_whole(
         SimpleNamespace(**{**vars(MODEL), **given}),
