@@ -602,3 +602,14 @@ def test_the_source_of_a_class_is_the_spec(package):
         cls = getattr(importlib.import_module(f"{package}.{module}"), name)
         assert Path(inspect.getsourcefile(cls)) == folder / f"{module.replace('.', '/')}.py"
         assert inspect.getsource(cls).startswith(f"class {name}(")
+
+
+def test_a_class_of_ones_own_may_have_arguments_of_its_own(tmp_path):
+    class Scaled(bertx_torch.BertForSequenceClassification):
+        def __init__(self, config, scale=1.0):
+            super().__init__(config)
+            self.scale = scale
+
+    folder = save_peer(peer("BertForSequenceClassification", num_hidden_layers=1), tmp_path)
+    model = Scaled.from_pretrained(folder, scale=2.5)
+    assert type(model) is Scaled and model.scale == 2.5

@@ -23,6 +23,7 @@ from bertx_weights import (
     contiguous,
     dtype_name,
     dtype_of,
+    head_of_decoder,
     open_checkpoint,
     release,
     schema_name,
@@ -248,7 +249,7 @@ def _chosen(
     for stored in loaded.unused:
         name = checkpoint.tensors[stored].schema_name
         # A tied tensor that the config does not tie, and the other way round, is of this head, and told already.
-        if task is None and not name.startswith("cls.predictions.decoder."):
+        if task is None and head_of_decoder(name) is None:
             tensors[name] = checkpoint.tensors[stored]
         else:
             report.skipped.append(f"{stored}: of another head")

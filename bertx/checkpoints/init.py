@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bertx_weights import Row
+from bertx_weights import Row, base_prefix
 
 from ..configs.base import ModelConfig
 from ..parameters import ValueOf
@@ -37,8 +37,7 @@ def initial_values(rows: Iterable[Row], config: ModelConfig, seed: int = 0) -> V
 
 def _own_name(name: str) -> str:
     """A name without the prefix that the base model's tensors have in a model with a head, such as "bert."."""
-    _prefix, _, rest = name.partition(".")
-    return rest if rest.startswith(("embeddings.", "encoder.", "pooler.")) else name
+    return name.removeprefix(base_prefix([name]))
 
 
 _SPREAD = 1e-9  # of the variance about the mean of the old rows, as transformers has it

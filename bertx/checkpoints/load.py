@@ -152,7 +152,7 @@ def load_model(
             stacklevel=3,
         )
     model_class = model_class or chosen.model_class(report.target)
-    value_of = _reader(schema(report.target, config, **options), config, checkpoint, report)
+    value_of = _reader(_rows(report.target, config, options), config, checkpoint, report)
     module = chosen.build(model_class, config, value_of, dtype, device, options)
     return Model(module, config, chosen, report.target, folder=folder, load_report=report)
 
@@ -213,7 +213,7 @@ def plan(
         return fewer and rest != "" and layer.isdecimal() and config.num_hidden_layers <= int(layer) < layers
 
     report = match(
-        schema(architecture, config, options.get("add_pooling_layer", True)),
+        _rows(architecture, config, options),
         stored,
         source=str(checkpoint.folder),
         target=architecture,
@@ -232,6 +232,11 @@ def plan(
     if trained := trained_as(config, architecture):
         report.notes.append(f"the classifier was trained in a {trained}: as a {architecture} its labels mean nothing")
     return report, options
+
+
+def _rows(architecture: str, config: ModelConfig, options: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The rows of the schema; of `options` only the pooler is the schema's, a user's own class may have others."""
+    return schema(architecture, config, options.get("add_pooling_layer", True))
 
 
 def _reader(rows: Iterable[Row], config: ModelConfig, checkpoint: Checkpoint, report: LoadReport) -> ValueOf:

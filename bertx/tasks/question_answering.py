@@ -95,7 +95,8 @@ class QuestionAnswering:
         for name, text in zip(("question", "context"), parts, strict=True):
             if not text.strip():
                 return f"has an empty {name}"
-        room = longest - len(self._tokenizer(parts[0], verbose=False)["input_ids"]) - 1
+        asked = len(self._tokenizer(parts[0], verbose=False, add_special_tokens=False)["input_ids"])
+        room = longest - asked - self._tokenizer.num_special_tokens_to_add(pair=True)
         if room <= stride:
             return (
                 f"has a question that leaves {room} tokens for its context, and windows share {stride}; "

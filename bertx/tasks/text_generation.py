@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tokenizers.subwords import extended
 from .classification import softmax
 from .options import takes_options
 from .streaming import InputError, Row, rows_of, run_whole
@@ -108,8 +109,11 @@ class TextGeneration:
                 past = _each(past, lambda part, still=still: part[still])
             going = [going[place] for place in still]
         return [
-            {"generated_text": self._text(row["prompt"], new), "tokens": new}
-            for row, new in ((row, all_ids[start:]) for row, all_ids, start in zip(rows, ids, starts, strict=True))
+            {
+                "generated_text": extended(self._tokenizer, row["prompt"], all_ids[:start], all_ids[start:]),
+                "tokens": all_ids[start:],
+            }
+            for row, all_ids, start in zip(rows, ids, starts, strict=True)
         ]
 
     def _score(self, ids: list[list[int]], past: Any) -> tuple[np.ndarray, Any]:
@@ -139,11 +143,6 @@ class TextGeneration:
         """How many places so many tokens are given."""
         step = _STEP if self._model.compiles_each_shape else 1
         return int(min(-(-length // step) * step, self._model.config.max_sequence_length - 1))
-
-    def _text(self, prompt: str, new: list[int]) -> str:
-        words = self._tokenizer.decode(new, skip_special_tokens=True)
-        first = self._tokenizer.convert_ids_to_tokens(new[0]) or ""
-        return prompt + ("" if first.startswith("##") or not words or not prompt else " ") + words.removeprefix("##")
 
 
 def _each(past: Any, function: Any) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..tokenizers.subwords import continuation_mark, continues_word
 from .classification import labels_of, softmax
 from .options import check_max_length, max_tokens, takes_options
 from .streaming import InputError, Row, padded, rows_of, run
 
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
-_CONTINUES = "##"
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP] of a window
 
 
@@ -24,6 +24,7 @@ class TokenClassification:
         self._model = model
         self._tokenizer = model.tokenizer
         self._labels = labels_of(model, folder)
+        self._mark = continuation_mark(self._tokenizer)
 
     @takes_options("token-classification")
     def __call__(
@@ -145,7 +146,7 @@ class TokenClassification:
                     "word": row["text"][start:end] if unknown else word,
                     "start": start,
                     "end": end,
-                    "continues": word.startswith(_CONTINUES) and not unknown,
+                    "continues": not unknown and continues_word(self._mark, word, row["text"], start),
                 }
             )
         return tokens

@@ -13,7 +13,7 @@ import bertx
 from bertx.registry import architectures, head_of
 from bertx_numpy.layers.embeddings import Embeddings
 from bertx_numpy.roberta import RobertaEmbeddings
-from support import BACKENDS, batch, differences, labels, peer_forward, save_peer
+from support import BACKENDS, batch, differences, labels, peer, peer_forward, save_peer
 
 TOLERANCE = 5e-6
 ROBERTA, XLM_ROBERTA = architectures("roberta"), architectures("xlm-roberta")
@@ -106,6 +106,34 @@ def test_converted_it_loads_in_transformers(peers, tmp_path, head, name):
     again, info = getattr(transformers, head).from_pretrained(tmp_path / "target", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
     assert all(torch.equal(tensor.float(), again.state_dict()[key]) for key, tensor in model.state_dict().items())
+
+
+def test_a_decoder_of_its_own_with_a_bias_of_its_own(tmp_path):
+    """As in transformers 5 the decoder's bias is the one that counts, and it is written where that looks for it."""
+    model = peer("RobertaForMaskedLM", tie_word_embeddings=False)
+    with torch.no_grad():
+        model.lm_head.bias = torch.nn.Parameter(model.lm_head.bias + 1)
+    folder = save_peer(model, tmp_path / "source")
+    inputs = padded("RobertaForMaskedLM", "right")
+    expected = peer_forward(model, inputs)
+    assert bertx.convert(folder, tmp_path / "target").verified
+    for saved in (folder, tmp_path / "target"):
+        found = bertx.load(saved, backend="numpy").forward(**inputs)
+        assert max(differences(found, expected).values()) <= TOLERANCE
+    again, info = transformers.RobertaForMaskedLM.from_pretrained(tmp_path / "target", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert max(differences(peer_forward(again.double(), inputs), expected).values()) <= TOLERANCE
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT's own
+def test_an_adapter_is_refused(peers, tmp_path):
+    peft = pytest.importorskip("peft")
+    folder = peers("RobertaForSequenceClassification")[1]
+    model = transformers.RobertaForSequenceClassification.from_pretrained(folder)
+    config = peft.LoraConfig(task_type="SEQ_CLS", target_modules=["query"])
+    peft.get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(bertx.CheckpointError, match=r"adapters into a BERT, and .* is 'roberta': merge it with PEFT's"):
+        bertx.load(tmp_path / "adapter", backend="numpy")
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "flax", "keras-hub", "tf1", "tf2", "orbax"])

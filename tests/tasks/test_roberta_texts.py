@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 import transformers
 from tokenizers import ByteLevelBPETokenizer
 
@@ -21,9 +22,10 @@ def saved(tmp_path_factory):
     rules.save_model(str(folder))
     tokenizer = transformers.RobertaTokenizer.from_pretrained(folder)
 
-    def get(head):
+    def get(head, **changes):
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40}
-        config = transformers.RobertaConfig(vocab_size=len(tokenizer), type_vocab_size=1, **sizes)
+        config = transformers.RobertaConfig(vocab_size=len(tokenizer), type_vocab_size=1, **sizes, **changes)
+        torch.manual_seed(0)
         model = getattr(transformers, head)(config).eval()
         model.save_pretrained(folder / head)
         tokenizer.save_pretrained(folder / head)
@@ -54,3 +56,30 @@ def test_texts_of_different_length_are_classified(saved):
 def test_parity_holds(saved):
     report = bertx.parity(saved("RobertaForMaskedLM")[2], backends=["torch"])
     assert report.passed, str(report)
+
+
+@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")  # of the peer
+@pytest.mark.parametrize("aggregation", ["none", "simple", "first", "average", "max"])
+def test_tokens_are_joined_to_words(saved, aggregation):
+    """No token is marked as the rest of a word: words end at spaces."""
+    labels = dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))
+    tokenizer, model, folder = saved("RobertaForTokenClassification", id2label=labels, initializer_range=0.3)
+    theirs = transformers.pipeline(
+        "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=aggregation
+    )
+    found = bertx.load(folder, backend="numpy")(TEXTS, aggregation_strategy=aggregation)
+    for ours, expected in zip(found, theirs(TEXTS), strict=True):
+        assert len(ours) == len(expected) > 0
+        for entity, wanted in zip(ours, expected, strict=True):
+            assert entity.pop("score") == pytest.approx(float(wanted.pop("score")), abs=1e-6)
+            assert entity == wanted
+
+
+def test_a_prompt_is_continued_as_it_reads(saved):
+    tokenizer, model, folder = saved("RobertaForCausalLM", is_decoder=True, initializer_range=0.3)
+    prompt = "the quick brown"
+    ids = torch.tensor([[tokenizer.cls_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
+    expected = model.generate(ids, max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)[0]
+    found = bertx.load(folder, backend="numpy")(prompt, max_new_tokens=6)
+    assert found["tokens"] == expected[ids.shape[1] :].tolist()
+    assert found["generated_text"] == tokenizer.decode(expected, skip_special_tokens=True)

@@ -8,7 +8,7 @@ from .files import read_json, write_atomically
 from .formats import FORMATS, check_family, format_of, open_checkpoint
 from .match import LoadReport, match
 from .safetensors_store import open_safetensors, release, write_safetensors
-from .schema import Row, schema_name
+from .schema import Row, base_prefix, head_of_decoder, schema_name
 
 __all__ = [
     "BFLOAT16",
@@ -21,11 +21,13 @@ __all__ = [
     "StoredTensor",
     "as_dtype",
     "as_float",
+    "base_prefix",
     "check_family",
     "contiguous",
     "dtype_name",
     "dtype_of",
     "format_of",
+    "head_of_decoder",
     "match",
     "open_checkpoint",
     "open_safetensors",

@@ -17,7 +17,7 @@ from .errors import CheckpointError
 from .files import exists, inside, read_json
 from .formats import ADAPTER_CONFIG as CONFIG
 from .safetensors_store import map_file
-from .schema import schema_name
+from .schema import BERT, schema_name
 
 WEIGHTS = _SAFETENSORS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
@@ -180,6 +180,11 @@ def merge_adapter(base: Checkpoint, adapter: Adapter) -> Checkpoint:
     Raises:
         CheckpointError: the adapter does not belong to the base; all problems at once.
     """
+    if base.prefix != BERT:
+        raise CheckpointError(
+            f"{adapter.file}: bertx merges adapters into a BERT, and the model_type of {base.folder} is "
+            f"{base.config.get('model_type')!r}: merge it with PEFT's merge_and_unload, save the result, and load that"
+        )
     stored = {tensor.schema_name: tensor for tensor in base.tensors.values()}
     factors, replaced, problems = _sorted_out(adapter)
     merged: dict[str, StoredTensor] = {}

@@ -12,13 +12,11 @@ from .checkpoint import StoredTensor
 from .dtypes import as_float, dtype_name, is_float
 from .errors import CheckpointError
 from .formats import wrappers
-from .schema import BERT, Row, schema_name
+from .schema import BERT, Row, head_of_decoder, schema_name
 
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 _MOST_HINTS = 50
 _MOST_PARTS = 8  # of an unread prefix
-# transformers 5 computes with the decoder's own bias where the word embeddings are not tied.
-_PREFERRED_BIAS = ("cls.predictions.bias", "cls.predictions.decoder.bias")
 
 
 @dataclass
@@ -114,7 +112,7 @@ def match(
         elif name not in wanted:
             hinted = len(report.unexpected) < _MOST_HINTS
             report.unexpected.append(_describe_unexpected(stored_name, name, stored, known_names(), hinted))
-            unread = _unread_prefix(name, known_names())
+            unread = _unread_prefix(name, known_names(), prefix)
             if unread and unread not in report.unread_prefixes:
                 report.unread_prefixes.append(unread)
     groups: dict[str, list[Row]] = {row.name: [row] for row in rows if row.tied_to is None}
@@ -178,7 +176,8 @@ def _match_row(
             report.wrong_dtype.append(f"{name}, expected a floating dtype, found {dtype_name(tensor.dtype)}")
     chosen = names[0]
     if fitting and len(names) > 1 and not _equal(stored[names[0]], stored[names[1]]):
-        if tuple(member.name for member in group) == _PREFERRED_BIAS:
+        if group[0].name == f"{head_of_decoder(group[1].name)}.bias":
+            # transformers 5 computes with the decoder's own bias where the word embeddings are not tied.
             chosen = names[1]
             report.notes.append(f"{names[0]} and {chosen} differ: {chosen} is used, as in transformers")
         else:
@@ -197,12 +196,12 @@ def _describe_unexpected(
     return f"{stored_name:.200} {list(tensor.shape)} {dtype_name(tensor.dtype)}{hint}"
 
 
-def _unread_prefix(name: str, known: Collection[str]) -> str | None:
+def _unread_prefix(name: str, known: Collection[str], prefix: str) -> str | None:
     """What stands before a name of the model, if that is what this is: "student." of "student.bert.pooler.…"."""
     parts = name.split(".")[: _MOST_PARTS + 1]
     for i in range(1, len(parts)):
         rest = name.split(".", i)[i]
-        if rest in known or f"bert.{rest}" in known:
+        if rest in known or f"{prefix}{rest}" in known:
             return name.removesuffix(rest)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -41,6 +42,15 @@ def schema_name(stored: str, prefix: str = BERT) -> str:
     """The schema's name of a stored tensor: its `plain_name`, and that of a base model with the model's prefix."""
     name = plain_name(stored)
     return f"{prefix}{name}" if name.startswith(_BASE) else name
+
+
+def head_of_decoder(name: str) -> str | None:
+    """The head whose Linear to the vocabulary a tensor is of: "lm_head" of "lm_head.decoder.weight"; else None.
+
+    That Linear shares the bias of its head, and where the config ties them the table of the word embeddings.
+    """
+    found = re.fullmatch(r"(.+)\.decoder\.(weight|bias)", name)
+    return found and found[1]
 
 
 def base_prefix(names: Collection[str]) -> str:

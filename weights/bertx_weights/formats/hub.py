@@ -10,7 +10,7 @@ from typing import Any
 from ..checkpoint import StoredTensor
 from ..errors import CheckpointError
 from ..files import exists, inside, read_json, shards, write_atomically
-from ..schema import base_prefix
+from ..schema import base_prefix, head_of_decoder
 
 CONFIG = "config.json"
 BERT_CONFIG = "bert_config.json"
@@ -40,12 +40,13 @@ def files(folder: Path, whole: str, index: str) -> list[Path]:
 def under_hub_names(tensors: Iterable[StoredTensor]) -> dict[str, StoredTensor]:
     """Tensors by the names that the hub stores them under.
 
-    A model without a head has no prefix such as `bert.` before them; a decoder of its own has the bias that it shares beside it,
-    where transformers looks for it.
+    A model without a head has no prefix such as `bert.` before them; a decoder of its own has the bias that it shares
+    beside it, where transformers looks for it.
     """
     tensors = {tensor.schema_name: tensor for tensor in tensors}
-    if "cls.predictions.decoder.weight" in tensors and "cls.predictions.bias" in tensors:
-        tensors.setdefault("cls.predictions.decoder.bias", tensors["cls.predictions.bias"])
+    for head in {head_of_decoder(name) for name in tensors} - {None}:
+        if f"{head}.decoder.weight" in tensors and f"{head}.bias" in tensors:
+            tensors.setdefault(f"{head}.decoder.bias", tensors[f"{head}.bias"])
     prefix = base_prefix(tensors)
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
