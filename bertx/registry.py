@@ -80,6 +80,7 @@ def prefix_of_config(values: Mapping[str, Any]) -> str:
     return prefix_of(architectures(model_type)[0])
 
 
+@functools.cache
 def architectures(model_type: str | None = None) -> tuple[str, ...]:
     """The classes of one architecture, or of all."""
     return tuple(name for name, found in _model_types().items() if model_type in (None, found))
@@ -164,9 +165,9 @@ def known_names(config: ModelConfig) -> frozenset[str]:
 
 def _head_rows(architecture: str, config: ModelConfig) -> frozenset[str]:
     """The names of the tensors that the head itself has."""
-    prefix = prefix_of(architecture)
     if is_base(architecture):
         return frozenset()
+    prefix = prefix_of(architecture)
     return frozenset(
         row.name for row in schema(architecture, config) if row.tied_to is None and not row.name.startswith(prefix)
     )

@@ -16,7 +16,7 @@ from jax.nn import log_softmax, relu, sigmoid, silu, softplus
 from bertx.compat.transformers4 import FLAX, show_arguments
 from bertx.models.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank, rowwise
 from bertx.parameters import named_parameters
-from bertx.pretrained import PreTrainedModel
+from bertx.pretrained import PreTrainedModel, base_of
 from bertx_weights import BFLOAT16, contiguous
 
 from .functional import Functional
@@ -109,7 +109,6 @@ class Model(PreTrainedModel, Functional, Module):
 
     backend_name = "jax"
     conventions = FLAX
-    counts_ignored_labels = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -167,7 +166,7 @@ class Model(PreTrainedModel, Functional, Module):
     @property
     def base_model(self):
         """The model without a head inside, or the model itself."""
-        return getattr(self, self.base_model_prefix, self)
+        return base_of(self)
 
     def parameter_sizes(self):
         """Yields (schema name, number of values, True), a shared one once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bertx.models import nn
 from bertx.models.nn import *  # noqa: F403
 from bertx.models.nn import parameters
-from bertx.pretrained import PreTrainedModel
+from bertx.pretrained import PreTrainedModel, base_of
 
 
 class Model(PreTrainedModel, nn.Model):
@@ -32,7 +32,7 @@ class Model(PreTrainedModel, nn.Model):
     @property
     def base_model(self):
         """The model without a head inside, or the model itself."""
-        return getattr(self, self.base_model_prefix, self)
+        return base_of(self)
 
     def parameter_sizes(self):
         """Yields (schema name, number of values, False), a shared one once."""

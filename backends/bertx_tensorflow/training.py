@@ -11,9 +11,10 @@ import keras
 import tensorflow as tf
 
 from bertx.inputs import labels_of
+from bertx.models.heads import NextSentencePrediction
 
 # The names of TFBert for what is called `labels` here.
-_ALIASES = {"next_sentence_label": "labels"}
+_ALIASES = NextSentencePrediction.label_aliases
 
 
 @dataclass(frozen=True)

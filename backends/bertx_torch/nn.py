@@ -15,7 +15,7 @@ from torch.utils import _pytree
 
 from bertx.compat.transformers4 import show_arguments
 from bertx.models.nn import check_shape, class_numbers, mean_loss, rank, rowwise
-from bertx.pretrained import PreTrainedModel
+from bertx.pretrained import PreTrainedModel, base_of
 from bertx_weights import BFLOAT16, contiguous
 
 from .hugging_face import HuggingFaceModel
@@ -60,7 +60,6 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
     """A whole model: a torch.nn.Module whose state_dict keys are the schema's names."""
 
     backend_name = "torch"
-    counts_ignored_labels = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -107,7 +106,7 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
     @property
     def base_model(self):
         """The model without a head inside, or the model itself."""
-        return getattr(self, self.base_model_prefix, self)
+        return base_of(self)
 
     def parameter_sizes(self):
         """Yields (name, number of values, whether it requires gradients), a shared one once."""

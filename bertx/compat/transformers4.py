@@ -20,15 +20,15 @@ class Conventions:
     """Call conventions that differ between transformers 4.57's PyTorch, TensorFlow and Flax classes.
 
     Attributes:
-        arguments: what follows position_ids when arguments are given by position: (names, tasks of the heads that take
-            them, () for all), in turn.
+        arguments: what follows position_ids when arguments are given by position, in turn: (names, None where all heads
+            take them; else the tasks of the heads that do beside those that may be causal).
         empty_fields: fields that a tuple of outputs has as None where they were not computed; others are left out.
         fields_in_order: whether an output iterates in the order of its class's fields; else past_key_values come after
             hidden_states.
         caches: whether a decoder gives past_key_values because its config says so, not only where `use_cache` does.
     """
 
-    arguments: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    arguments: tuple[tuple[tuple[str, ...], tuple[str, ...] | None], ...]
     empty_fields: tuple[str, ...] = ("pooler_output",)
     fields_in_order: bool = False
     caches: bool = True
@@ -44,30 +44,28 @@ class Conventions:
         return tuple(output.get(name) for name in output.fields if name in output or name in self.empty_fields)
 
 
-_DECODERS = ("feature-extraction", "text-generation")
-
 TORCH = Conventions(
     (
-        (("head_mask", "inputs_embeds"), ()),
-        (_CROSS, (*_DECODERS, "fill-mask")),
-        ((_LABELS,), ()),
-        (_CACHE, _DECODERS),
-        (_FLAGS, ()),
-        (("cache_position",), _DECODERS),
+        (("head_mask", "inputs_embeds"), None),
+        (_CROSS, ("fill-mask",)),
+        ((_LABELS,), None),
+        (_CACHE, ()),
+        (_FLAGS, None),
+        (("cache_position",), ()),
     )
 )
 TENSORFLOW = Conventions(
     (
-        (("head_mask", "inputs_embeds"), ()),
-        ((*_CROSS, *_CACHE), _DECODERS),
-        (_FLAGS, ()),
-        ((_LABELS,), ()),
-        (("training",), ()),
+        (("head_mask", "inputs_embeds"), None),
+        ((*_CROSS, *_CACHE), ()),
+        (_FLAGS, None),
+        ((_LABELS,), None),
+        (("training",), None),
     ),
     fields_in_order=True,
 )
 FLAX = Conventions(
-    ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_FLAGS, "past_key_values"), ()),),
+    ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_FLAGS, "past_key_values"), None),),
     empty_fields=(),
     caches=False,
 )
@@ -129,5 +127,5 @@ def _name(model: Any) -> str:
 def _positional(model: Any) -> Iterator[str]:
     """The names of the arguments after the first four."""
     for names, tasks in model.conventions.arguments:
-        if not tasks or model.task in tasks:
+        if tasks is None or model.causal or model.task in tasks:
             yield from model.labels if names == (_LABELS,) else names

@@ -8,9 +8,8 @@ from bertx_weights import FORMATS, CheckpointError
 from bertx_weights.files import exists
 from bertx_weights.lora import has_adapter, read_adapter
 
+from ..tokenizers.names import TOKENIZER_JSON, VOCAB
 from .sources import resolve
-
-_TOKENIZER = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
 
 
 def base_folder(folder: Path) -> Path:
@@ -37,6 +36,6 @@ def base_folder(folder: Path) -> Path:
 
 def files_folder(folder: Path) -> Path:
     """The folder of the tokenizer and of the task's files: the adapter's own where it has a tokenizer."""
-    if not has_adapter(folder) or any(exists(folder, name) for name in _TOKENIZER):
+    if not has_adapter(folder) or any(exists(folder, name) for name in (TOKENIZER_JSON, VOCAB)):
         return folder
     return base_folder(folder)

@@ -88,8 +88,8 @@ class BertHead(BertPreTrainedModel):
     base_class = BertModel
 
 
-class BertForMaskedLM(heads.MaskedLM, BertHead):
-    """Masked-word prediction (Devlin et al. 2019, section 3.1, task 1)."""
+class BertLMLayers:
+    """The layers of the heads that score the vocabulary."""
 
     def add_layers(self, config, base):
         """A transform and the scores of the vocabulary."""
@@ -100,16 +100,12 @@ class BertForMaskedLM(heads.MaskedLM, BertHead):
         return self.cls(hidden_states)
 
 
-class BertLMHeadModel(heads.CausalLM, BertHead):
+class BertForMaskedLM(BertLMLayers, heads.MaskedLM, BertHead):
+    """Masked-word prediction (Devlin et al. 2019, section 3.1, task 1)."""
+
+
+class BertLMHeadModel(BertLMLayers, heads.CausalLM, BertHead):
     """Next-word prediction with the parameters of masked-word prediction; causal under `is_decoder`."""
-
-    def add_layers(self, config, base):
-        """As of BertForMaskedLM."""
-        self.cls = BertOnlyMLMHead(config, base.embeddings.word_embeddings)
-
-    def logits(self, hidden_states, pooled):
-        """→ [B, T, V]."""
-        return self.cls(hidden_states)
 
 
 class BertForNextSentencePrediction(heads.NextSentencePrediction, BertHead):

@@ -98,10 +98,15 @@ class Head(nn.Model):
         return self.finish(encoded, return_dict, loss=loss, logits=logits)
 
 
-def add_classifier(model, config, size):
-    """Gives a model `dropout` and `classifier`, a Linear; a null `classifier_dropout` is the hidden rate."""
+def classifier_dropout(config):
+    """The dropout before a classifier: `classifier_dropout`, or `hidden_dropout_prob` where that is null."""
     rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
-    model.dropout = nn.Dropout(rate)
+    return nn.Dropout(rate)
+
+
+def add_classifier(model, config, size):
+    """Gives a model `dropout` and `classifier`, a Linear."""
+    model.dropout = classifier_dropout(config)
     model.classifier = nn.Linear(config.hidden_size, size, axes=("label", "embed"))
 
 

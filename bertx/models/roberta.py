@@ -60,9 +60,8 @@ class RobertaClassificationHead(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, axes=("pooled", "embed"))
-        self.dropout = nn.Dropout(rate)
+        self.dropout = heads.classifier_dropout(config)
         self.out_proj = nn.Linear(config.hidden_size, config.num_labels, axes=("label", "embed"))
 
     def forward(self, hidden_states):
@@ -71,8 +70,8 @@ class RobertaClassificationHead(nn.Module):
         return self.out_proj(self.dropout(nn.tanh(self.dense(first))))
 
 
-class RobertaForMaskedLM(heads.MaskedLM, RobertaHead):
-    """Masked-word prediction."""
+class RobertaLMLayers:
+    """The layers of the heads that score the vocabulary."""
 
     def add_layers(self, config, base):
         """The scores of the vocabulary."""
@@ -83,16 +82,12 @@ class RobertaForMaskedLM(heads.MaskedLM, RobertaHead):
         return self.lm_head(hidden_states)
 
 
-class RobertaForCausalLM(heads.CausalLM, RobertaHead):
+class RobertaForMaskedLM(RobertaLMLayers, heads.MaskedLM, RobertaHead):
+    """Masked-word prediction."""
+
+
+class RobertaForCausalLM(RobertaLMLayers, heads.CausalLM, RobertaHead):
     """Next-word prediction with the parameters of masked-word prediction; causal under `is_decoder`."""
-
-    def add_layers(self, config, base):
-        """As of RobertaForMaskedLM."""
-        self.lm_head = RobertaLMHead(config, base.embeddings.word_embeddings)
-
-    def logits(self, hidden_states, pooled):
-        """→ [B, T, V]."""
-        return self.lm_head(hidden_states)
 
 
 class RobertaForSequenceClassification(heads.SequenceClassification, RobertaHead):
