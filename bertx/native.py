@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -10,33 +11,49 @@ from . import models
 from .models.layers import outputs
 from .registry import MODELS, architectures, is_base, model_of
 
+_BASE = "PreTrainedModel"  # what the classes of an architecture have in common: not in `__all__`
+
 
 def public_names(
-    package: str, prefix: str = "", aliases: bool = False
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` of a package; a class is made when it is first asked for.
+    package: str, prefix: str = "", aliases: bool = False, more: tuple[str, ...] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__`, which knows `__all__` too, and `__dir__` of a package; a class is made when it is first asked for.
 
     Args:
         package: its name.
         prefix: what its names begin with: "TF", "Flax".
         aliases: whether a class has the name that `ModelSpec.class_aliases` says, as in Flax.
+        more: what else the package has.
     """
+
+    @functools.cache  # and not at once: a load needs no table of all architectures
+    def modules() -> dict[str, tuple[str, str]]:
+        return _modules(prefix, aliases)
+
+    def public() -> list[str]:
+        return sorted([*(name for name in modules() if not name.endswith(_BASE)), *more])
+
+    def get(name: str) -> Any:
+        if name == "__all__":
+            return public()
+        if not name[:1].isupper() or name not in modules():  # an import asks for a package's modules here first
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, attribute = modules()[name]
+        return getattr(importlib.import_module(f"{package}.{module}"), attribute)
+
+    return get, lambda: sorted([*modules(), *more])
+
+
+def _modules(prefix: str, aliases: bool) -> dict[str, tuple[str, str]]:
+    """Public name → the file of `bertx.models` that has the class, and its name there."""
     modules = {}
     for name in architectures():
         renamed = {known: alias for alias, known in model_of(name).class_aliases.items()} if aliases else {}
         modules[f"{prefix}{renamed.get(name, name)}"] = model_of(name).module, name
-    public = [*modules, *(f"{prefix}{name}" for name in outputs.PUBLIC)]
     for model_type, model in MODELS.items():
         base = next(name for name in architectures(model_type) if is_base(name))
-        name = base.removesuffix("Model") + "PreTrainedModel"
+        name = base.removesuffix("Model") + _BASE
         modules[f"{prefix}{name}"] = model.module, name
     for name in outputs.PUBLIC:
         modules[f"{prefix}{name}"] = outputs.__name__.removeprefix(f"{models.__name__}."), name
-
-    def get(name: str) -> Any:
-        if name not in modules:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, attribute = modules[name]
-        return getattr(importlib.import_module(f"{package}.{module}"), attribute)
-
-    return get, lambda: sorted(modules), sorted(public)
+    return modules

@@ -23,7 +23,7 @@ from .configs.base import ModelConfig, is_config_kept
 from .dtypes import name_of_dtype
 from .hub.arguments import refuse_upload, without_hub_arguments
 from .parameters import ValueOf, is_skipping_init
-from .registry import architectures, config_from, model_of, options_of, schema
+from .registry import config_from, is_architecture, model_of, options_of, schema
 
 
 class PreTrainedModel:
@@ -56,8 +56,7 @@ class PreTrainedModel:
     @classmethod
     def architecture(cls) -> str:
         """The hub's name of the class, or of the one that a user's own is made of."""
-        known = architectures()
-        return next(base.__name__ for base in cls.__mro__ if base.__name__ in known)
+        return next(base.__name__ for base in cls.__mro__ if is_architecture(base.__name__))
 
     @classmethod
     def from_config(cls, config: ModelConfig | Mapping[str, Any]) -> Self:

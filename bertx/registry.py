@@ -10,7 +10,7 @@ import functools
 import importlib
 import pkgutil
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from bertx_weights import Row
@@ -26,17 +26,24 @@ from .printable import printable
 _TASK_ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 
 
-def _models() -> dict[str, ModelSpec]:
-    """model_type → the spec, found in the files of `bertx.configs`."""
-    found = {}
-    for file in pkgutil.iter_modules(configs.__path__):
-        spec = getattr(importlib.import_module(f"{configs.__name__}.{file.name}"), "SPEC", None)
-        if spec is not None:
-            found[spec.model_type] = spec
-    return found
+class _Models(Mapping[str, ModelSpec]):
+    """model_type → the spec, from the file of `bertx.configs` that has its name, imported when first asked for."""
+
+    def __init__(self) -> None:
+        names = [file.name for file in pkgutil.iter_modules(configs.__path__) if file.name != "base"]
+        self._files = {name.replace("_", "-"): name for name in names}
+
+    def __getitem__(self, model_type: str) -> ModelSpec:
+        return importlib.import_module(f"{configs.__name__}.{self._files[model_type]}").SPEC
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
 
 
-MODELS: Mapping[str, ModelSpec] = _models()
+MODELS: Mapping[str, ModelSpec] = _Models()
 
 
 @functools.cache
@@ -52,18 +59,26 @@ def _classes(model_type: str) -> dict[str, type[nn.Model]]:
 
 
 @functools.cache
-def _model_types() -> dict[str, str]:
-    return {name: model_type for model_type in MODELS for name in _classes(model_type)}
+def _model_of(architecture: str) -> ModelSpec | None:
+    found = (model for model in MODELS.values() if model.owns(architecture))  # the others are not imported
+    return next((model for model in found if architecture in _classes(model.model_type)), None)
+
+
+def is_architecture(name: str) -> bool:
+    """Whether a class of `bertx.models` is called so."""
+    return _model_of(name) is not None
 
 
 def model_of(architecture: str) -> ModelSpec:
     """The architecture that a class belongs to, by the hub's PyTorch name (`"BertForMaskedLM"`)."""
-    return MODELS[_model_types()[architecture]]
+    if (model := _model_of(architecture)) is None:
+        raise KeyError(architecture)
+    return model
 
 
 def head_of(architecture: str) -> type[nn.Model]:
     """The class of `bertx.models` whose attributes say what the head is: see `bertx.models.heads`."""
-    return _classes(_model_types()[architecture])[architecture]
+    return _classes(model_of(architecture).model_type)[architecture]
 
 
 def prefix_of(architecture: str) -> str:
@@ -83,7 +98,8 @@ def prefix_of_config(values: Mapping[str, Any]) -> str:
 @functools.cache
 def architectures(model_type: str | None = None) -> tuple[str, ...]:
     """The classes of one architecture, or of all."""
-    return tuple(name for name, found in _model_types().items() if model_type in (None, found))
+    model_types = MODELS if model_type is None else (model_type,)
+    return tuple(name for each in model_types for name in _classes(each))
 
 
 def tasks() -> tuple[str, ...]:
@@ -213,12 +229,11 @@ def model_type_of(values: Mapping[str, Any]) -> str:
     names = values.get("architectures")
     names = [names] if isinstance(names, str) else names
     names = [name for name in names if isinstance(name, str)] if isinstance(names, (list, tuple)) else []
-    owners = {name: next((model for model in MODELS.values() if model.owns(name)), None) for name in names}
     stated = values.get("model_type")
     if stated in (None, ""):
         oldest = next(iter(MODELS.values()))
-        if strange := [name for name, owner in owners.items() if owner is not oldest]:
-            meant = {owner.model_type for owner in owners.values() if owner} or {oldest.model_type}
+        if strange := [name for name in names if not oldest.owns(name)]:
+            meant = {owner.model_type for owner in map(_owner, names) if owner} or {oldest.model_type}
             raise ValueError(
                 f"architectures names {_shown(strange)}, which is no class of {oldest.name}, and there is no "
                 f"model_type: bertx takes what states none for a {oldest.name}; say what it is, such as by "
@@ -227,13 +242,18 @@ def model_type_of(values: Mapping[str, Any]) -> str:
         return oldest.model_type
     if not isinstance(stated, str) or stated not in MODELS:
         raise ValueError(f"model_type is {stated!r:.40}, bertx runs {', '.join(map(repr, MODELS))}")
-    others = {name: owner.name for name, owner in owners.items() if owner is not None}
-    if others and MODELS[stated].name not in others.values():
-        families = ", ".join(sorted(set(others.values())))
-        raise ValueError(
-            f"model_type is {stated!r}, and architectures names {_shown(others)}, of {families}: make them agree"
-        )
+    if names and not any(map(MODELS[stated].owns, names)):
+        owners = {name: owner.name for name in names if (owner := _owner(name)) is not None}
+        if owners:
+            families = ", ".join(sorted(set(owners.values())))
+            raise ValueError(
+                f"model_type is {stated!r}, and architectures names {_shown(owners)}, of {families}: make them agree"
+            )
     return stated
+
+
+def _owner(class_name: str) -> ModelSpec | None:
+    return next((model for model in MODELS.values() if model.owns(class_name)), None)
 
 
 def config_from(values: Mapping[str, Any], **changes: Any) -> ModelConfig:

@@ -6,8 +6,6 @@ from bertx.native import public_names
 
 import_libraries("tensorflow", "tensorflow", "keras")
 __path__ += bertx.models.__path__  # the models' files, over the `nn` of this package
-__getattr__, __dir__, __all__ = public_names(__name__, "TF")
+__getattr__, __dir__ = public_names(__name__, "TF", more=("TFBertTokenizer",))
 
 from .tokenizer import TFBertTokenizer  # noqa: E402
-
-__all__ += ["TFBertTokenizer"]

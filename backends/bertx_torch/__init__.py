@@ -6,4 +6,4 @@ from bertx.native import public_names
 
 import_libraries("torch", "torch")
 __path__ += bertx.models.__path__  # the models' files, over the `nn` of this package
-__getattr__, __dir__, __all__ = public_names(__name__)
+__getattr__, __dir__ = public_names(__name__)

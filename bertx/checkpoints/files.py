@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,10 +18,6 @@ REPORT = "conversion_report.json"
 
 _STORED = [group for form in FORMATS.values() for group in form.stored]
 _WRITTEN = {name for form in FORMATS.values() for name in form.written} | {*TOKENIZER_FILES}
-# Config, tokenizer and the like; of the weights nothing.
-_SMALL = {lora.CONFIG} | {
-    name for name in _WRITTEN if not any(name == of or fnmatchcase(name, of) for group in _STORED for of in group)
-}
 # The files of a module of sentence-transformers, such as 2_Dense, in its folder.
 _MODULE = ("*config.json", "model.safetensors", "pytorch_model.bin")
 # What a killed write leaves beside a file: see bertx_weights.files.
@@ -29,7 +26,14 @@ _LEFTOVER = re.compile(r"(^|/)\.([^/]+?)(?:\.tmp|\.lock|\.tmp\.lock)$")
 
 def small_files(names: Iterable[str]) -> list[str]:
     """Of the names of a checkpoint's files those of its config and tokenizer."""
-    return sorted(_SMALL & {*names})
+    return sorted(_small() & {*names})
+
+
+@functools.cache  # not at import: to compile the patterns takes 3 ms
+def _small() -> frozenset[str]:
+    """Config, tokenizer and the like; of the weights nothing."""
+    stored = [of for group in _STORED for of in group]
+    return frozenset([lora.CONFIG, *(name for name in _WRITTEN if not any(fnmatchcase(name, of) for of in stored))])
 
 
 def weight_files(names: Iterable[str]) -> list[str]:
