@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +144,8 @@ class Model:
         rounds = len(batches) // threads if threads else 0
         shared = rounds * threads if rounds >= 4 else 0  # laying out the weights takes as long as a sixth of a batch
         if shared:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(threads, "bertx", start) as pool:
                 yield from pool.map(compute, batches[:shared])
         yield from map(compute, batches[shared:])
@@ -180,7 +181,7 @@ class Model:
             FileExistsError: another job writes this folder.
         """
         from .checkpoints.save import save_model
-        from .tasks import copy_task_files
+        from .tasks.files import copy_task_files
 
         folder = Path(folder)
 

@@ -35,7 +35,7 @@ from ..configs.base import ModelConfig
 from ..hub.bases import base_folder, files_folder
 from ..hub.sources import resolve
 from ..registry import head_of, is_base, options_of, prefix_of, prefix_of_config
-from ..tasks import copy_task_files
+from ..tasks.files import copy_task_files
 from ..tasks.keras_embedders import write_embedder
 from ..tasks.sentence_transformers import settings_folder
 from ..tokenizers.files import copy_tokenizer

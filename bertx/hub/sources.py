@@ -12,7 +12,6 @@ from bertx_weights.files import exists, hidden_beside
 from bertx_weights.formats import checkpoints_below
 
 from ..tasks.sentence_transformers import MODULES, read_modules, transformer_folder
-from . import download as hub
 
 SHORT_NAMES = {
     "bert-base": "google-bert/bert-base-uncased",
@@ -80,6 +79,8 @@ def _find(source: str | os.PathLike[str], revision: str | None, weights: bool) -
     hub_id = SHORT_NAMES.get(name, name)
     if Path(name).is_absolute() or name.startswith(".") or hub_id.count("/") > 1:
         raise CheckpointError(f"there is no folder {name}{_similar(name)}")
+    from . import download as hub
+
     try:
         return hub.fetch(hub_id, revision, weights)
     except hub.NotFoundError as error:

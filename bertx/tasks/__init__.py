@@ -2,69 +2,44 @@
 
 from __future__ import annotations
 
-import shutil
+import importlib
+import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bertx_weights.files import atomic_path, write_atomically
+from ..registry import tasks
 
-from . import keras_embedders, sentence_transformers
-from .classification import NextSentencePrediction, TextClassification
-from .feature_extraction import FeatureExtraction
-from .fill_mask import FillMask
-from .multiple_choice import MultipleChoice
-from .question_answering import QuestionAnswering
-from .text_generation import TextGeneration
-from .token_classification import TokenClassification
-from .zero_shot_classification import zero_shot_classification
+if TYPE_CHECKING:
+    from ..model import Model
+    from .zero_shot import zero_shot_classification
 
-__all__ = ["copy_task_files", "make_task", "zero_shot_classification"]
-
-_TASKS = {
-    "feature-extraction": FeatureExtraction,
-    "fill-mask": FillMask,
-    "text-classification": TextClassification,
-    "token-classification": TokenClassification,
-    "text-generation": TextGeneration,
-    "next-sentence-prediction": NextSentencePrediction,
-    "multiple-choice": MultipleChoice,
-    "question-answering": QuestionAnswering,
-}
+__all__ = ["make_task", "zero_shot_classification"]
 
 
-def make_task(model: Any, folder: Path | None) -> Any:
+def __getattr__(name: str) -> Any:
+    if name != "zero_shot_classification":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(".zero_shot", __name__).zero_shot_classification
+
+
+def task_class(task: str) -> type | None:
+    """The class of a pipeline tag: of "fill-mask" `FillMask` in `fill_mask.py`; None where there is no such file."""
+    file = f"{__name__}.{task.replace('-', '_')}"
+    if importlib.util.find_spec(file) is None:
+        return None
+    return getattr(importlib.import_module(file), task.title().replace("-", ""))
+
+
+def make_task(model: Model, folder: Path | None) -> Any:
     """The task of a model, set up as its checkpoint folder says.
 
     Raises:
         ValueError: this head's texts are not handled yet; `forward` takes its arrays.
     """
-    if model.task not in _TASKS:
+    cls = task_class(model.task)
+    if cls is None:
+        known = ", ".join(task for task in tasks() if task_class(task))
         raise ValueError(
-            f"bertx does not run {model.task} on text, only {', '.join(_TASKS)}: use model.tokenizer and model.forward"
+            f"bertx does not run {model.task} on text, only {known}: use model.tokenizer and model.forward"
         )
-    return _TASKS[model.task](model, folder)
-
-
-def copy_task_files(source: Path, target: Path) -> None:
-    """Copies what a task reads beside the config, so that a saved model does what it did.
-
-    A Transformer in a folder of its own, such as 0_BERT, is in the target's folder itself: its settings too.
-
-    Raises:
-        CheckpointError: one of these files leads out of the folder.
-    """
-    root = sentence_transformers.settings_folder(source)
-    if root is None:
-        keras_embedders.write_modules(source, target)
-        return
-    encoder = sentence_transformers.transformer_folder(root)
-    for name in sentence_transformers.side_files(root):
-        copy = target / name.removeprefix(f"{encoder}/" if encoder else "")
-        if (root / name).resolve() == copy.resolve():
-            continue
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if encoder and name == sentence_transformers.MODULES:
-            write_atomically(copy, sentence_transformers.flattened(root))
-            continue
-        with atomic_path(copy) as temporary:
-            shutil.copyfile(root / name, temporary)
+    return cls(model, folder)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .classification import encode_pairs
 from .options import TokenizerOptions, takes_options
+from .pairs import encode_pairs
 from .pooling import MODES, Dense, Normalize, Pooling, embed, unit
 from .sentence_transformers import SentenceSettings, lowercased, read_settings
 from .streaming import Row, padded, run_whole
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 
 class FeatureExtraction:
     """The task of a BertModel."""
 
-    def __init__(self, model: Any, folder: Path | None):
+    def __init__(self, model: TaskModel, folder: Path | None):
         """Modules, prompts and length as a sentence-transformers folder has them, else none."""
         self._model = model
         settings = SentenceSettings() if folder is None else read_settings(folder, model.config.hidden_size)

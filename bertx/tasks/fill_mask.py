@@ -5,19 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .classification import largest, softmax
 from .options import TokenizerOptions, check_lengths, takes_options
+from .scores import largest, softmax
 from .streaming import InputError, Row, padded, run_whole
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 
 class FillMask:
     """The task of a BertForMaskedLM."""
 
-    def __init__(self, model: Any, folder: Any = None):
+    def __init__(self, model: TaskModel, folder: Path | None = None):
         self._model = model
         self._tokenizer = model.tokenizer
 

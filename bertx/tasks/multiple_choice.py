@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .classification import encode_pairs, softmax
 from .options import TokenizerOptions, takes_options
+from .pairs import encode_pairs
+from .scores import softmax
 from .streaming import InputError, Row, padded, run_whole
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 
 class MultipleChoice:
     """The task of a BertForMultipleChoice."""
 
-    def __init__(self, model: Any, folder: Any = None):
+    def __init__(self, model: TaskModel, folder: Path | None = None):
         self._model = model
 
     @takes_options("multiple-choice")

@@ -6,9 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .streaming import InputError, Row, rows_of
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 _TRUNCATIONS = (None, True, False, "longest_first", "only_first", "only_second", "do_not_truncate")
 _PADDINGS = (None, True, False, "longest", "max_length", "do_not_pad")
@@ -135,7 +138,7 @@ class TokenizerOptions:
 
     @classmethod
     def checked(
-        cls, model: Any, max_length: Any, truncation: Any = None, padding: Any = None, default: int | None = None
+        cls, model: TaskModel, max_length: Any, truncation: Any = None, padding: Any = None, default: int | None = None
     ) -> TokenizerOptions:
         """Those of a call; `default` is the length of its checkpoint.
 
@@ -148,14 +151,16 @@ class TokenizerOptions:
                 raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, known))}")
         return cls(default if max_length is None else max_length, truncation, padding)
 
-    def rows(self, model: Any, tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Row]:
+    def rows(
+        self, model: TaskModel, tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None
+    ) -> list[Row]:
         """Texts, or pairs of them, as a tokenizer gives them with these options."""
         longest = self.longest(model)
         cut = True if self.truncation is None else self.truncation
         encoded = tokenizer(list(texts), pairs, truncation=cut, max_length=longest, verbose=False)
         return [self._padded(tokenizer, row, longest) for row in rows_of(encoded)]
 
-    def longest(self, model: Any) -> int:
+    def longest(self, model: TaskModel) -> int:
         """The most tokens of a row that is truncated."""
         return max_tokens(model) if self.max_length is None else min(self.max_length, positions(model))
 
@@ -167,7 +172,7 @@ class TokenizerOptions:
         )
 
 
-def check_max_length(model: Any, max_length: Any) -> None:
+def check_max_length(model: TaskModel, max_length: Any) -> None:
     """That a length is one which the model takes.
 
     Raises:
@@ -180,7 +185,7 @@ def check_max_length(model: Any, max_length: Any) -> None:
         raise ValueError(f"max_length is {max_length!r}, expected a number from 1 to {limit}, the model's positions")
 
 
-def check_lengths(model: Any, rows: Sequence[Row]) -> None:
+def check_lengths(model: TaskModel, rows: Sequence[Row]) -> None:
     """That no row is longer than the model has positions, as one is that was not truncated.
 
     Raises:
@@ -197,11 +202,11 @@ def check_lengths(model: Any, rows: Sequence[Row]) -> None:
     )
 
 
-def max_tokens(model: Any) -> int:
+def max_tokens(model: TaskModel) -> int:
     """The longest row that a model takes, special tokens included."""
     return min(model.tokenizer.model_max_length or 10**9, positions(model))
 
 
-def positions(model: Any) -> int:
+def positions(model: TaskModel) -> int:
     """How many positions a model has."""
     return model.config.max_sequence_length

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .classification import softmax
 from .options import check_max_length, max_tokens, takes_options
+from .scores import softmax
 from .streaming import InputError, Row, padded, rows_of, run
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 _LONGEST, _LARGEST_STRIDE = 384, 128  # the hub's pipeline's own
 
@@ -17,7 +21,7 @@ _LONGEST, _LARGEST_STRIDE = 384, 128  # the hub's pipeline's own
 class QuestionAnswering:
     """The task of a BertForQuestionAnswering."""
 
-    def __init__(self, model: Any, folder: Any = None):
+    def __init__(self, model: TaskModel, folder: Path | None = None):
         self._model = model
         self._tokenizer = model.tokenizer
 

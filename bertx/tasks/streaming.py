@@ -6,9 +6,12 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 # How many inputs are tokenised and sorted by length at once: a stream needs the memory of so many.
 WINDOW = 1024
@@ -83,7 +86,7 @@ def count_characters(value: Any) -> int:
 
 
 def run(
-    model: Any,
+    model: TaskModel,
     inputs: Any,
     encode: Callable[[list[Any]], list[list[Row]]],
     compute: Callable[[list[Row]], Sequence[Any]],
@@ -119,7 +122,7 @@ def run(
 
 
 def _stream(
-    model: Any,
+    model: TaskModel,
     inputs: Iterable[Any],
     encode: Callable[[list[Any]], list[list[Row]]],
     compute: Callable[[list[Row]], Sequence[Any]],
@@ -153,7 +156,7 @@ def _stream(
 
 
 def run_whole(
-    model: Any,
+    model: TaskModel,
     inputs: Any,
     encode: Callable[[list[Any]], list[Row]],
     compute: Callable[[list[Row]], Sequence[Any]],
@@ -212,7 +215,7 @@ def batches(lengths: Sequence[int], batch_tokens: int, full: bool = False) -> li
     return made[::-1]
 
 
-def padded(model: Any, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+def padded(model: TaskModel, rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types.
 
     Rows are padded on the right, whatever the tokenizer's side: positions then count from a row's first token, so that
@@ -232,13 +235,13 @@ def padded(model: Any, rows: Sequence[Row]) -> dict[str, np.ndarray]:
     )
 
 
-def _missing(model: Any, batch: Sequence[Row], batch_tokens: int) -> int:
+def _missing(model: TaskModel, batch: Sequence[Row], batch_tokens: int) -> int:
     """How many rows the last batch lacks to the next power of two, or to what a batch of its length has."""
     full = batch_tokens // _width(model, len(batch[0]["input_ids"]))
     return max(0, min(1 << (len(batch) - 1).bit_length(), full) - len(batch))
 
 
-def _width(model: Any, length: int) -> int:
+def _width(model: TaskModel, length: int) -> int:
     """How long a row becomes: where each shape is compiled, one of a few lengths."""
     if not model.compiles_each_shape:
         return length

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..tokenizers.subwords import extended
-from .classification import softmax
 from .options import takes_options
+from .scores import softmax
 from .streaming import InputError, Row, rows_of, run_whole
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 # The places for keys and values grow in steps where each shape is compiled.
 _STEP = 32
@@ -18,7 +22,7 @@ _STEP = 32
 class TextGeneration:
     """The task of a BertLMHeadModel."""
 
-    def __init__(self, model: Any, folder: Any = None):
+    def __init__(self, model: TaskModel, folder: Path | None = None):
         if not model.config.is_decoder:
             raise ValueError("text-generation needs a causal model: set is_decoder to true in config.json")
         self._model = model

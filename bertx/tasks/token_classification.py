@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..tokenizers.subwords import continuation_mark, continues_word
-from .classification import labels_of, softmax
 from .options import check_max_length, max_tokens, takes_options
+from .scores import labels_of, softmax
 from .streaming import InputError, Row, padded, rows_of, run
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 AGGREGATIONS = ("none", "simple", "first", "average", "max")
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP] of a window
@@ -20,7 +24,7 @@ _SPECIAL_TOKENS = 2  # [CLS] and [SEP] of a window
 class TokenClassification:
     """The task of a BertForTokenClassification."""
 
-    def __init__(self, model: Any, folder: Any = None):
+    def __init__(self, model: TaskModel, folder: Path | None = None):
         self._model = model
         self._tokenizer = model.tokenizer
         self._labels = labels_of(model, folder)

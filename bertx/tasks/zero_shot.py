@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .classification import softmax
 from .options import max_tokens, takes_options
+from .scores import softmax
 from .streaming import InputError, Row, padded, rows_of, run
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
 
 
 @takes_options("zero-shot-classification")
 def zero_shot_classification(
-    model: Any,
+    model: TaskModel,
     texts: Any,
     candidate_labels: str | Sequence[str],
     *,

@@ -1,0 +1,74 @@
+"""A text, or a text and its pair: how tasks take them, and the tokenizer's row of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .options import TokenizerOptions, check_lengths
+from .streaming import InputError, Row
+
+if TYPE_CHECKING:
+    from .protocol import TaskModel
+
+
+def encode_pairs(
+    model: TaskModel,
+    texts: Sequence[Any],
+    second: bool = False,
+    tokenizer: Any = None,
+    options: TokenizerOptions | None = None,
+    prompt: str = "",
+) -> list[Row]:
+    """The row of each text or pair, truncated to what the model takes; with `second` each must be a pair.
+
+    Args:
+        model: the Model.
+        texts: as `as_pair` takes them.
+        second: whether each must be a pair.
+        tokenizer: None takes the model's.
+        options: how they are cut and padded; None cuts at what the model takes.
+        prompt: what is put before each text, the first of a pair.
+
+    Raises:
+        InputError: texts without a second one, or texts that are not truncated and longer than the model takes.
+    """
+    options = options or TokenizerOptions()
+    split = [as_pair(text, place) for place, text in enumerate(texts)]
+    if second:
+        alone = [place for place, (_, pair) in enumerate(split) if pair is None]
+        InputError.raise_for(dict.fromkeys(alone, "is one text: give a pair, (first, second)"))
+    rows: list[Row | None] = [None] * len(split)
+    for has_pair in (False, True):
+        places = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
+        if places:
+            encoded = options.rows(
+                model,
+                tokenizer or model.tokenizer,
+                [prompt + split[i][0] for i in places],
+                [split[i][1] for i in places] if has_pair else None,
+            )
+            for place, row in zip(places, encoded, strict=True):
+                rows[place] = row
+    check_lengths(model, rows)
+    return rows
+
+
+def as_pair(text: Any, place: int = 0) -> tuple[str, str | None]:
+    """A text and its pair, None where it has none; `place` is its position among others, for the error.
+
+    Raises:
+        TypeError: neither a string, a pair of them nor a mapping of "text" and "text_pair".
+    """
+    pair = text
+    if isinstance(text, str):
+        pair = (text, None)
+    elif isinstance(text, Mapping) and "text" in text and set(text) <= {"text", "text_pair"}:
+        pair = (text["text"], text.get("text_pair"))
+    if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+        pair = None
+    if pair is None or not isinstance(pair[1], (str, type(None))):
+        raise TypeError(
+            f"input {place} is {text!r:.60}: expected a string, a tuple of two, or {{'text': …, 'text_pair': …}}"
+        )
+    return pair

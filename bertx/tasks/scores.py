@@ -1,0 +1,54 @@
+"""Logits to scores: softmax and sigmoid, the largest of them, and the names of a classifier's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bertx_weights import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .protocol import TaskModel
+
+
+def labels_of(model: TaskModel, folder: Path | None) -> list[str]:
+    """The names of a classifier's outputs, in their order.
+
+    Raises:
+        CheckpointError: the config does not say which name is which output's.
+    """
+    try:
+        return list(model.config.labels)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def largest(scores: np.ndarray, count: int) -> np.ndarray:
+    """The places of the largest of scores [N], in falling order; without sorting the others."""
+    places = np.arange(len(scores))
+    if count < len(scores):
+        places = np.sort(np.argpartition(-scores, count - 1)[:count])
+    return places[np.argsort(-scores[places], kind="stable")]
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + e⁻ˣ) of each."""
+    return 0.5 * (1 + np.tanh(0.5 * logits))
+
+
+FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "none": lambda logits: logits,
+}
+"""Logits [B, L] → scores [B, L], by the hub's names."""
