@@ -6,6 +6,7 @@ file. All that is here is read from these.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import pkgutil
@@ -13,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from bertx_weights import Row
+from bertx_weights import ModelNames, Row
 
 from . import configs
 from .configs.base import ModelConfig, ModelSpec
@@ -86,13 +87,47 @@ def prefix_of(architecture: str) -> str:
     return f"{head_of(architecture).base_model_prefix}."
 
 
-def prefix_of_config(values: Mapping[str, Any]) -> str:
-    """The same by the keys of a config.json; of an unknown architecture, which is refused elsewhere, BERT's."""
+def names_of(values: Mapping[str, Any]) -> ModelNames:
+    """What the formats have to know of the architecture that the keys of a config.json, or of a KerasHub preset, name.
+
+    Of an unknown architecture, which is refused elsewhere, BERT's.
+    """
+    preset = values.get("class_name")
+    if isinstance(preset, str) and not values.get("model_type"):
+        known = (model for model in MODELS.values() if preset == f"{model.class_prefixes[0]}Backbone")
+        return _names(next(known, MODELS[next(iter(MODELS))]).model_type)
     try:
-        model_type = model_type_of(values)
+        return _names(model_type_of(values))
     except ValueError:
-        model_type = next(iter(MODELS))
-    return prefix_of(architectures(model_type)[0])
+        return _names(next(iter(MODELS)))
+
+
+@functools.cache
+def _names(model_type: str) -> ModelNames:
+    model = MODELS[model_type]
+    return ModelNames(
+        model_type,
+        model.name,
+        model.class_prefixes[0],
+        model.module,
+        prefix_of(architectures(model_type)[0]),
+        functools.partial(_name_rows, model_type),
+        functools.partial(architectures, model_type),
+        model.naming,
+    )
+
+
+@functools.cache
+def _name_rows(model_type: str) -> tuple[Row, ...]:
+    """The rows of every head, the number of a layer as {i}."""
+    config = MODELS[model_type].config_class(num_hidden_layers=1, tie_word_embeddings=False)
+    rows: dict[str, Row] = {}
+    for architecture in architectures(model_type):
+        base = prefix_of(architecture) if is_base(architecture) else ""
+        for row in schema(architecture, config):
+            name = f"{base}{row.name}".replace(".0.", ".{i}.")
+            rows.setdefault(name, dataclasses.replace(row, name=name))
+    return tuple(rows.values())
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from bertx_weights import Checkpoint, open_checkpoint
 from bertx_weights.lora import has_adapter, merge_adapter, read_adapter
 
 from ..hub.bases import base_folder
-from ..registry import prefix_of_config
+from ..registry import names_of
 
 
 def open_merged(folder: Path) -> Checkpoint:
@@ -19,6 +19,6 @@ def open_merged(folder: Path) -> Checkpoint:
         MissingExtraError: the library of its format is not installed.
     """
     if not has_adapter(folder):
-        return open_checkpoint(folder, prefix_of_config)
+        return open_checkpoint(folder, names_of)
     adapter = read_adapter(folder)
-    return merge_adapter(open_checkpoint(base_folder(folder), prefix_of_config), adapter)
+    return merge_adapter(open_checkpoint(base_folder(folder), names_of), adapter)

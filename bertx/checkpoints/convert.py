@@ -34,7 +34,7 @@ from ..backend import get_backend, meant_dtype
 from ..configs.base import ModelConfig
 from ..hub.bases import base_folder, files_folder
 from ..hub.sources import resolve
-from ..registry import head_of, is_base, options_of, prefix_of, prefix_of_config
+from ..registry import head_of, is_base, names_of, options_of, prefix_of
 from ..tasks.files import copy_task_files
 from ..tasks.keras_embedders import write_embedder
 from ..tasks.sentence_transformers import settings_folder
@@ -191,12 +191,13 @@ def _write(
     config = config.replace(
         architectures=(report.architecture,), dtype=dtypes.pop() if len(dtypes) == 1 else config.dtype
     )
-    check_family(form, config.to_dict(), target)
+    names = names_of(config.to_dict())
+    check_family(form, names, target)
     hashes: dict[str, str] = {}
     hashed = [_hashed(name, tensor, hashes, report.notes) for name, tensor in tensors.items()]
     if progress is not None:
         hashed = _counted(hashed, progress)
-    report.notes += FORMATS[form].write(temporary, config.to_dict(), hashed)
+    report.notes += FORMATS[form].write(temporary, config.to_dict(), hashed, names)
     report.notes += copy_tokenizer(beside, temporary, form == "keras-hub")
     copy_task_files(beside, temporary)
     if form == "keras-hub" and is_base(report.architecture):
@@ -303,7 +304,7 @@ def _counted(tensors: list[StoredTensor], progress: Progress) -> list[StoredTens
 
 def _verify(report: ConversionReport, outputs: Mapping[str, np.ndarray], folder: Path) -> None:
     """Raises CheckpointError where the folder's tensors are not the report's, or its outputs not these."""
-    written = open_checkpoint(folder, prefix_of_config)
+    written = open_checkpoint(folder, names_of)
     problems = differing_tensors(written, report.tensors)
     if not problems:
         found = {tensor.schema_name: tensor for tensor in written.tensors.values()}

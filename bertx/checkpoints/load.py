@@ -38,10 +38,10 @@ from ..registry import (
     config_from,
     known_names,
     model_type_of,
+    names_of,
     options_of,
     own_architecture,
     prefix_of,
-    prefix_of_config,
     schema,
     trained_as,
 )
@@ -125,7 +125,7 @@ def load_model(
     if tensors is not None:
         stored = {name: StoredTensor.of_array(name, array) for name, array in tensors.items()}
         checkpoint = dataclasses.replace(checkpoint, tensors=stored, skipped={}, notes=("tensors: state_dict",))
-        checkpoint = checkpoint.with_prefix(prefix_of_config(checkpoint.config))
+        checkpoint = checkpoint.with_prefix(names_of(checkpoint.config).prefix)
     if config is None:
         config = config_of(checkpoint, changes)
     else:

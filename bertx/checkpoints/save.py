@@ -13,7 +13,7 @@ from bertx_weights.lora import has_adapter
 from bertx_weights.safetensors_store import FILE, write_shards
 
 from ..configs.base import ModelConfig
-from ..registry import options_of, schema
+from ..registry import names_of, options_of, schema
 from .replacing import one_writer
 
 
@@ -75,7 +75,8 @@ def _write(
                 f"{folder} has a {FILE}, which is read before others: remove it, or save to another folder"
             )
         stored = [StoredTensor.of_array(name, tensor) for name, tensor in tensors.items()]
-        FORMATS[format_name].write(folder, config.to_dict(), stored)
+        values = config.to_dict()
+        FORMATS[format_name].write(folder, values, stored, names_of(values))
         return
     if max_bytes is not None and sum(tensor.nbytes for tensor in tensors.values()) > max_bytes:
         write_shards(folder, tensors, max_bytes)

@@ -15,7 +15,7 @@ from bertx_weights.files import exists, inside, read_json
 
 from ..hub import download as hub
 from ..hub.sources import resolve
-from ..registry import prefix_of_config
+from ..registry import names_of
 from ..tasks.sentence_transformers import settings_folder, transformer_folder
 from .convert import ConvertedTensor, differing_tensors, hash_of_file
 from .files import REPORT
@@ -95,9 +95,7 @@ def _with_report(folder: Path) -> Verification:
         except CheckpointError as error:
             result.problems.append(str(error))
     try:
-        result.problems += differing_tensors(
-            open_checkpoint(folder / transformer_folder(folder), prefix_of_config), tensors
-        )
+        result.problems += differing_tensors(open_checkpoint(folder / transformer_folder(folder), names_of), tensors)
     except CheckpointError as error:
         result.problems.append(str(error))
     result.checked = len(files) + len(tensors)

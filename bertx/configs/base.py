@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_json, write_atomically
+from bertx_weights.naming import Naming
 
 from ..dtypes import name_of_dtype
 from ..hub.arguments import refuse_upload, without_hub_arguments
@@ -480,6 +481,8 @@ class ModelSpec:
         module: its file in `bertx.models`.
         tokenizers: the names of its tokenizer classes; the first is used where a folder names none.
         class_aliases: other names of classes, such as TensorFlow's and Flax's, without TF and Flax → PyTorch's.
+        naming: format → what its names have of their own for this architecture, or in words why it cannot hold it.
+            safetensors, pytorch and npz hold every architecture.
     """
 
     model_type: str
@@ -489,6 +492,7 @@ class ModelSpec:
     module: str
     tokenizers: tuple[str, ...]
     class_aliases: Mapping[str, str] = field(default_factory=dict)
+    naming: Mapping[str, Naming | str] = field(default_factory=dict)
 
     def owns(self, class_name: str) -> bool:
         """Whether a class is called as one of this architecture, a user's own head among them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bertx_weights.naming import KerasHubNaming, Naming
+
 from .base import ModelConfig, ModelSpec, config_class
 
 
@@ -31,6 +33,31 @@ class RobertaConfig(ModelConfig):
         return found
 
 
+_KERAS_HUB = KerasHubNaming(
+    blocks={
+        "embeddings.word_embeddings": "layers/token_and_position_embedding/token_embedding",
+        "embeddings.position_embeddings": "layers/token_and_position_embedding/position_embedding",
+        "classifier.dense": "task/layers/dense",
+        "classifier.out_proj": "task/layers/dense_1",
+        "lm_head.dense": "task/layers/masked_lm_head/_intermediate_dense",
+        "lm_head.layer_norm": "task/layers/masked_lm_head/_intermediate_layer_norm",
+        "lm_head.bias": "task/layers/masked_lm_head/vars/0",
+    },
+    fixed={"layer_norm_eps": 1e-5},
+    config={"type_vocab_size": 1, "pad_token_id": 1},
+    absent=("embeddings.token_type_embeddings.weight",),
+    unused_positions=True,
+    logits="classifier.out_proj",
+)
+NAMING = {
+    "tensorflow": Naming(fixed={"pad_token_id": 1}),  # TFRobertaEmbeddings.padding_idx
+    "flax": Naming(),
+    "orbax": Naming(),
+    "keras-hub": _KERAS_HUB,
+    "tf1": "it is the original release of BERT, which has BERT only",
+    "tf2": "bertx reads Model Garden's BertEncoder there, whose positions count from 0",
+}
+
 SPEC = ModelSpec(
     model_type="roberta",
     name="RoBERTa",
@@ -38,4 +65,5 @@ SPEC = ModelSpec(
     config_class=RobertaConfig,
     module="roberta",
     tokenizers=("RobertaTokenizer", "RobertaTokenizerFast"),
+    naming=NAMING,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import ModelSpec, config_class
-from .roberta import RobertaConfig
+from .roberta import NAMING, RobertaConfig
 
 
 @config_class
@@ -21,4 +21,5 @@ SPEC = ModelSpec(
     config_class=XLMRobertaConfig,
     module="xlm_roberta",
     tokenizers=("XLMRobertaTokenizer", "XLMRobertaTokenizerFast"),
+    naming=NAMING,
 )

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from bertx.registry import architectures, task_of_architecture
-from bertx_weights import open_checkpoint
+from bertx.registry import architectures, names_of, task_of_architecture
+from bertx_weights import Checkpoint
+from bertx_weights import open_checkpoint as open_with
 from fixture_files import CHECKPOINTS as FIXTURES
 
 VARIANTS = FIXTURES / "variants"
@@ -61,6 +62,11 @@ def original(head: str, folder: Path | None = None) -> dict[str, np.ndarray]:
     """The values of a head's safetensors by schema name, read with the library alone."""
     tensors = safetensors.numpy.load_file((folder or FIXTURES / head / "safetensors") / "model.safetensors")
     return {f"bert.{name}" if head == "BertModel" else name: tensor for name, tensor in tensors.items()}
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """As bertx opens it, without its adapter."""
+    return open_with(folder, names_of)
 
 
 def read_tensors(folder: Path) -> dict[str, np.ndarray]:

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from format_support import assert_bit_equal, read_tensors
+from format_support import assert_bit_equal, open_checkpoint, read_tensors
 
 import bertx
 from bertx import BertTokenizer, CheckpointError
 from bertx.hub.sources import resolve
-from bertx_weights import open_checkpoint
 
 SOURCE = "python:antiberty/trained_models/AntiBERTy_md_smooth"
 # The heavy chain of trastuzumab, as its label prints it; every sixth residue is hidden.

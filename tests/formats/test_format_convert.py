@@ -26,6 +26,7 @@ from format_support import (
     copy_with_config,
     gelu_of,
     left_beside,
+    open_checkpoint,
     original,
     outputs,
     read_tensors,
@@ -39,7 +40,7 @@ import bertx_numpy
 from bertx import BertConfig, CheckpointError
 from bertx.checkpoints.convert import DTYPES
 from bertx.checkpoints.files import REPORT, foreign_entries
-from bertx_weights import BFLOAT16, FORMATS, StoredTensor, open_checkpoint
+from bertx_weights import BFLOAT16, FORMATS, StoredTensor
 from bertx_weights.checkpoint import as_dtype
 
 HEAD = "BertForPreTraining"

@@ -23,6 +23,7 @@ from format_support import (
     assert_bit_equal,
     assert_same_outputs,
     copy_with_config,
+    open_checkpoint,
     original,
     outputs,
     read_tensors,
@@ -30,7 +31,6 @@ from format_support import (
 
 import bertx
 from bertx import CheckpointError
-from bertx_weights import open_checkpoint
 from fixture_files import CASES
 
 IDS = np.array([[2, 5, 6, 7, 9, 3]])  # those of the cases' expected outputs

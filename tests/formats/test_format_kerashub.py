@@ -10,11 +10,19 @@ import h5py
 import keras_hub
 import numpy as np
 import pytest
-from format_support import FIXTURES, assert_bit_equal, copy_with_config, left_beside, original, read_tensors
+from format_support import (
+    FIXTURES,
+    assert_bit_equal,
+    copy_with_config,
+    left_beside,
+    open_checkpoint,
+    original,
+    read_tensors,
+)
 
 import bertx
 from bertx import CheckpointError
-from bertx_weights import dtype_name, open_checkpoint
+from bertx_weights import dtype_name
 from fixture_files import CASES
 
 # Of Keras's own writer, on TensorFlow with NumPy 2.

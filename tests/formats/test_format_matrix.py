@@ -7,12 +7,21 @@ import shutil
 from collections import Counter
 
 import pytest
-from format_support import FIXTURES, HEADS, POOLED, assert_bit_equal, copy_with_config, left_beside, original
+from format_support import (
+    FIXTURES,
+    HEADS,
+    POOLED,
+    assert_bit_equal,
+    copy_with_config,
+    left_beside,
+    open_checkpoint,
+    original,
+)
 
 import bertx
 from bertx import CheckpointError
 from bertx.checkpoints.load import config_of
-from bertx_weights import FORMATS, open_checkpoint
+from bertx_weights import FORMATS
 
 NO_PLACE = "has no place for"
 MASKED_LM = "KerasHub's masked-LM head computes another GELU and epsilon"

@@ -27,6 +27,7 @@ from format_support import (
     batch,
     bits,
     copy_with_config,
+    open_checkpoint,
     original,
     outputs,
     read_tensors,
@@ -36,7 +37,7 @@ import bertx
 from bertx import CheckpointError
 from bertx.backend import get_backend
 from bertx.checkpoints.load import load_model
-from bertx_weights import FORMATS, dtype_name, format_of, open_checkpoint
+from bertx_weights import FORMATS, dtype_name, format_of
 
 IDS = [f"{head}-{name}" for head, name, _ in WRITTEN]
 NEEDS_TASK = {"BertForSequenceClassification", "BertForTokenClassification", "BertForMultipleChoice"}

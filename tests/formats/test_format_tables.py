@@ -1,16 +1,21 @@
-"""A format's names are one table, read both ways: a bijection over the schema of every head that it serves."""
+"""The names of a format follow from the schema: a bijection over every head that it serves, and the real names."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from format_support import HEADS, POOLED
 
 from bertx import BertConfig
-from bertx.registry import schema
+from bertx.registry import names_of, schema
 from bertx_weights import FORMATS, schema_name
 from bertx_weights.formats import flax, keras_hub, tensorflow, tf1, tf2
-from bertx_weights.formats.names import LAYOUTS, both_ways
+from bertx_weights.naming.layouts import LAYOUTS
+from bertx_weights.naming.rules import naming_of, table_of
+from bertx_weights.naming.tables import both_ways
 
 MASKED_LM = {
     "cls.predictions.transform.dense.weight",
@@ -23,13 +28,29 @@ NEXT_SENTENCE = {"cls.seq_relationship.weight", "cls.seq_relationship.bias"}
 CLASSIFIER = {"classifier.weight", "classifier.bias"}
 QUESTION_ANSWERING = {"qa_outputs.weight", "qa_outputs.bias"}
 EVERY_HEAD = MASKED_LM | NEXT_SENTENCE | CLASSIFIER | QUESTION_ANSWERING
+RULES = {
+    "tensorflow": tensorflow.RULE,
+    "flax": flax.RULE,
+    "keras-hub": keras_hub.RULE,
+    "tf1": tf1.RULE,
+    "tf2": tf2.RULE,
+}
+# model_type → format → stored name → [schema name, layout], as the real writers name them.
+REAL = json.loads((Path(__file__).parents[1] / "fixtures" / "format_names.json").read_text())
+
+
+def table(form, model_type="bert"):
+    names = names_of({"model_type": model_type})
+    return table_of(names, naming_of(form, names, Path("here")), RULES[form])
+
+
 # format → (its table, what it has beside the encoder and the pooler)
 TABLES = {
-    "tensorflow": (tensorflow.NAMES, EVERY_HEAD),
-    "flax": (flax.NAMES, EVERY_HEAD | {"cls.predictions.decoder.weight"}),
-    "keras-hub": (keras_hub.NAMES, CLASSIFIER),
-    "tf1": (tf1.NAMES, EVERY_HEAD),
-    "tf2": (tf2.NAMES, set()),
+    "tensorflow": (table("tensorflow"), EVERY_HEAD),
+    "flax": (table("flax"), EVERY_HEAD | {"cls.predictions.decoder.weight"}),
+    "keras-hub": (table("keras-hub"), CLASSIFIER),
+    "tf1": (table("tf1"), EVERY_HEAD),
+    "tf2": (table("tf2"), set()),
 }
 SIZES = {"vocab_size": 41, "hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20, "num_labels": 5}
 LAYERS = (1, 2, 12)
@@ -50,6 +71,12 @@ def rows_of(head, layers, tied=True):
 
 def test_the_formats_without_a_table_keep_the_schemas_own_names():
     assert set(FORMATS) - set(TABLES) == {"safetensors", "pytorch", "npz", "orbax"}  # orbax has flax's
+
+
+@pytest.mark.parametrize(("model_type", "form"), [(model, form) for model, forms in REAL.items() for form in forms])
+def test_the_rule_gives_the_real_names(model_type, form):
+    found = {stored: [name, layout] for stored, name, layout in table(form, model_type)}
+    assert found == REAL[model_type][form]
 
 
 @pytest.mark.parametrize("layers", LAYERS)

@@ -90,16 +90,17 @@ def folders(form: str, corpus: Path) -> list[Path]:
 
 def seeds(form: str, corpus: Path, scratch: Path) -> list[Seed]:
     """The corpus of one format, read once as it is."""
+    from bertx.registry import names_of
     from bertx_weights import FORMATS as READERS
     from bertx_weights import open_checkpoint
 
     made = []
     for folder in folders(form, corpus):
         if form == "npz":
-            checkpoint = open_checkpoint(folder)
+            checkpoint = open_checkpoint(folder, names_of)
             target = scratch / f"npz-{len(made)}"
             target.mkdir()
-            READERS["npz"].write(target, checkpoint.config, checkpoint.tensors.values())
+            READERS["npz"].write(target, checkpoint.config, checkpoint.tensors.values(), names_of(checkpoint.config))
             if len(made) % 4 == 1:
                 _compress(target / "model.npz")
             name, folder = f"{folder.relative_to(corpus)} as npz", target
@@ -236,11 +237,11 @@ def read(folder: Path) -> tuple[object, dict]:
         Wrong: a tensor is not what was announced.
     """
     from bertx.checkpoints.load import config_of, plan
-    from bertx.registry import schema
+    from bertx.registry import names_of, schema
     from bertx_weights import CheckpointError, open_checkpoint
     from bertx_weights.dtypes import is_float
 
-    checkpoint = open_checkpoint(folder)
+    checkpoint = open_checkpoint(folder, names_of)
     config = config_of(checkpoint)
     try:
         report, options = plan(checkpoint, None, config)

@@ -23,6 +23,7 @@ import pytest
 import torch
 from fuzz import CORPUS, FINE, SOFT, Guard, Watch
 
+from bertx.registry import names_of
 from bertx_weights import FORMATS as READERS
 from bertx_weights import CheckpointError, open_checkpoint, write_safetensors
 from bertx_weights.checkpoint import StoredTensor
@@ -88,8 +89,8 @@ def copy(tmp_path):
         folder = tmp_path / "checkpoint"
         if form == "npz":
             folder.mkdir()
-            checkpoint = open_checkpoint(FOLDERS["npz"])
-            READERS["npz"].write(folder, checkpoint.config, checkpoint.tensors.values())
+            checkpoint = open_checkpoint(FOLDERS["npz"], names_of)
+            READERS["npz"].write(folder, checkpoint.config, checkpoint.tensors.values(), names_of(checkpoint.config))
         else:
             shutil.copytree(source or FOLDERS[form], folder, copy_function=shutil.copyfile)
         return folder
@@ -1046,12 +1047,13 @@ def test_a_storage_that_many_tensors_share_is_refused(copy, refused):
 
 def test_values_that_many_variables_share_are_refused(copy, refused):
     """The entries of a bundle may name the same bytes."""
-    from bertx_weights.formats.names import both_ways
-    from bertx_weights.formats.tf1 import NAMES as TF1
+    from bertx_weights.formats import tf1
+    from bertx_weights.naming.rules import Naming, table_of
+    from bertx_weights.naming.tables import both_ways
 
     folder = copy("tf1")
     shapes = large_of(folder, "bert_config.json", num_hidden_layers=300, intermediate_size=20000)
-    _, writing = both_ways(TF1, 300)
+    _, writing = both_ways(table_of(names_of({}), Naming(), tf1.RULE), 300)
     data = bytes(4 * 20000 * HIDDEN)
     (folder / "bert_model.ckpt.data-00000-of-00001").write_bytes(data)
 
@@ -1756,5 +1758,5 @@ def test_a_link_out_of_the_folder_is_refused_and_not_opened(copy, tmp_path, name
     (folder / name).symlink_to(outside / name)
     watch = Watch(outside)
     with pytest.raises(CheckpointError, match=f"{name}, a link to .* outside the folder"):
-        open_checkpoint(folder)
+        open_checkpoint(folder, names_of)
     assert not watch.seen()

@@ -7,6 +7,7 @@ from .errors import CheckpointError, MissingExtraError
 from .files import read_json, write_atomically
 from .formats import FORMATS, check_family, format_of, open_checkpoint
 from .match import LoadReport, match
+from .naming import ModelNames
 from .safetensors_store import open_safetensors, release, write_safetensors
 from .schema import Row, base_prefix, head_of_decoder, schema_name
 
@@ -17,6 +18,7 @@ __all__ = [
     "CheckpointError",
     "LoadReport",
     "MissingExtraError",
+    "ModelNames",
     "Row",
     "StoredTensor",
     "as_dtype",

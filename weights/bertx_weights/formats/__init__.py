@@ -1,4 +1,4 @@
-"""The formats: one file each, with its names as a table that is read both ways."""
+"""The formats: one file each, with the rule for its names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
 from ..files import exists, inside
-from ..schema import BERT
+from ..naming.rules import ModelNames, NamesOf, naming_of
+from ..naming.tables import layers_of
 from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
-from .names import layers_of
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,25 @@ class Format:
         what: its files, for people.
         stored: patterns of the files that hold weights, a group for each way of storing them: the first that a folder
             has is what it is read from.
-        families: the model types that it has names for; None for any, since it has the hub's own.
         written: patterns of all files that a checkpoint of this format consists of, as bertx writes it, without its
             tokenizer; "/" separates folders.
         files: a folder → the files of this format that hold its weights, none where there are none.
-        read: such a folder → the checkpoint.
-        write: (folder, the hub's config, tensors by schema name) → writes config and weights; gives notes for people.
+        read: (such a folder, config.json → the names of its architecture) → the checkpoint.
+        write: (folder, the hub's config, tensors by schema name, the names of the architecture) → writes config and
+            weights; gives notes for people.
     """
 
     what: str
-    families: tuple[str, ...] | None
     stored: tuple[tuple[str, ...], ...]
     written: tuple[str, ...]
     files: Callable[[Path], list[Path]]
-    read: Callable[[Path], Checkpoint]
-    write: Callable[[Path, Mapping[str, Any], Iterable[StoredTensor]], list[str]]
+    read: Callable[[Path, NamesOf], Checkpoint]
+    write: Callable[[Path, Mapping[str, Any], Iterable[StoredTensor], ModelNames], list[str]]
 
 
 def _format(what: str, module: Any) -> Format:
     return Format(
         what,
-        getattr(module, "FAMILIES", ("bert",)),
         module.STORED,
         module.WRITTEN,
         module.files,
@@ -76,6 +74,8 @@ FORMATS: Mapping[str, Format] = {
     "tf2": _format("a Model Garden encoder", tf2),
     "orbax": _format("an Orbax checkpoint", orbax),
 }
+# These have the hub's own names, whatever the model.
+ANY_MODEL = ("safetensors", "pytorch", "npz")
 
 
 def format_of(folder: Path) -> str:
@@ -112,21 +112,16 @@ def checkpoints_below(folder: Path) -> list[Path]:
     return found
 
 
-def check_family(form: str, config: Mapping[str, Any], folder: Path) -> None:
-    """Raises CheckpointError where a format has no names for the tensors of a model type."""
-    families, model_type = FORMATS[form].families, config.get("model_type") or "bert"
-    if families is not None and model_type not in families:
-        others = ", ".join(name for name, other in FORMATS.items() if other.families is None)
-        raise CheckpointError(
-            f"{folder}: bertx has no names for {model_type} in the format {form}, only for {', '.join(families)}: "
-            f"use one of {others}"
-        )
+def check_family(form: str, names: ModelNames, where: Path) -> None:
+    """Raises CheckpointError, with the reason, where a format cannot hold an architecture."""
+    if form not in ANY_MODEL:
+        naming_of(form, names, where)
 
 
-def open_checkpoint(folder: Path, prefix_of: Callable[[Mapping[str, Any]], str] = lambda config: BERT) -> Checkpoint:
+def open_checkpoint(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint of a folder, whatever its format.
 
-    prefix_of: the keys of config.json → what the names of the base model's tensors begin with in a model with a head.
+    names_of: the keys of a config.json → the names of its architecture: `bertx.registry.names_of`.
 
     Raises:
         CheckpointError: there is none, or its files are broken or may not be read, or git has not fetched them.
@@ -136,9 +131,8 @@ def open_checkpoint(folder: Path, prefix_of: Callable[[Mapping[str, Any]], str] 
         _refuse_pointers(_json_files(folder))
         form = FORMATS[format_of(folder)]
         _refuse_pointers(form.files(folder))
-        checkpoint = form.read(folder)
-        check_family(checkpoint.format, checkpoint.config, folder)
-        checkpoint = checkpoint.with_prefix(prefix_of(checkpoint.config))
+        checkpoint = form.read(folder, names_of)
+        checkpoint = checkpoint.with_prefix(names_of(checkpoint.config).prefix)
         layers_of(checkpoint.config, folder)  # before anything is made for so many
         stored = sum(path.stat().st_size for path in checkpoint.files)
         unfolded = sum(tensor.nbytes for tensor in checkpoint.tensors.values())

@@ -1,4 +1,4 @@
-"""The hub's flax_model.msgpack, whole or in shards, of every FlaxBert head."""
+"""The hub's flax_model.msgpack, whole or in shards, of every head of a Flax model of transformers."""
 
 from __future__ import annotations
 
@@ -13,53 +13,27 @@ from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16, SAFETENSORS_DTYPES, dtype_name
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
+from ..naming.rules import ModelNames, Names, NamesOf, Rule, naming_of, table_of
+from ..naming.tables import both_ways, layers_of, stored_tensor, to_stored
 from ..safetensors_store import release
 from ..schema import base_prefix
 from . import hub, settings
 from .libraries import needs
-from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "flax_model.msgpack"
 INDEX = "flax_model.msgpack.index.json"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
 
-NAMES = (
-    ("bert/embeddings/word_embeddings/embedding", "bert.embeddings.word_embeddings.weight", "same"),
-    ("bert/embeddings/position_embeddings/embedding", "bert.embeddings.position_embeddings.weight", "same"),
-    ("bert/embeddings/token_type_embeddings/embedding", "bert.embeddings.token_type_embeddings.weight", "same"),
-    ("bert/embeddings/LayerNorm/scale", "bert.embeddings.LayerNorm.weight", "same"),
-    ("bert/embeddings/LayerNorm/bias", "bert.embeddings.LayerNorm.bias", "same"),
-    ("bert/encoder/layer/{i}/attention/self/query/kernel", "bert.encoder.layer.{i}.attention.self.query.weight", "kernel"),
-    ("bert/encoder/layer/{i}/attention/self/query/bias", "bert.encoder.layer.{i}.attention.self.query.bias", "same"),
-    ("bert/encoder/layer/{i}/attention/self/key/kernel", "bert.encoder.layer.{i}.attention.self.key.weight", "kernel"),
-    ("bert/encoder/layer/{i}/attention/self/key/bias", "bert.encoder.layer.{i}.attention.self.key.bias", "same"),
-    ("bert/encoder/layer/{i}/attention/self/value/kernel", "bert.encoder.layer.{i}.attention.self.value.weight", "kernel"),
-    ("bert/encoder/layer/{i}/attention/self/value/bias", "bert.encoder.layer.{i}.attention.self.value.bias", "same"),
-    ("bert/encoder/layer/{i}/attention/output/dense/kernel", "bert.encoder.layer.{i}.attention.output.dense.weight", "kernel"),
-    ("bert/encoder/layer/{i}/attention/output/dense/bias", "bert.encoder.layer.{i}.attention.output.dense.bias", "same"),
-    ("bert/encoder/layer/{i}/attention/output/LayerNorm/scale", "bert.encoder.layer.{i}.attention.output.LayerNorm.weight", "same"),
-    ("bert/encoder/layer/{i}/attention/output/LayerNorm/bias", "bert.encoder.layer.{i}.attention.output.LayerNorm.bias", "same"),
-    ("bert/encoder/layer/{i}/intermediate/dense/kernel", "bert.encoder.layer.{i}.intermediate.dense.weight", "kernel"),
-    ("bert/encoder/layer/{i}/intermediate/dense/bias", "bert.encoder.layer.{i}.intermediate.dense.bias", "same"),
-    ("bert/encoder/layer/{i}/output/dense/kernel", "bert.encoder.layer.{i}.output.dense.weight", "kernel"),
-    ("bert/encoder/layer/{i}/output/dense/bias", "bert.encoder.layer.{i}.output.dense.bias", "same"),
-    ("bert/encoder/layer/{i}/output/LayerNorm/scale", "bert.encoder.layer.{i}.output.LayerNorm.weight", "same"),
-    ("bert/encoder/layer/{i}/output/LayerNorm/bias", "bert.encoder.layer.{i}.output.LayerNorm.bias", "same"),
-    ("bert/pooler/dense/kernel", "bert.pooler.dense.weight", "kernel"),
-    ("bert/pooler/dense/bias", "bert.pooler.dense.bias", "same"),
-    ("cls/predictions/transform/dense/kernel", "cls.predictions.transform.dense.weight", "kernel"),
-    ("cls/predictions/transform/dense/bias", "cls.predictions.transform.dense.bias", "same"),
-    ("cls/predictions/transform/LayerNorm/scale", "cls.predictions.transform.LayerNorm.weight", "same"),
-    ("cls/predictions/transform/LayerNorm/bias", "cls.predictions.transform.LayerNorm.bias", "same"),
-    ("cls/predictions/decoder/kernel", "cls.predictions.decoder.weight", "kernel"),
-    ("cls/predictions/bias", "cls.predictions.bias", "same"),
-    ("cls/seq_relationship/kernel", "cls.seq_relationship.weight", "kernel"),
-    ("cls/seq_relationship/bias", "cls.seq_relationship.bias", "same"),
-    ("classifier/kernel", "classifier.weight", "kernel"),
-    ("classifier/bias", "classifier.bias", "same"),
-    ("qa_outputs/kernel", "qa_outputs.weight", "kernel"),
-    ("qa_outputs/bias", "qa_outputs.bias", "same"),
-)  # fmt: skip
+RULE = Rule(
+    leaves={
+        "linear": ("kernel", "kernel"),
+        "embedding": ("embedding", "same"),
+        "norm": ("scale", "same"),
+        "norm bias": ("bias", "same"),
+        "bias": ("bias", "same"),
+    },
+    decoder=True,
+)
 
 _FIXED = {"position_embedding_type": "absolute"}
 _ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish", "tanh")
@@ -81,7 +55,7 @@ def files(folder: Path) -> list[Path]:
     return hub.files(folder, FILE, INDEX)
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint, in memory as msgpack needs it.
 
     Raises:
@@ -89,6 +63,7 @@ def read(folder: Path) -> Checkpoint:
         MissingExtraError: msgpack is not installed.
     """
     config = hub.read_config(folder)
+    names = names_of(config)
     if (folder / FILE).is_file():
         arrays = _read_file(inside(folder, FILE))
     else:
@@ -96,19 +71,27 @@ def read(folder: Path) -> Checkpoint:
         held = {path: _read_file(path) for path in sorted(set(weight_map.values()))}
         check_index(folder, INDEX, weight_map, {name: path for path, of_file in held.items() for name in of_file})
         arrays = {name: held[path][name] for name, path in weight_map.items()}
-    return Checkpoint(folder, "flax", tuple(files(folder)), config, tensors_of(arrays, config, folder))
+    return Checkpoint(folder, "flax", tuple(files(folder)), config, tensors_of(arrays, config, names, folder))
 
 
-def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], folder: Path) -> dict[str, StoredTensor]:
-    """The tensors of a FlaxBert's parameters, flattened with "/", or with "." as in safetensors.
+def table(names: ModelNames, form: str, folder: Path) -> Names:
+    """The names of a model in Flax; `form` is the format that has them, flax or orbax."""
+    return table_of(names, naming_of(form, names, folder), RULE)
 
-    A model without a head has no bert/ before them.
+
+def tensors_of(
+    arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], names: ModelNames, folder: Path
+) -> dict[str, StoredTensor]:
+    """The tensors of a Flax model's parameters, flattened with "/", or with "." as in safetensors.
+
+    A model without a head has no prefix such as bert/ before them.
     """
-    reading, _ = both_ways(NAMES, layers_of(config, folder))
+    reading, _ = both_ways(table(names, "flax", folder), layers_of(config, folder))
+    base = names.prefix.replace(".", "/")
     return {
         name: stored_tensor(
             name,
-            reading.get(name.replace(".", "/")) or reading.get(f"bert/{name.replace('.', '/')}"),
+            reading.get(name.replace(".", "/")) or reading.get(base + name.replace(".", "/")),
             array.shape,
             array.dtype,
             lambda array=array: array,
@@ -117,15 +100,16 @@ def tensors_of(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], fold
     }
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames) -> list[str]:
     """Writes config.json and flax_model.msgpack, a tensor at a time.
 
     Raises:
-        CheckpointError: the model is none that FlaxBert computes.
+        CheckpointError: the model is none that the classes of transformers compute.
     """
-    settings.refuse("flax", settings.problems(config, "FlaxBert", _FIXED, _ACTIVATIONS))
+    fixed = _FIXED | dict(naming_of("flax", names, folder).fixed)
+    settings.refuse("flax", settings.problems(config, f"Flax{names.class_prefix}", fixed, _ACTIVATIONS))
     tensors = list(tensors)
-    tree = tree_of(tensors, config, "flax", folder)
+    tree = tree_of(tensors, config, names, "flax", folder)
     msgpack = needs("msgpack", "msgpack")
     with atomic_path(folder / FILE) as temporary, open(temporary, "wb") as file:
         for part in _packed(msgpack.Packer(), tree):
@@ -134,17 +118,19 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     return []
 
 
-def tree_of(tensors: list[StoredTensor], config: Mapping[str, Any], form: str, folder: Path) -> dict[str, Any]:
-    """The parameters of a FlaxBert as a nested dict whose leaves, when called, read the array.
+def tree_of(
+    tensors: list[StoredTensor], config: Mapping[str, Any], names: ModelNames, form: str, folder: Path
+) -> dict[str, Any]:
+    """The parameters of a Flax model as a nested dict whose leaves, when called, read the array.
 
     Raises:
         CheckpointError: a tensor has no place there.
     """
-    _, writing = both_ways(NAMES, layers_of(config, folder))
-    base = base_prefix([tensor.schema_name for tensor in tensors])
+    _, writing = both_ways(table(names, form, folder), layers_of(config, folder))
+    base = base_prefix([tensor.schema_name for tensor in tensors]).replace(".", "/")
     tree: dict[str, Any] = {}
     for name, value_of in to_stored(tensors, writing, config, form).items():
-        *parents, leaf = (name.removeprefix("bert/") if base else name).split("/")
+        *parents, leaf = name.removeprefix(base).split("/")
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})

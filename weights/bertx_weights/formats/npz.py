@@ -16,11 +16,11 @@ from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path, inside
+from ..naming.rules import ModelNames, NamesOf
 from ..safetensors_store import release
 from ..schema import plain_name
 from . import hub
 
-FAMILIES = None  # the names are the hub's own
 FILE = "model.npz"
 STORED, WRITTEN = ((FILE,),), (hub.CONFIG, FILE)
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -33,7 +33,7 @@ def files(folder: Path) -> list[Path]:
     return [inside(folder, FILE)] if (folder / FILE).is_file() else []
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint; a tensor is read from the archive when it is asked for.
 
     Raises:
@@ -63,7 +63,9 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(folder, "npz", (path,), hub.read_config(folder), tensors)
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+def write(
+    folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames | None = None
+) -> list[str]:
     """Writes config.json and model.npz, uncompressed, a tensor at a time."""
     with atomic_path(folder / FILE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, tensor in sorted(hub.under_hub_names(tensors).items()):

@@ -1,4 +1,4 @@
-"""An Orbax checkpoint beside a config.json: the parameters of a FlaxBert, an nnx.Module's state, or a train state."""
+"""An Orbax checkpoint beside a config.json: the parameters of a Flax model of transformers, an nnx.Module's state, or a train state."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import numpy as np
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
+from ..naming.rules import ModelNames, NamesOf
+from ..naming.tables import both_ways, layers_of, stored_tensor
 from ..safetensors_store import release
 from . import hub
-from .flax import NAMES, tree_of
+from .flax import table, tree_of
 from .libraries import needs
-from .names import both_ways, layers_of, stored_tensor
 
 _METADATA = "_METADATA"
 _PARAMS = "params"
@@ -39,7 +40,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for root in _roots(folder)[-1:] for path in _plain_files(root))
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint; of several steps the last.
 
     Raises:
@@ -47,6 +48,7 @@ def read(folder: Path) -> Checkpoint:
         MissingExtraError: orbax-checkpoint is not installed.
     """
     config = hub.read_config(folder)
+    names = names_of(config)
     roots = _roots(folder)
     if len({root.parent.parent if _is_step(root) else root for root in roots}) > 1:
         raise CheckpointError(f"{folder} holds several Orbax checkpoints: {', '.join(map(str, roots))}")
@@ -66,7 +68,7 @@ def read(folder: Path) -> Checkpoint:
     room = _FOLDED * sum(path.stat().st_size for path in held)
     if sum(math.prod(shape) for shape, _ in shapes.values()) > room or max(map(math.prod, chunks), default=0) > room:
         raise CheckpointError(f"{root}: its arrays are larger than its files can hold")
-    reading, _ = both_ways(NAMES, layers_of(config, folder))
+    reading, _ = both_ways(table(names, "orbax", folder), layers_of(config, folder))
     with_params = any(path[0] == "params" for path in leaves)
     values_of = _reader(root, metadata.use_zarr3)
     tensors, skipped = {}, {}
@@ -84,7 +86,7 @@ def read(folder: Path) -> Checkpoint:
             shape, dtype = shapes[path]
             tensors[stored] = stored_tensor(
                 stored,
-                reading.get(name) or reading.get(f"bert/{name}"),
+                reading.get(name) or reading.get(names.prefix.replace(".", "/") + name),
                 shape,
                 BFLOAT16 if dtype.name == "bfloat16" else dtype,
                 lambda stored=stored, leaf=leaf: values_of(leaf.name, stored),
@@ -92,10 +94,10 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(folder, "orbax", tuple(held), config, tensors, skipped)
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
-    """Writes config.json and the parameters of a FlaxBert under params/, one tensor after the other."""
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames) -> list[str]:
+    """Writes config.json and the parameters of a Flax model of transformers under params/, one tensor after the other."""
     ocp = needs("orbax.checkpoint", "orbax")
-    tree = tree_of(list(tensors), config, "orbax", folder)
+    tree = tree_of(list(tensors), config, names, "orbax", folder)
     with ocp.Checkpointer(_handler()) as checkpointer:
         checkpointer.save((folder / _PARAMS).absolute(), needs("jax", "orbax").tree.map(_Leaf, tree))
     hub.write_config(folder, config)

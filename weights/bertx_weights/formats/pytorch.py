@@ -18,11 +18,11 @@ from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import atomic_path, check_index, inside, shards
+from ..naming.rules import ModelNames, NamesOf
 from ..schema import plain_name
 from . import hub, pickles, wrappers
 from .libraries import needs
 
-FAMILIES = None  # the names are the hub's own
 FILE = "pytorch_model.bin"
 INDEX = "pytorch_model.bin.index.json"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
@@ -38,7 +38,7 @@ def files(folder: Path) -> list[Path]:
     return hub.files(folder, FILE, INDEX)
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint; of a zip file the tensors are mapped.
 
     Raises:
@@ -58,7 +58,9 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(folder, "pytorch", tuple(files(folder)), hub.read_config(folder), named, notes=notes)
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+def write(
+    folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames | None = None
+) -> list[str]:
     """Writes config.json and pytorch_model.bin, a zip; the library needs all tensors at once."""
     torch = needs("torch", "torch")
     named = hub.under_hub_names(tensors)

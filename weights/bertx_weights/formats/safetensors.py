@@ -1,6 +1,6 @@
 """The hub's safetensors: model.safetensors, whole or in shards, under the schema's own names.
 
-Read are also those that TFBert and FlaxBert wrote: the names and layouts of tf_model.h5 and flax_model.msgpack.
+Read are also those that transformers' TensorFlow and Flax classes wrote: the names and layouts of tf_model.h5 and flax_model.msgpack.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
+from ..naming.rules import ModelNames, NamesOf
 from ..safetensors_store import FILE, INDEX, open_safetensors, write_safetensors
 from ..schema import plain_name
 from . import flax, hub, tensorflow, wrappers
 
-FAMILIES = None  # the names are the hub's own
 _FLAX_WORDS = "embeddings.word_embeddings.embedding"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
 
@@ -24,7 +24,7 @@ def files(folder: Path) -> list[Path]:
     return hub.files(folder, FILE, INDEX)
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint, mapped.
 
     Raises:
@@ -32,14 +32,16 @@ def read(folder: Path) -> Checkpoint:
     """
     held, config, notes = open_safetensors(folder), hub.read_config(folder), ()
     if tensorflow.has_names(held):
-        config, notes = tensorflow.tied(config)
+        names = names_of(config)
+        config, notes = tensorflow.as_computed(config, names, folder)
         tensors = tensorflow.tensors_of(
             ((name, array.shape, array.dtype, lambda array=array: array) for name, array in held.items()),
             config,
+            names,
             folder,
         )
     elif any(name.endswith(_FLAX_WORDS) for name in held):
-        tensors = flax.tensors_of(held, config, folder)
+        tensors = flax.tensors_of(held, config, names_of(config), folder)
     else:
         plain = wrappers.unwrapped(held)
         notes = wrappers.notes(plain)
@@ -50,7 +52,9 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(folder, "safetensors", tuple(files(folder)), config, tensors, notes=notes)
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+def write(
+    folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames | None = None
+) -> list[str]:
     """Writes config.json and model.safetensors, a tensor at a time."""
     write_safetensors(folder, hub.under_hub_names(tensors))
     hub.write_config(folder, config)

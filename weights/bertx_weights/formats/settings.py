@@ -11,6 +11,8 @@ from ..errors import CheckpointError
 ENCODER = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
 GOOGLES = {**ENCODER, "layer_norm_eps": 1e-12}
 
+_CAUSAL = "LMHeadModel", "ForCausalLM"  # how classes of decoders are called
+
 
 def problems(
     config: Mapping[str, Any], reader: str, fixed: Mapping[str, Any], activations: Collection[str]
@@ -24,8 +26,9 @@ def problems(
     act = config.get("hidden_act", "gelu")
     if act not in activations:
         found.append(f"hidden_act is {act!r}, {reader} has {', '.join(map(repr, activations))}")
-    if "is_decoder" in fixed and config.get("architectures") == ["BertLMHeadModel"] and not config.get("is_decoder"):
-        found.append(f"BertLMHeadModel is a decoder, {reader} has encoders only")
+    written = config.get("architectures") or [""]
+    if "is_decoder" in fixed and written[0].endswith(_CAUSAL) and not config.get("is_decoder"):
+        found.append(f"{written[0]} is a decoder, {reader} has encoders only")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The hub's tf_model.h5, whole or in shards, of every TFBert head."""
+"""The hub's tf_model.h5, whole or in shards, of every head of a TensorFlow model of transformers."""
 
 from __future__ import annotations
 
@@ -12,56 +12,32 @@ import numpy as np
 from ..checkpoint import Checkpoint, StoredTensor
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
+from ..naming.rules import ModelNames, Names, NamesOf, Rule, naming_of, table_of
+from ..naming.tables import both_ways, layers_of, stored_tensor, to_stored
 from ..safetensors_store import release
+from ..schema import head_of_decoder
 from . import h5, hub, settings
-from .names import both_ways, layers_of, stored_tensor, to_stored
 
 FILE = "tf_model.h5"
 INDEX = "tf_model.h5.index.json"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
-_WORDS = "bert/embeddings/word_embeddings/weight"  # ends the name of a tensor that every TFBert has
+_WORDS = "/embeddings/word_embeddings/weight"  # ends the name of a tensor that every model has
 
-NAMES = (
-    ("bert/embeddings/word_embeddings/weight", "bert.embeddings.word_embeddings.weight", "same"),
-    ("bert/embeddings/position_embeddings/embeddings", "bert.embeddings.position_embeddings.weight", "same"),
-    ("bert/embeddings/token_type_embeddings/embeddings", "bert.embeddings.token_type_embeddings.weight", "same"),
-    ("bert/embeddings/LayerNorm/gamma", "bert.embeddings.LayerNorm.weight", "same"),
-    ("bert/embeddings/LayerNorm/beta", "bert.embeddings.LayerNorm.bias", "same"),
-    ("bert/encoder/layer_._{i}/attention/self/query/kernel", "bert.encoder.layer.{i}.attention.self.query.weight", "kernel"),
-    ("bert/encoder/layer_._{i}/attention/self/query/bias", "bert.encoder.layer.{i}.attention.self.query.bias", "same"),
-    ("bert/encoder/layer_._{i}/attention/self/key/kernel", "bert.encoder.layer.{i}.attention.self.key.weight", "kernel"),
-    ("bert/encoder/layer_._{i}/attention/self/key/bias", "bert.encoder.layer.{i}.attention.self.key.bias", "same"),
-    ("bert/encoder/layer_._{i}/attention/self/value/kernel", "bert.encoder.layer.{i}.attention.self.value.weight", "kernel"),
-    ("bert/encoder/layer_._{i}/attention/self/value/bias", "bert.encoder.layer.{i}.attention.self.value.bias", "same"),
-    ("bert/encoder/layer_._{i}/attention/output/dense/kernel", "bert.encoder.layer.{i}.attention.output.dense.weight", "kernel"),
-    ("bert/encoder/layer_._{i}/attention/output/dense/bias", "bert.encoder.layer.{i}.attention.output.dense.bias", "same"),
-    ("bert/encoder/layer_._{i}/attention/output/LayerNorm/gamma", "bert.encoder.layer.{i}.attention.output.LayerNorm.weight", "same"),
-    ("bert/encoder/layer_._{i}/attention/output/LayerNorm/beta", "bert.encoder.layer.{i}.attention.output.LayerNorm.bias", "same"),
-    ("bert/encoder/layer_._{i}/intermediate/dense/kernel", "bert.encoder.layer.{i}.intermediate.dense.weight", "kernel"),
-    ("bert/encoder/layer_._{i}/intermediate/dense/bias", "bert.encoder.layer.{i}.intermediate.dense.bias", "same"),
-    ("bert/encoder/layer_._{i}/output/dense/kernel", "bert.encoder.layer.{i}.output.dense.weight", "kernel"),
-    ("bert/encoder/layer_._{i}/output/dense/bias", "bert.encoder.layer.{i}.output.dense.bias", "same"),
-    ("bert/encoder/layer_._{i}/output/LayerNorm/gamma", "bert.encoder.layer.{i}.output.LayerNorm.weight", "same"),
-    ("bert/encoder/layer_._{i}/output/LayerNorm/beta", "bert.encoder.layer.{i}.output.LayerNorm.bias", "same"),
-    ("bert/pooler/dense/kernel", "bert.pooler.dense.weight", "kernel"),
-    ("bert/pooler/dense/bias", "bert.pooler.dense.bias", "same"),
-    ("mlm___cls/predictions/transform/dense/kernel", "cls.predictions.transform.dense.weight", "kernel"),
-    ("mlm___cls/predictions/transform/dense/bias", "cls.predictions.transform.dense.bias", "same"),
-    ("mlm___cls/predictions/transform/LayerNorm/gamma", "cls.predictions.transform.LayerNorm.weight", "same"),
-    ("mlm___cls/predictions/transform/LayerNorm/beta", "cls.predictions.transform.LayerNorm.bias", "same"),
-    ("mlm___cls/predictions/bias", "cls.predictions.bias", "same"),
-    ("nsp___cls/seq_relationship/kernel", "cls.seq_relationship.weight", "kernel"),
-    ("nsp___cls/seq_relationship/bias", "cls.seq_relationship.bias", "same"),
-    ("classifier/kernel", "classifier.weight", "kernel"),
-    ("classifier/bias", "classifier.bias", "same"),
-    ("qa_outputs/kernel", "qa_outputs.weight", "kernel"),
-    ("qa_outputs/bias", "qa_outputs.bias", "same"),
-)  # fmt: skip
+RULE = Rule(
+    leaves={
+        "linear": ("kernel", "kernel"),
+        "embedding": ("embeddings", "same"),
+        "norm": ("gamma", "same"),
+        "norm bias": ("beta", "same"),
+        "bias": ("bias", "same"),
+    },
+    blocks={"embeddings.word_embeddings.weight": "embeddings/word_embeddings/weight"},
+    layer="layer_._{i}",
+)
 
-_LAYERS = ("bert", "mlm___cls", "nsp___cls", "classifier", "qa_outputs")
 _FIXED = {"position_embedding_type": "absolute"}
 _ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "quick_gelu", "relu", "silu", "swish", "tanh")
-_TIES = "TFBert always shares the word embeddings with the decoder, whatever tie_word_embeddings says"
+_TIES = "{classes} always shares the word embeddings with the decoder, whatever tie_word_embeddings says"
 
 
 def files(folder: Path) -> list[Path]:
@@ -69,44 +45,53 @@ def files(folder: Path) -> list[Path]:
     return hub.files(folder, FILE, INDEX)
 
 
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint; a tensor is read when it is asked for.
 
     Raises:
         CheckpointError: a file is missing or broken, or points out of itself.
         MissingExtraError: h5py is not installed.
     """
-    config, notes = tied(hub.read_config(folder))
+    config = hub.read_config(folder)
+    names = names_of(config)
+    config, notes = as_computed(config, names, folder)
     held = files(folder)
     stored = [
         (place, shape, dtype, h5.reader(path, place))
         for path in held
         for place, (shape, dtype) in h5.datasets(path).items()
     ]
-    tensors = tensors_of(stored, config, folder)
-    if not config.get("architectures") and (architecture := _architecture(tensors)):
+    tensors = tensors_of(stored, config, names, folder)
+    if not config.get("architectures") and (architecture := _architecture(tensors, names)):
         config = {**config, "architectures": [architecture]}
     return Checkpoint(folder, "tensorflow", tuple(held), config, tensors, notes=notes)
 
 
-def tied(config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The config as TFBert runs it, and what a reader should know of that."""
-    if config.get("tie_word_embeddings", True):
-        return dict(config), ()
-    return {**config, "tie_word_embeddings": True}, (_TIES,)
+def as_computed(config: Mapping[str, Any], names: ModelNames, folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The config as the classes of transformers run it, and what a reader should know of that."""
+    found, notes, classes = dict(config), [], f"TF{names.class_prefix}"
+    if not config.get("tie_word_embeddings", True):
+        found["tie_word_embeddings"] = True
+        notes.append(_TIES.format(classes=classes))
+    for key, value in naming_of("tensorflow", names, folder).fixed.items():
+        if config.get(key, value) != value:
+            found[key] = value
+            notes.append(f"{classes} computes with {key} {value!r}, whatever {key} says: {config[key]!r:.40}")
+    return found, tuple(notes)
 
 
 def tensors_of(
     stored: Iterable[tuple[str, tuple[int, ...], np.dtype, Callable[[], np.ndarray]]],
     config: Mapping[str, Any],
+    names: ModelNames,
     folder: Path,
 ) -> dict[str, StoredTensor]:
-    """The tensors of a TFBert from (stored name, shape, dtype, how to read it).
+    """The tensors of a TensorFlow model from (stored name, shape, dtype, how to read it).
 
     A name is NAME in a shard and in safetensors, LAYER/MODEL/NAME in a whole .h5: Keras calls the model as its class or
     its maker does. Of a MODEL with "/" in it, shards and safetensors keep what comes after the first.
     """
-    reading, _ = both_ways(NAMES, layers_of(config, folder))
+    reading, _ = both_ways(_table(names, folder), layers_of(config, folder))
     stored = list(stored)
     known = [*_prefix_lengths(name for name, *_ in stored), 2]
     tensors = {}
@@ -120,15 +105,21 @@ def tensors_of(
     return tensors
 
 
+def _table(names: ModelNames, folder: Path) -> Names:
+    return table_of(names, naming_of("tensorflow", names, folder), RULE)
+
+
 def has_names(names: Iterable[str]) -> bool:
-    """Whether these are a TFBert's."""
+    """Whether these are a TensorFlow model's."""
     return bool(_prefix_lengths(names))
 
 
 def _prefix_lengths(names: Iterable[str]) -> list[int]:
     """How many parts come before NAME, as the word embeddings have it; none where there are none."""
-    own = ("/".join(_parts(name)) for name in names)
-    return sorted({name.removesuffix(_WORDS).count("/") for name in own if f"/{name}".endswith(f"/{_WORDS}")})
+    own = (f"/{'/'.join(_parts(name))}" for name in names)
+    return sorted(
+        {name.removesuffix(_WORDS).count("/") - 1 for name in own if name.endswith(_WORDS) and name != _WORDS}
+    )
 
 
 def _parts(name: str) -> list[str]:
@@ -145,40 +136,45 @@ def _with_heads(meaning: tuple[str, str], axes: int) -> tuple[str, str]:
     return meaning
 
 
-def _architecture(names: Iterable[str]) -> str | None:
+def _architecture(stored: Iterable[str], names: ModelNames) -> str | None:
     """The class that Keras named the model after: tf_bert_for_masked_lm, or that with _1; None where it is another."""
-    models = {re.sub(r"_\d+$", "", parts[1]) for parts in map(_parts, names) if len(parts) > 2}
-    known = [model for model in models if model.startswith("tf_bert_")]
-    if len(known) != 1:
-        return None
-    return known[0].title().replace("_", "").replace("Lm", "LM").replace("Tf", "TF")
+    models = {re.sub(r"_\d+$", "", parts[1]) for parts in map(_parts, stored) if len(parts) > 2}
+    known = [name for name in names.classes() if _keras_name(name) in models]
+    return known[0] if len(known) == 1 else None
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames) -> list[str]:
     """Writes config.json and tf_model.h5, a tensor at a time.
 
     Raises:
-        CheckpointError: a bfloat16 tensor, which TFBert does not read, or a model that TFBert does not compute.
+        CheckpointError: a bfloat16 tensor, which TensorFlow's classes do not read, or a model that they do not compute.
     """
     tensors = list(tensors)
-    settings.refuse("tensorflow", settings.problems(config, "TFBert", _FIXED, _ACTIVATIONS))
+    fixed = _FIXED | dict(naming_of("tensorflow", names, folder).fixed)
+    settings.refuse("tensorflow", settings.problems(config, f"TF{names.class_prefix}", fixed, _ACTIVATIONS))
     if any(tensor.dtype == BFLOAT16 for tensor in tensors):
         raise CheckpointError("tf_model.h5 cannot hold bfloat16: cast it with dtype float32 or float16")
-    _, writing = both_ways(NAMES, layers_of(config, folder))
+    table = _table(names, folder)
+    _, writing = both_ways(table, layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tensorflow")
-    model = _model_name(config)
+    model = _keras_name((config.get("architectures") or names.classes())[0])
+    base = names.prefix.replace(".", "/")
+    order = dict.fromkeys(stored.partition("/")[0] for stored, _, _ in table)
+    # The layer of a head that scores the vocabulary has the embeddings with it, all of them.
+    heads = {f"{head_of_decoder(row.name)}.bias" for row in names.rows()}
+    with_embeddings = {stored.partition("/")[0] for stored, name, _ in table if name in heads}
     with h5.new_file(folder / FILE) as file:
-        groups = [layer for layer in _LAYERS if any(name.startswith(f"{layer}/") for name in values)]
+        groups = [layer for layer in order if any(name.startswith(f"{layer}/") for name in values)]
         file.attrs["layer_names"] = [group.encode() for group in groups]
         file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.0.0"
         file.create_group("top_level_model_weights").attrs["weight_names"] = np.empty(0, "S1")
         for layer in groups:
-            names = [name for name in values if name.startswith(f"{layer}/")]
-            if layer == "mlm___cls":  # which has the embeddings of its decoder with it, all of them
-                names += [name for name in values if name.startswith("bert/embeddings/")]
+            own = [name for name in values if name.startswith(f"{layer}/")]
+            if layer in with_embeddings:
+                own += [name for name in values if name.startswith(f"{base}embeddings/")]
             group = file.create_group(layer)
-            group.attrs["weight_names"] = [f"{model}/{name}:0".encode() for name in names]
-            for name in names:
+            group.attrs["weight_names"] = [f"{model}/{name}:0".encode() for name in own]
+            for name in own:
                 array = values[name]()
                 group.create_dataset(f"{model}/{name}:0", data=array)
                 release(array)
@@ -186,8 +182,7 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     return []
 
 
-def _model_name(config: Mapping[str, Any]) -> str:
+def _keras_name(architecture: str) -> str:
     """What Keras calls a TFBertForMaskedLM: tf_bert_for_masked_lm."""
-    architecture = (config.get("architectures") or ["BertModel"])[0]
-    words = architecture.replace("LM", "Lm")
-    return "tf" + "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words)
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", f"TF{architecture}")
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -12,47 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
+from ..naming.rules import ModelNames, Names, NamesOf, Rule, naming_of, table_of
+from ..naming.tables import both_ways, layers_of, stored_tensor, to_stored
 from . import bundle, hub, settings
-from .names import both_ways, layers_of, stored_tensor, to_stored
 
 STORED, WRITTEN = bundle.STORED, bundle.WRITTEN
 
-NAMES = (
-    ("bert/embeddings/word_embeddings", "bert.embeddings.word_embeddings.weight", "same"),
-    ("bert/embeddings/position_embeddings", "bert.embeddings.position_embeddings.weight", "same"),
-    ("bert/embeddings/token_type_embeddings", "bert.embeddings.token_type_embeddings.weight", "same"),
-    ("bert/embeddings/LayerNorm/gamma", "bert.embeddings.LayerNorm.weight", "same"),
-    ("bert/embeddings/LayerNorm/beta", "bert.embeddings.LayerNorm.bias", "same"),
-    ("bert/encoder/layer_{i}/attention/self/query/kernel", "bert.encoder.layer.{i}.attention.self.query.weight", "kernel"),
-    ("bert/encoder/layer_{i}/attention/self/query/bias", "bert.encoder.layer.{i}.attention.self.query.bias", "same"),
-    ("bert/encoder/layer_{i}/attention/self/key/kernel", "bert.encoder.layer.{i}.attention.self.key.weight", "kernel"),
-    ("bert/encoder/layer_{i}/attention/self/key/bias", "bert.encoder.layer.{i}.attention.self.key.bias", "same"),
-    ("bert/encoder/layer_{i}/attention/self/value/kernel", "bert.encoder.layer.{i}.attention.self.value.weight", "kernel"),
-    ("bert/encoder/layer_{i}/attention/self/value/bias", "bert.encoder.layer.{i}.attention.self.value.bias", "same"),
-    ("bert/encoder/layer_{i}/attention/output/dense/kernel", "bert.encoder.layer.{i}.attention.output.dense.weight", "kernel"),
-    ("bert/encoder/layer_{i}/attention/output/dense/bias", "bert.encoder.layer.{i}.attention.output.dense.bias", "same"),
-    ("bert/encoder/layer_{i}/attention/output/LayerNorm/gamma", "bert.encoder.layer.{i}.attention.output.LayerNorm.weight", "same"),
-    ("bert/encoder/layer_{i}/attention/output/LayerNorm/beta", "bert.encoder.layer.{i}.attention.output.LayerNorm.bias", "same"),
-    ("bert/encoder/layer_{i}/intermediate/dense/kernel", "bert.encoder.layer.{i}.intermediate.dense.weight", "kernel"),
-    ("bert/encoder/layer_{i}/intermediate/dense/bias", "bert.encoder.layer.{i}.intermediate.dense.bias", "same"),
-    ("bert/encoder/layer_{i}/output/dense/kernel", "bert.encoder.layer.{i}.output.dense.weight", "kernel"),
-    ("bert/encoder/layer_{i}/output/dense/bias", "bert.encoder.layer.{i}.output.dense.bias", "same"),
-    ("bert/encoder/layer_{i}/output/LayerNorm/gamma", "bert.encoder.layer.{i}.output.LayerNorm.weight", "same"),
-    ("bert/encoder/layer_{i}/output/LayerNorm/beta", "bert.encoder.layer.{i}.output.LayerNorm.bias", "same"),
-    ("bert/pooler/dense/kernel", "bert.pooler.dense.weight", "kernel"),
-    ("bert/pooler/dense/bias", "bert.pooler.dense.bias", "same"),
-    ("cls/predictions/transform/dense/kernel", "cls.predictions.transform.dense.weight", "kernel"),
-    ("cls/predictions/transform/dense/bias", "cls.predictions.transform.dense.bias", "same"),
-    ("cls/predictions/transform/LayerNorm/gamma", "cls.predictions.transform.LayerNorm.weight", "same"),
-    ("cls/predictions/transform/LayerNorm/beta", "cls.predictions.transform.LayerNorm.bias", "same"),
-    ("cls/predictions/output_bias", "cls.predictions.bias", "same"),
-    ("cls/seq_relationship/output_weights", "cls.seq_relationship.weight", "same"),
-    ("cls/seq_relationship/output_bias", "cls.seq_relationship.bias", "same"),
-    ("output_weights", "classifier.weight", "same"),
-    ("output_bias", "classifier.bias", "same"),
-    ("cls/squad/output_weights", "qa_outputs.weight", "same"),
-    ("cls/squad/output_bias", "qa_outputs.bias", "same"),
-)  # fmt: skip
+RULE = Rule(
+    leaves={
+        "linear": ("kernel", "kernel"),
+        "embedding": ("", "same"),
+        "norm": ("gamma", "same"),
+        "norm bias": ("beta", "same"),
+        "bias": ("bias", "same"),
+    },
+    # What multiplies the outputs in Google's heads is no layer: [out, in], as in the schema.
+    blocks={
+        "cls.predictions.bias": "cls/predictions/output_bias",
+        "cls.seq_relationship.weight": ("cls/seq_relationship/output_weights", "same"),
+        "cls.seq_relationship.bias": "cls/seq_relationship/output_bias",
+        "classifier.weight": ("output_weights", "same"),
+        "classifier.bias": "output_bias",
+        "qa_outputs.weight": ("cls/squad/output_weights", "same"),
+        "qa_outputs.bias": "cls/squad/output_bias",
+    },
+    layer="layer_{i}",
+)
 
 _ACTIVATIONS = ("gelu", "relu", "tanh")  # of modeling.py
 _SLOTS = ("/adam_m", "/adam_v", "/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1", "/Adam", "/Adam_1")
@@ -70,7 +55,11 @@ def _prefix(folder: Path) -> str | None:
     return found[-1] if found else None
 
 
-def read(folder: Path) -> Checkpoint:
+def _table(names: ModelNames, folder: Path) -> Names:
+    return table_of(names, naming_of("tf1", names, folder), RULE)
+
+
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint, of several steps the last; what only training needs is skipped.
 
     Raises:
@@ -78,9 +67,10 @@ def read(folder: Path) -> Checkpoint:
     """
     held = files(folder)
     config = hub.read_config(folder)
+    names = names_of(config)
     variables = bundle.read(folder, _prefix(folder))
     skipped = bundle.skip_training(variables, lambda name: name.endswith(_SLOTS), _COUNTERS)
-    reading, _ = both_ways(NAMES, layers_of(config, folder))
+    reading, _ = both_ways(_table(names, folder), layers_of(config, folder))
     tensors = {}
     for name, variable in variables.items():
         if variable.dtype is None:
@@ -92,14 +82,14 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(folder, "tf1", tuple(held), config, tensors, skipped)
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames) -> list[str]:
     """Writes bert_config.json, with all that the hub's config has, and bert_model.ckpt.
 
     Raises:
         CheckpointError: the model is none that the original release computes.
     """
     settings.refuse("tf1", settings.problems(config, "the original release", settings.GOOGLES, _ACTIVATIONS))
-    _, writing = both_ways(NAMES, layers_of(config, folder))
+    _, writing = both_ways(_table(names, folder), layers_of(config, folder))
     bundle.save(folder / bundle.PREFIX, to_stored(tensors, writing, config, "tf1"))
     hub.write_config(folder, config, hub.BERT_CONFIG)
     return []

@@ -13,39 +13,47 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
+from ..naming.rules import ModelNames, Names, NamesOf, Rule, naming_of, table_of
+from ..naming.tables import both_ways, layers_of, stored_tensor, to_stored
 from . import bundle, hub, settings
 from .libraries import needs
-from .names import both_ways, layers_of, stored_tensor, to_stored
 
 STORED, WRITTEN = bundle.STORED, bundle.WRITTEN
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _ROOTS = ("model/", "encoder/")
 
-NAMES = (
-    ("layer_with_weights-0/embeddings", "bert.embeddings.word_embeddings.weight", "same"),
-    ("layer_with_weights-1/embeddings", "bert.embeddings.position_embeddings.weight", "same"),
-    ("layer_with_weights-2/embeddings", "bert.embeddings.token_type_embeddings.weight", "same"),
-    ("layer_with_weights-3/gamma", "bert.embeddings.LayerNorm.weight", "same"),
-    ("layer_with_weights-3/beta", "bert.embeddings.LayerNorm.bias", "same"),
-    ("layer_with_weights-{i4}/_attention_layer/_query_dense/kernel", "bert.encoder.layer.{i}.attention.self.query.weight", "to heads"),
-    ("layer_with_weights-{i4}/_attention_layer/_query_dense/bias", "bert.encoder.layer.{i}.attention.self.query.bias", "heads"),
-    ("layer_with_weights-{i4}/_attention_layer/_key_dense/kernel", "bert.encoder.layer.{i}.attention.self.key.weight", "to heads"),
-    ("layer_with_weights-{i4}/_attention_layer/_key_dense/bias", "bert.encoder.layer.{i}.attention.self.key.bias", "heads"),
-    ("layer_with_weights-{i4}/_attention_layer/_value_dense/kernel", "bert.encoder.layer.{i}.attention.self.value.weight", "to heads"),
-    ("layer_with_weights-{i4}/_attention_layer/_value_dense/bias", "bert.encoder.layer.{i}.attention.self.value.bias", "heads"),
-    ("layer_with_weights-{i4}/_attention_layer/_output_dense/kernel", "bert.encoder.layer.{i}.attention.output.dense.weight", "from heads"),
-    ("layer_with_weights-{i4}/_attention_layer/_output_dense/bias", "bert.encoder.layer.{i}.attention.output.dense.bias", "same"),
-    ("layer_with_weights-{i4}/_attention_layer_norm/gamma", "bert.encoder.layer.{i}.attention.output.LayerNorm.weight", "same"),
-    ("layer_with_weights-{i4}/_attention_layer_norm/beta", "bert.encoder.layer.{i}.attention.output.LayerNorm.bias", "same"),
-    ("layer_with_weights-{i4}/_intermediate_dense/kernel", "bert.encoder.layer.{i}.intermediate.dense.weight", "kernel"),
-    ("layer_with_weights-{i4}/_intermediate_dense/bias", "bert.encoder.layer.{i}.intermediate.dense.bias", "same"),
-    ("layer_with_weights-{i4}/_output_dense/kernel", "bert.encoder.layer.{i}.output.dense.weight", "kernel"),
-    ("layer_with_weights-{i4}/_output_dense/bias", "bert.encoder.layer.{i}.output.dense.bias", "same"),
-    ("layer_with_weights-{i4}/_output_layer_norm/gamma", "bert.encoder.layer.{i}.output.LayerNorm.weight", "same"),
-    ("layer_with_weights-{i4}/_output_layer_norm/beta", "bert.encoder.layer.{i}.output.LayerNorm.bias", "same"),
-    ("layer_with_weights-{end4}/kernel", "bert.pooler.dense.weight", "kernel"),
-    ("layer_with_weights-{end4}/bias", "bert.pooler.dense.bias", "same"),
-)  # fmt: skip
+_LAYER = "layer_with_weights-{i4}"
+_ATTENTION = f"{_LAYER}/_attention_layer"
+RULE = Rule(
+    leaves={
+        "linear": ("kernel", "kernel"),
+        "embedding": ("embeddings", "same"),
+        "norm": ("gamma", "same"),
+        "norm bias": ("beta", "same"),
+        "bias": ("bias", "same"),
+    },
+    blocks={
+        "embeddings.word_embeddings": "layer_with_weights-0",
+        "embeddings.position_embeddings": "layer_with_weights-1",
+        "embeddings.token_type_embeddings": "layer_with_weights-2",
+        "embeddings.LayerNorm": "layer_with_weights-3",
+        "encoder.layer.{i}.attention.self.query.weight": (f"{_ATTENTION}/_query_dense/kernel", "to heads"),
+        "encoder.layer.{i}.attention.self.query.bias": (f"{_ATTENTION}/_query_dense/bias", "heads"),
+        "encoder.layer.{i}.attention.self.key.weight": (f"{_ATTENTION}/_key_dense/kernel", "to heads"),
+        "encoder.layer.{i}.attention.self.key.bias": (f"{_ATTENTION}/_key_dense/bias", "heads"),
+        "encoder.layer.{i}.attention.self.value.weight": (f"{_ATTENTION}/_value_dense/kernel", "to heads"),
+        "encoder.layer.{i}.attention.self.value.bias": (f"{_ATTENTION}/_value_dense/bias", "heads"),
+        "encoder.layer.{i}.attention.output.dense.weight": (f"{_ATTENTION}/_output_dense/kernel", "from heads"),
+        "encoder.layer.{i}.attention.output.dense": f"{_ATTENTION}/_output_dense",
+        "encoder.layer.{i}.attention.output.LayerNorm": f"{_LAYER}/_attention_layer_norm",
+        "encoder.layer.{i}.intermediate.dense": f"{_LAYER}/_intermediate_dense",
+        "encoder.layer.{i}.output.dense": f"{_LAYER}/_output_dense",
+        "encoder.layer.{i}.output.LayerNorm": f"{_LAYER}/_output_layer_norm",
+        "pooler.dense": "layer_with_weights-{end4}",
+    },
+    base=False,
+    listed=True,
+)
 
 # Other names of the same, in part of the encoder of 2020 and of BertEncoderV2: its layers are numbered from 0.
 _ALSO = (
@@ -92,7 +100,11 @@ def _prefix(folder: Path) -> str | None:
     return found[-1] if found else None
 
 
-def read(folder: Path) -> Checkpoint:
+def _table(names: ModelNames, folder: Path) -> Names:
+    return table_of(names, naming_of("tf2", names, folder), RULE)
+
+
+def read(folder: Path, names_of: NamesOf) -> Checkpoint:
     """The checkpoint, of several the last; what only training needs is skipped.
 
     Raises:
@@ -100,8 +112,9 @@ def read(folder: Path) -> Checkpoint:
     """
     held = files(folder)
     config = hub.read_config(folder)
+    table = _table(names_of(config), folder)
     variables = bundle.read(folder, _prefix(folder))
-    meanings = _meanings(layers_of(config, folder))
+    meanings = _meanings(table, layers_of(config, folder))
     skipped = bundle.skip_training(variables, lambda name: "/.OPTIMIZER_SLOT/" in name, ())
     head_pools = any(name.startswith(_HEADS_POOLER) for name in variables)
     tensors = {}
@@ -124,9 +137,9 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(folder, "tf2", tuple(held), config, tensors, skipped)
 
 
-def _meanings(layers: int) -> dict[str, tuple[str, str]]:
+def _meanings(names: Names, layers: int) -> dict[str, tuple[str, str]]:
     """Every name that is read → (schema name, layout)."""
-    reading, _ = both_ways(NAMES, layers)
+    reading, _ = both_ways(names, layers)
     for i in range(-1, layers):
         for other, canonical in _ALSO:
             other, canonical = (text.format(i=i, n=i + 4, end4=layers + 4) for text in (other, canonical))
@@ -136,14 +149,14 @@ def _meanings(layers: int) -> dict[str, tuple[str, str]]:
     return rooted | {name: (meaning, layout) for name, meaning, layout in _HEADS}
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor]) -> list[str]:
+def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTensor], names: ModelNames) -> list[str]:
     """Writes bert_config.json, with all that the hub's config has, and the encoder.
 
     Raises:
         CheckpointError: the model is none that Model Garden computes.
     """
     settings.refuse("tf2", settings.problems(config, "Model Garden", settings.GOOGLES, _ACTIVATIONS))
-    _, writing = both_ways(NAMES, layers_of(config, folder))
+    _, writing = both_ways(_table(names, folder), layers_of(config, folder))
     values = to_stored(tensors, writing, config, "tf2")
     stored = {f"model/{name}{_VALUE}": value_of for name, value_of in values.items()}
     bundle.save(folder / bundle.PREFIX, stored, _object_graph(values))
