@@ -523,8 +523,8 @@ def wrong_writer(monkeypatch):
     def install(form, change, config_changes):
         write = FORMATS[form].write
 
-        def wrong(folder, config, tensors):
-            notes = write(folder, config, change(list(tensors)))
+        def wrong(folder, config, tensors, names):
+            notes = write(folder, config, change(list(tensors)), names)
             for path in folder.glob("*config.json"):
                 values = json.loads(path.read_text())
                 if config_changes.keys() & values.keys():
