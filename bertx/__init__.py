@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .tasks.streaming import InputError
     from .tokenizers.bert import BertTokenizer, BertTokenizerFast
     from .tokenizers.encoding import BatchEncoding
+    from .tokenizers.roberta import RobertaTokenizer, RobertaTokenizerFast
+    from .tokenizers.xlm_roberta import XLMRobertaTokenizer, XLMRobertaTokenizerFast
 
 old_paths.install()
 
@@ -34,6 +36,10 @@ _PUBLIC = {
     "BatchEncoding": ".tokenizers.encoding",
     "BertTokenizer": ".tokenizers.bert",
     "BertTokenizerFast": ".tokenizers.bert",
+    "RobertaTokenizer": ".tokenizers.roberta",
+    "RobertaTokenizerFast": ".tokenizers.roberta",
+    "XLMRobertaTokenizer": ".tokenizers.xlm_roberta",
+    "XLMRobertaTokenizerFast": ".tokenizers.xlm_roberta",
     "CheckpointError": "bertx_weights",
     "ConversionReport": ".checkpoints.convert",
     "InputError": ".tasks.streaming",

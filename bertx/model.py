@@ -17,7 +17,8 @@ from .configs.base import ModelConfig, keep_config
 from .dtypes import name_of_dtype
 from .inputs import check_inputs
 from .registry import options_of, task_of_architecture
-from .tokenizers.bert import BertTokenizer
+from .tokenizers.auto import read_tokenizer
+from .tokenizers.base import PreTrainedTokenizer
 
 
 class Model:
@@ -69,7 +70,7 @@ class Model:
         return task_of_architecture(self.architecture)
 
     @functools.cached_property
-    def tokenizer(self) -> BertTokenizer:
+    def tokenizer(self) -> PreTrainedTokenizer:
         """The checkpoint's tokenizer, read when it is first asked for.
 
         Raises:
@@ -77,7 +78,7 @@ class Model:
         """
         if self._folder is None:
             raise FileNotFoundError("this model was not loaded from a folder: it has no tokenizer")
-        return BertTokenizer.from_pretrained(self._folder)
+        return read_tokenizer(self._folder)
 
     @functools.cached_property
     def _task(self) -> Any:

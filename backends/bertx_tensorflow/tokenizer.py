@@ -8,7 +8,9 @@ import tensorflow as tf
 from tensorflow.lookup import KeyValueTensorInitializer, StaticHashTable
 
 from bertx.backend import MissingExtraError
-from bertx.tokenizers.bert import TOKENIZER_JSON, UNLIMITED, BertTokenizer
+from bertx.tokenizers.base import UNLIMITED
+from bertx.tokenizers.bert import FAMILY, BertTokenizer
+from bertx.tokenizers.names import TOKENIZER_JSON
 from bertx.tokenizers.settings import as_arguments
 
 _OPTIONS = {"padding": "longest", "truncation": True, "max_length": None, "pad_to_multiple_of": None}
@@ -74,7 +76,9 @@ class TFBertTokenizer(keras.layers.Layer):
             raise ValueError(f"a tokenizer that is made has no revision {revision!r}: give a hub id, or leave it out")
         own = source if isinstance(source, BertTokenizer) else BertTokenizer.from_pretrained(source, revision)
         sides = {"padding_side": own.padding_side, "truncation_side": own.truncation_side}
-        return cls(own.backend_tokenizer.to_str(), **(as_arguments(own.init_kwargs) | sides | _OPTIONS | changes))
+        return cls(
+            own.backend_tokenizer.to_str(), **(as_arguments(own.init_kwargs, FAMILY) | sides | _OPTIONS | changes)
+        )
 
     from_tokenizer = from_pretrained
 
@@ -83,7 +87,7 @@ class TFBertTokenizer(keras.layers.Layer):
         return {
             "name": self.name,
             "vocab": self.tokenizer.backend_tokenizer.to_str(),
-            **as_arguments(self.tokenizer.init_kwargs),
+            **as_arguments(self.tokenizer.init_kwargs, FAMILY),
             **self.options,
         }
 

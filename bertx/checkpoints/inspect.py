@@ -15,7 +15,7 @@ from ..configs.base import ModelConfig
 from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..registry import prefix_of, task_of_architecture
-from ..tokenizers.names import TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB
+from ..tokenizers.names import TOKENIZER_CONFIG, VOCABULARIES
 from .adapters import open_merged
 from .load import config_of, plan
 
@@ -119,7 +119,7 @@ def inspect(source: str | os.PathLike[str], task: str | None = None, revision: s
         parameters=sum(tensor.size for tensor in stored.values()),
         parts=dict(parts),
         dtypes=dict(Counter(dtype_name(tensor.dtype) for tensor in stored.values())),
-        tokenizer=[name for name in (TOKENIZER_JSON, VOCAB, TOKENIZER_CONFIG) if (beside / name).is_file()],
+        tokenizer=[name for name in (*VOCABULARIES, TOKENIZER_CONFIG) if (beside / name).is_file()],
         report=report,
     )
 

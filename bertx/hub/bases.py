@@ -8,7 +8,7 @@ from bertx_weights import FORMATS, CheckpointError
 from bertx_weights.files import exists
 from bertx_weights.lora import has_adapter, read_adapter
 
-from ..tokenizers.names import TOKENIZER_JSON, VOCAB
+from ..tokenizers.names import VOCABULARIES
 from .sources import resolve
 
 
@@ -36,6 +36,6 @@ def base_folder(folder: Path) -> Path:
 
 def files_folder(folder: Path) -> Path:
     """The folder of the tokenizer and of the task's files: the adapter's own where it has a tokenizer."""
-    if not has_adapter(folder) or any(exists(folder, name) for name in (TOKENIZER_JSON, VOCAB)):
+    if not has_adapter(folder) or any(exists(folder, name) for name in VOCABULARIES):
         return folder
     return base_folder(folder)

@@ -1,1 +1,1 @@
-"""Tokenizers over the `tokenizers` library."""
+"""Tokenizers over the `tokenizers` library: a base, one file a class, and `auto`, which chooses the class."""

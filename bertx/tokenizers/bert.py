@@ -2,65 +2,60 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
-
-from bertx_weights import CheckpointError
-from bertx_weights.files import exists, inside, parse_json, read_text, write_atomically
+from bertx_weights.files import exists, inside, write_atomically
 from bertx_weights.formats import keras_hub
 
-from ..hub.arguments import without_hub_arguments
-from . import word_piece
-from .encoding import BatchEncoding
-from .names import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, TOKENIZER_JSON, VOCAB
-from .settings import (
-    FLAGS,
-    NAMES,
-    as_added_token,
-    further_tokens,
-    model_inputs,
-    named_tokens,
-    problems_of,
-    read_settings,
-    without_unknown,
+from . import names, word_piece
+from .base import PreTrainedTokenizer
+from .names import TOKENIZER_JSON, VOCAB
+from .settings import BOOL, BOOL_OR_NONE, Family, is_list_of, problems_of, read_settings, without_unknown
+
+FAMILY = Family(
+    name="BERT",
+    classes=names.BERT,
+    files=(VOCAB,),
+    tokens=word_piece.SPECIAL_TOKENS,
+    model=None,
+    separators=1,
+    second_type=1,
+    settings={
+        "do_lower_case": BOOL,
+        "tokenize_chinese_chars": BOOL,
+        "clean_text": BOOL,
+        "strip_accents": BOOL_OR_NONE,
+        "never_split": (
+            lambda value: value is None or is_list_of(lambda word: isinstance(word, str) and word != "")(value),
+            "a list of strings",
+        ),
+    },
+    not_run={
+        "do_basic_tokenize": (True, None),
+        "wordpieces_prefix": ("##", None),
+        "word_tokenizer_type": (None,),
+        "subword_tokenizer_type": (None,),
+        "do_word_tokenize": (True, None),
+        "do_subword_tokenize": (True, None),
+        "mecab_kwargs": (None, {}),
+        "sudachi_kwargs": (None, {}),
+        "jumanpp_kwargs": (None, {}),
+    },
 )
-from .special_tokens import SpecialTokens
-from .truncation import Truncation, encode, lengths_kept, library_errors
-
-_PADDINGS = {True: "longest", False: "do_not_pad"}
-_TRUNCATIONS = {True: "longest_first", False: "do_not_truncate"}
-_SIDES = ("right", "left")
-UNLIMITED = int(1e30)  # transformers' model_max_length of a checkpoint that names none
-_log = logging.getLogger(__name__)
-# What clean_up_tokenization_spaces takes out, in this order, beyond what the decoder joined.
-_CLEANED = {f" {mark}": mark for mark in (".", "?", "!", ",")} | {" ' ": "'"}
-_CLEANED |= {f" {ending}": ending for ending in ("n't", "'m", "'s", "'ve", "'re")}
 
 
-class BertTokenizer(SpecialTokens):
-    """The WordPiece tokenizer of a checkpoint (Devlin et al. 2019, section 3).
+class BertTokenizer(PreTrainedTokenizer):
+    """The WordPiece tokenizer of a checkpoint (Devlin et al. 2019, section 3): [CLS] A [SEP], [CLS] A [SEP] B [SEP].
 
-    Padding and truncation are what a call asks for, and none by default; of what a `tokenizer.json` bakes
-    in only the sides count. Ids are those of transformers' BertTokenizer, option for option.
-
-    Attributes:
-        unk_token, sep_token, pad_token, cls_token, mask_token, and each with `_id`: the special tokens.
-        model_max_length: the length that truncation and padding to "max_length" take; 10**30 where not known.
-        padding_side, truncation_side: "right" or "left".
-        model_input_names: what a call gives unless it says otherwise.
-        backend_tokenizer: the `tokenizers.Tokenizer`.
-        name_or_path: where `from_pretrained` read it; "" where it was made otherwise.
+    It also runs a tokenizer.json of another model, such as byte-level BPE, where the file says so. The rest is as for
+    every `PreTrainedTokenizer`.
     """
 
-    name_or_path: str = ""
+    family = FAMILY
 
     def __init__(
         self,
@@ -79,7 +74,7 @@ class BertTokenizer(SpecialTokens):
             ValueError: the vocabulary is no text, or lacks [UNK], [CLS] or [SEP].
             TypeError: keyword arguments that are no settings, or not one vocabulary.
         """
-        settings = without_unknown(type(self).__name__, settings)
+        settings = without_unknown(type(self).__name__, settings, self.family)
         if (vocab is None) == (vocab_file is None):
             raise TypeError(
                 f"{type(self).__name__} takes one vocabulary, as vocab or as vocab_file, and got "
@@ -90,138 +85,48 @@ class BertTokenizer(SpecialTokens):
         _check_new(settings)
         self._set_up(VOCAB if isinstance(vocab, Mapping) else vocab, settings, vocabulary=vocabulary)
 
-    def _set_up(
-        self,
-        source: Any,
-        settings: Mapping[str, Any],
-        vocabulary: Mapping[str, int] | None = None,
-        rules: str | None = None,
-    ) -> None:
-        """From a vocabulary, or from the text of a tokenizer.json; `source` is named in errors."""
-        from tokenizers import Tokenizer
-
-        kind = CheckpointError if isinstance(source, Path) else ValueError
-        self.settings = dict(settings)
-        # The errors of the library name no file, and it may end the process on deep nesting.
-        parsed = None if rules is None else parse_json(rules, source)
-        with library_errors(f"{source}: not a tokenizer", kind):
-            tokenizer = Tokenizer.from_str(rules) if vocabulary is None else None
-        with library_errors(str(source), kind):
-            if tokenizer is None:
-                tokenizer = word_piece.build(vocabulary, self.settings)
-            else:
-                word_piece.check_rules(tokenizer, self.settings)
-                word_piece.apply_normalization(tokenizer, self.settings)
-            sides = [(baked or {}).get("direction", "right") for baked in (tokenizer.padding, tokenizer.truncation)]
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
-            word_piece.add_tokens(tokenizer, self.settings)
-            word_piece.keep_whole(tokenizer, self.settings)
-            word_piece.check_added(tokenizer)
-            word_piece.check_ids(tokenizer, _vocabulary_of(parsed) if vocabulary is None else vocabulary)
-            tokenizer.encode("a", "a")
-        self.backend_tokenizer = tokenizer
-        self.padding_side = self.settings.get("padding_side", sides[0])
-        self.truncation_side = self.settings.get("truncation_side", sides[1])
-        self.model_input_names = model_inputs(self.settings)
-        self.clean_up_tokenization_spaces = bool(self.settings.get("clean_up_tokenization_spaces", False))
-        length = self.settings.get("model_max_length", self.settings.get("max_len"))
-        self.model_max_length = int(length) if length and length < 1e9 else UNLIMITED
-        self.deprecation_warnings: dict[str, bool] = {}
-        named = dict.fromkeys(NAMES) | word_piece.special_tokens(self.settings) | named_tokens(self.settings)
-        self._named_tokens = {
-            name: None if token is None else as_added_token(token).content for name, token in named.items()
-        }
-        self._additional_tokens = [as_added_token(token).content for token in further_tokens(self.settings)]
-
     # --- reading, writing, training ---------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(
-        cls, source: str | os.PathLike[str], revision: str | None = None, **changes: Any
-    ) -> BertTokenizer:
-        """Reads `tokenizer.json`, or `vocab.txt`, and the files beside it; `source` as in `bertx.load`.
-
-        These are `tokenizer_config.json`, and where that has no added_tokens_decoder, `special_tokens_map.json` and
-        `added_tokens.json`. A tokenizer.json is run as it stands.
-
-        `changes` override the keys of `tokenizer_config.json`; special tokens among them take effect as when they are
-        assigned. Arguments that transformers passes, such as `use_fast`, `cache_dir=None`, are taken where they change
-        nothing.
-
-        Raises:
-            FileNotFoundError: the folder has neither tokenizer.json nor vocab.txt.
-            CheckpointError: a file is not what its name says, two contradict each other, or the tokenizer is another
-                than BERT's.
-            ValueError: `changes` whose values no tokenizer has.
-            TypeError: `changes` that are no settings.
-        """
-        from ..hub.sources import resolve
-
-        caller = f"{cls.__name__}.from_pretrained"
-        changes = without_unknown(caller, without_hub_arguments(caller, changes))
-        folder = resolve(source, revision=revision, weights=False)
-        if problems := problems_of(changes):
-            raise ValueError("\n  ".join(problems))
-        if "max_len" in changes:  # the older name; a file's model_max_length must not override it
-            changes = {"model_max_length": changes["max_len"]} | changes
-        self = cls._from_folder(folder, changes)
+    def _from_folder(cls, folder: Path, changes: Mapping[str, Any]) -> Self:
+        if preset := keras_hub.read_tokenizer(folder):
+            path, of_preset = preset
+            settings = read_settings(folder, has_rules=False, family=FAMILY) | of_preset
+            self = cls._read(path, settings | changes, word_piece.read_vocabulary(path))
+        else:
+            self = super()._from_folder(folder, changes)
         for key in ("tokenize_chinese_chars", "clean_text"):
             if changes.get(key) not in (None, word_piece.normalization(self.backend_tokenizer, key)):
                 raise ValueError(
                     f"{key} is {changes[key]}, and the normalizer of {folder / TOKENIZER_JSON} does otherwise"
                 )
-        for name in NAMES:
-            if name in changes:
-                setattr(self, name, changes[name])  # what puts tokens around texts is the tokenizer.json's until then
-        self.name_or_path = os.fspath(source)
         return self
 
     @classmethod
-    def _from_folder(cls, folder: Path, changes: Mapping[str, Any]) -> BertTokenizer:
-        if preset := keras_hub.read_tokenizer(folder):
-            path, of_preset = preset
-            settings = read_settings(folder, has_rules=False) | of_preset
-            return cls._read(path, settings | changes, vocabulary=word_piece.read_vocabulary(path))
-        has_rules = exists(folder, TOKENIZER_JSON)
-        settings = read_settings(folder, has_rules) | changes
-        if has_rules:
-            path = inside(folder, TOKENIZER_JSON)
-            return cls._read(path, settings, rules=read_text(path))
-        if exists(folder, VOCAB):
-            path = inside(folder, VOCAB)
-            return cls._read(path, settings, vocabulary=word_piece.read_vocabulary(path))
-        raise FileNotFoundError(f"{folder} has no tokenizer: expected {TOKENIZER_JSON} or {VOCAB}")
+    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any, dict[str, Any]] | None:
+        if not exists(folder, VOCAB):
+            return None
+        path = inside(folder, VOCAB)
+        return path, word_piece.read_vocabulary(path), {}
 
-    @classmethod
-    def _read(
-        cls,
-        source: Any,
-        settings: Mapping[str, Any],
-        vocabulary: Mapping[str, int] | None = None,
-        rules: str | None = None,
-    ) -> BertTokenizer:
-        """As `_set_up`, with settings that may have keys of a file which are none of bertx."""
-        self = cls.__new__(cls)
-        self._set_up(source, settings, vocabulary, rules)
-        return self
+    def _build(self, vocabulary: Mapping[str, int]) -> Any:
+        return word_piece.build(vocabulary, self.settings)
 
-    @property
-    def init_kwargs(self) -> dict[str, Any]:
-        """The settings of this tokenizer as it is now: what `save_pretrained` writes into tokenizer_config.json."""
-        model = type(self.backend_tokenizer.model).__name__
-        of_its_rules = "BertTokenizer" if model == "WordPiece" else "PreTrainedTokenizerFast"
-        settings = self.settings | self.special_tokens_map
-        settings["tokenizer_class"] = self.settings.get("tokenizer_class") or of_its_rules
-        if not isinstance(settings.get("extra_special_tokens"), Mapping):
-            settings.pop("extra_special_tokens", None)  # transformers 4 reads names only; 5 reads the other key too
-        settings.pop("additional_special_tokens", None)
-        if self._additional_tokens:
-            settings["additional_special_tokens"] = self.additional_special_tokens
-        settings["added_tokens_decoder"] = {
-            str(i): _plain(token) for i, token in sorted(self.added_tokens_decoder.items())
-        }
-        return settings
+    def _check_rules(self, tokenizer: Any) -> None:
+        super()._check_rules(tokenizer)
+        unknown = getattr(tokenizer.model, "unk_token", None)
+        if type(tokenizer.model).__name__ == "WordPiece" and tokenizer.model.token_to_id(unknown) is None:
+            raise ValueError(f"the vocabulary lacks the token {unknown} that stands for unknown words")
+
+    def _apply_settings(self, tokenizer: Any) -> None:
+        word_piece.apply_normalization(tokenizer, self.settings)
+
+    def _finish(self, tokenizer: Any) -> None:
+        word_piece.keep_whole(tokenizer, self.settings)
+
+    def _class_name(self) -> str:
+        is_word_piece = type(self.backend_tokenizer.model).__name__ == "WordPiece"
+        return "BertTokenizer" if is_word_piece else "PreTrainedTokenizerFast"
 
     @classmethod
     def train(
@@ -231,7 +136,7 @@ class BertTokenizer(SpecialTokens):
         min_frequency: int = 2,
         limit_alphabet: int = 1000,
         **settings: Any,
-    ) -> BertTokenizer:
+    ) -> Self:
         """Learns a new vocabulary from text files; `settings` as for the class.
 
         Args:
@@ -246,7 +151,7 @@ class BertTokenizer(SpecialTokens):
         paths = [Path(file) for file in files]
         if lost := [str(path) for path in paths if not path.is_file()]:
             raise FileNotFoundError(f"no such text files: {', '.join(lost)}")
-        settings = without_unknown(f"{cls.__name__}.train", settings)
+        settings = without_unknown(f"{cls.__name__}.train", settings, cls.family)
         _check_new(settings)
         return cls._read(VOCAB, settings, word_piece.train(paths, settings, vocab_size, min_frequency, limit_alphabet))
 
@@ -259,7 +164,7 @@ class BertTokenizer(SpecialTokens):
         special_tokens_map: Mapping[str, str] | None = None,
         min_frequency: int = 2,
         limit_alphabet: int = 1000,
-    ) -> BertTokenizer:
+    ) -> Self:
         """Learns a new vocabulary from texts, with the settings and special tokens of this tokenizer.
 
         Args:
@@ -285,34 +190,6 @@ class BertTokenizer(SpecialTokens):
                         file.write(" ".join(text.splitlines()) + "\n")  # a line is a text; BERT reads both as space
             vocabulary = word_piece.train([path], settings, vocab_size, min_frequency, limit_alphabet)
         return self._read(VOCAB, settings, vocabulary)
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
-        """Writes tokenizer.json, tokenizer_config.json and vocab.txt; gives the paths of what is there then.
-
-        A tokenizer that has tokens beyond its vocabulary, or special tokens without a name, also gets added_tokens.json
-        and special_tokens_map.json, which transformers before 4.34 reads.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / TOKENIZER_JSON, self.backend_tokenizer.to_str().encode())
-        self.save_vocabulary(folder)
-        self.save_settings(folder)
-        names = (TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS, VOCAB, TOKENIZER_JSON)
-        return tuple(str(folder / name) for name in names if (folder / name).exists())
-
-    def save_settings(self, folder: Path) -> None:
-        """Writes tokenizer_config.json, and the files in which older versions of transformers look for its tokens."""
-        beyond = {token: i for token, i in self.added_tokens_encoder.items() if i >= self.vocab_size}
-        special: dict[str, Any] = dict(self.special_tokens_map)
-        if self._additional_tokens:
-            special["additional_special_tokens"] = self.additional_special_tokens
-        older = {ADDED_TOKENS: beyond, SPECIAL_TOKENS_MAP: special if beyond or self._additional_tokens else {}}
-        for name, values in ({TOKENIZER_CONFIG: self.init_kwargs} | older).items():
-            if values:
-                text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain)
-                write_atomically(folder / name, text.encode())
-            else:
-                (folder / name).unlink(missing_ok=True)  # of an earlier save
 
     def save_vocabulary(self, folder: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str, ...]:
         """Writes vocab.txt, without tokens added later; gives its path, or none where the model is not WordPiece."""
@@ -340,506 +217,10 @@ class BertTokenizer(SpecialTokens):
         """Whether each Chinese character is a word."""
         return word_piece.normalization(self.backend_tokenizer, "tokenize_chinese_chars")
 
-    @property
-    def max_len_single_sentence(self) -> int:
-        """The most tokens of a text, beside the special ones, within `model_max_length`."""
-        return self.model_max_length - self.num_special_tokens_to_add(False)
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """The most tokens of a text and its pair, beside the special ones, within `model_max_length`."""
-        return self.model_max_length - self.num_special_tokens_to_add(True)
-
-    # --- the vocabulary ---------------------------------------------------------------------------
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens, added ones left out; `len(tokenizer)` counts those too."""
-        return self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
-
-    def __len__(self) -> int:
-        return self.backend_tokenizer.get_vocab_size()
-
-    def get_vocab(self) -> dict[str, int]:
-        """Every token and its id."""
-        return self.backend_tokenizer.get_vocab()
-
-    @property
-    def vocab(self) -> dict[str, int]:
-        """Every token and its id."""
-        return self.get_vocab()
-
-    @property
-    def is_fast(self) -> bool:
-        """True: its rows know the words and characters behind their tokens."""
-        return True
-
-    @property
-    def pad_token_type_id(self) -> int:
-        """The token type of padding."""
-        return 0
-
-    @property
-    def added_tokens_decoder(self) -> dict[int, Any]:
-        """The added tokens, as `tokenizers.AddedToken`, by their ids; the special tokens are among them."""
-        return self.backend_tokenizer.get_added_tokens_decoder()
-
-    @property
-    def added_tokens_encoder(self) -> dict[str, int]:
-        """The ids of the added tokens; the special tokens are among them."""
-        return {token.content: i for i, token in sorted(self.added_tokens_decoder.items())}
-
-    def get_added_vocab(self) -> dict[str, int]:
-        """The ids of the added tokens; the special tokens are among them."""
-        return self.added_tokens_encoder
-
-    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
-        """Adds tokens that stay whole, one or a list: strings or `tokenizers.AddedToken`.
-
-        Gives how many became added tokens, those of the vocabulary included; `len(tokenizer)` is what the
-        model's embeddings are to be resized to.
-
-        Raises:
-            ValueError: two added tokens are the same once they are normalised.
-        """
-        tokens = list(new_tokens) if isinstance(new_tokens, (list, tuple)) else [new_tokens]
-        word_piece.check_added(
-            self.backend_tokenizer, [as_added_token(token, normalized=not special_tokens) for token in tokens]
-        )
-        add = self.backend_tokenizer.add_special_tokens if special_tokens else self.backend_tokenizer.add_tokens
-        return add(tokens)
-
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
-        """The id of a token, or of each; [UNK]'s for one that the vocabulary lacks."""
-        if isinstance(tokens, str):
-            found = self.backend_tokenizer.token_to_id(tokens)
-            return self.unk_token_id if found is None else found
-        return [self.convert_tokens_to_ids(token) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids: int | Sequence[int], skip_special_tokens: bool = False) -> str | list[str]:
-        """The token of an id, or of each; None for one that the vocabulary lacks.
-
-        Raises:
-            ValueError: an id below 0, or beyond 32 bits.
-            TypeError: an id that is no integer.
-        """
-        if np.ndim(ids) == 0 and not isinstance(ids, (set, frozenset, Mapping)):
-            return self.backend_tokenizer.id_to_token(_checked_ids([_as_list(ids)])[0])
-        skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self.backend_tokenizer.id_to_token(i) for i in _checked_ids(_as_list(ids)) if i not in skipped]
-
-    # --- ids to text ------------------------------------------------------------------------------
-
-    def decode(
-        self, ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> str | list[str]:
-        """The text of a sequence of ids, or of each sequence of a batch.
-
-        `clean_up_tokenization_spaces` takes out spaces before punctuation; None is the checkpoint's own choice.
-
-        Raises:
-            ValueError: an id below 0, such as the -100 of labels, or beyond 32 bits.
-            TypeError: an id that is no integer.
-        """
-        ids = _as_list(ids)
-        ids = ids if isinstance(ids, (list, tuple)) else [ids]
-        if len(ids) and np.ndim(ids[0]):
-            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
-        checked = _checked_ids(ids)
-        with library_errors("ids that cannot be decoded"):
-            text = self.backend_tokenizer.decode(checked, skip_special_tokens=skip_special_tokens)
-        clean = (
-            self.clean_up_tokenization_spaces
-            if clean_up_tokenization_spaces is None
-            else (clean_up_tokenization_spaces)
-        )
-        return self.clean_up_tokenization(text) if clean else text
-
-    @staticmethod
-    def clean_up_tokenization(out_string: str) -> str:
-        """A text without the spaces before punctuation and English endings that tokens leave."""
-        for spaced, joined in _CLEANED.items():
-            out_string = out_string.replace(spaced, joined)
-        return out_string
-
-    def batch_decode(
-        self, batch: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> list[str]:
-        """The text of each sequence of ids."""
-        if not len(batch):
-            return []
-        texts = self.decode(batch, skip_special_tokens, clean_up_tokenization_spaces)
-        return [texts] if isinstance(texts, str) else texts
-
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """The text of tokens, pieces joined to words."""
-        with library_errors("tokens that cannot be decoded"):
-            return self.backend_tokenizer.decoder.decode(list(tokens))
-
-    # --- text to ids ------------------------------------------------------------------------------
-
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
-        """The tokens of a text, or of a text and its pair one after the other."""
-        return self.backend_tokenizer.encode(text, pair or None, add_special_tokens=add_special_tokens).tokens
-
-    def encode(self, text: str, text_pair: str | None = None, **options: Any) -> list[int]:
-        """The ids of one text; options as for a call."""
-        return self(text, text_pair, **options)["input_ids"]
-
-    def __call__(
-        self,
-        text: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
-        text_pair: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
-        text_target: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
-        text_pair_target: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
-        *,
-        add_special_tokens: bool = True,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        stride: int = 0,
-        is_split_into_words: bool = False,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_tensors: str | None = None,
-        return_token_type_ids: bool | None = None,
-        return_attention_mask: bool | None = None,
-        return_overflowing_tokens: bool = False,
-        return_special_tokens_mask: bool = False,
-        return_offsets_mapping: bool = False,
-        return_length: bool = False,
-        verbose: bool = True,
-    ) -> BatchEncoding:
-        """Tokenises one text or a batch, alone or as pairs.
-
-        Args:
-            text, text_pair: a string or several; with `is_split_into_words` a list of words or several. An empty
-                second text is none, unless it is one of several. Pairs may also come as a list of (text, text_pair).
-            text_target, text_pair_target: texts whose ids are the `labels`; without `text`, a call as with them alone.
-            padding: True or "longest", to the longest row; "max_length"; False.
-            truncation: True or "longest_first", "only_first", "only_second"; False; None is True where `max_length`
-                is given without padding.
-            max_length: in tokens, special ones included; the checkpoint's own where not given.
-            stride: how many tokens a window of `return_overflowing_tokens` shares with the one before.
-            pad_to_multiple_of: pads on to a multiple of this.
-            padding_side: "right" or "left"; the checkpoint's own where not given.
-            return_tensors: "np", "pt", "tf" or "jax"; None gives lists.
-            return_token_type_ids, return_attention_mask: None asks `model_input_names`.
-            return_overflowing_tokens: also gives what was truncated, as further rows; `overflow_to_sample_mapping`
-                says of which text each row is.
-            return_special_tokens_mask: 1 for a token that was added.
-            return_offsets_mapping: the characters of each token in the text, first and one past the last.
-            return_length: the number of tokens of each row.
-            verbose: whether a row beyond model_max_length is logged, once, where no max_length is given.
-
-        Returns:
-            input_ids, token_type_ids, attention_mask and what was requested: of a batch a row each, of
-            one text the row itself unless tensors or windows were asked for.
-
-        Raises:
-            ValueError: an empty batch, texts and pairs of different number, a text with a lone surrogate, an unknown
-                option, a max_length that leaves no room or that no text may be padded to, or is not a multiple of
-                pad_to_multiple_of, or rows that make no tensor.
-            TypeError: something that is not a string, or not a list of words.
-        """
-        if text_target is not None or text_pair_target is not None:
-            options = {name: value for name, value in locals().items() if name != "self" and "text" not in name}
-            targets = self(text_target, text_pair_target, **options)
-            if text is None:
-                return targets
-            encoded = self(text, text_pair, **options)
-            encoded["labels"] = targets["input_ids"]
-            return encoded
-        _check_kind("text", text)
-        if text_pair is None and not is_split_into_words and _are_pairs(text):
-            text, text_pair = (list(texts) for texts in zip(*text, strict=True))
-        if not isinstance(text, (str, Sequence)):
-            text = list(text)
-        # What the first is says what all are to be: a word, or a text of words.
-        one = isinstance(text, str) or (is_split_into_words and (not len(text) or isinstance(text[0], str)))
-        text_pair = None if one and not text_pair else text_pair
-        texts = _as_batch(text, one, is_split_into_words, "text")
-        pairs = None if text_pair is None else _as_batch(text_pair, one, is_split_into_words, "text_pair")
-        if not texts:
-            raise ValueError("an empty batch: give at least one text")
-        if pairs is not None and len(pairs) != len(texts):
-            raise ValueError(f"{len(texts)} texts but {len(pairs)} second texts: give one for each")
-        special = self.backend_tokenizer.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
-        cut = self._truncation(truncation, padding, max_length, stride, special)
-        padding = _option("padding", padding, _PADDINGS, ("longest", "max_length", "do_not_pad"))
-        if cut and padding != "do_not_pad" and pad_to_multiple_of and cut.max_length % pad_to_multiple_of:
-            raise ValueError(
-                f"max_length is {cut.max_length}, expected a multiple of pad_to_multiple_of {pad_to_multiple_of}"
-            )
-        encodings = encode(
-            self.backend_tokenizer,
-            texts,
-            pairs,
-            is_split_into_words,
-            add_special_tokens,
-            cut,
-            return_overflowing_tokens,
-        )
-        if max_length is None and verbose:
-            self._warn_of_length(max(map(len, encodings)))
-        samples = list(range(len(encodings)))
-        if return_overflowing_tokens:
-            samples = [i for i, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))]
-            encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
-            if cut is not None and max(map(len, encodings)) > cut.max_length:
-                raise ValueError(
-                    f"max_length is {cut.max_length}, expected more: a window has no room for a token of each text"
-                )
-        self._pad_encodings(encodings, padding, max_length, pad_to_multiple_of, padding_side)
-        columns = {
-            "input_ids": ("ids", True),
-            "token_type_ids": ("type_ids", return_token_type_ids),
-            "attention_mask": ("attention_mask", return_attention_mask),
-            "special_tokens_mask": ("special_tokens_mask", return_special_tokens_mask),
-            "offset_mapping": ("offsets", return_offsets_mapping),
-        }
-        values = {
-            key: [getattr(encoding, attribute) for encoding in encodings]
-            for key, (attribute, wanted) in columns.items()
-            if (key in self.model_input_names if wanted is None else wanted)
-        }
-        if return_length:
-            values["length"] = [len(encoding.ids) for encoding in encodings]
-        if return_overflowing_tokens:
-            values["overflow_to_sample_mapping"] = samples
-        if return_tensors is not None:
-            return BatchEncoding(values, encodings, return_tensors)
-        if one and not return_overflowing_tokens:
-            values = {key: rows[0] if isinstance(rows[0], list) else rows for key, rows in values.items()}
-        return BatchEncoding(values, encodings)
-
-    encode_plus = batch_encode_plus = __call__
-
-    def prepare_for_model(
-        self,
-        ids: Sequence[int],
-        pair_ids: Sequence[int] | None = None,
-        add_special_tokens: bool = True,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        stride: int = 0,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_tensors: str | None = None,
-        return_token_type_ids: bool | None = None,
-        return_attention_mask: bool | None = None,
-        return_overflowing_tokens: bool = False,
-        return_special_tokens_mask: bool = False,
-        return_length: bool = False,
-        verbose: bool = True,
-        prepend_batch_axis: bool = False,
-    ) -> BatchEncoding:
-        """Truncates one row of ids, adds special tokens and pads; options as for a call.
-
-        `return_overflowing_tokens` also gives `overflowing_tokens`, what was cut off with `stride` tokens before it,
-        and `num_truncated_tokens`; not of a pair that is cut by "longest_first".
-
-        Raises:
-            ValueError: an unknown option, or ids that cannot be cut so.
-        """
-        first, second = list(ids), None if pair_ids is None else list(pair_ids)
-        special = (2 if second is None else 3) if add_special_tokens else 0
-        cut = self._truncation(truncation, padding, max_length, stride, special)
-        total = len(first) + len(second or ()) + special
-        values: dict[str, Any] = {}
-        if cut and total > cut.max_length:
-            if return_overflowing_tokens and second is not None and cut.strategy == "longest_first":
-                raise ValueError("longest_first gives no overflowing tokens of a pair: take only_first or only_second")
-            keep = lengths_kept(
-                len(first), None if second is None else len(second), cut.max_length - special, cut, "ids"
-            )
-            first, lost = _split(first, keep[0], cut)
-            second, lost_second = (None, []) if second is None else _split(second, keep[1], cut)
-            values["overflowing_tokens"] = lost or lost_second
-        else:
-            values["overflowing_tokens"] = []
-        values["num_truncated_tokens"] = total - (cut.max_length if cut else total)
-        if not return_overflowing_tokens:
-            values = {}
-        if add_special_tokens:
-            values["input_ids"] = self.build_inputs_with_special_tokens(first, second)
-            types = self.create_token_type_ids_from_sequences(first, second)
-        else:
-            values["input_ids"] = [*first, *(second or ())]
-            types = [0] * len(values["input_ids"])
-        if "token_type_ids" in self.model_input_names if return_token_type_ids is None else return_token_type_ids:
-            values["token_type_ids"] = types
-        if return_special_tokens_mask:
-            values["special_tokens_mask"] = (
-                self.get_special_tokens_mask(first, second) if add_special_tokens else [0] * len(types)
-            )
-        if max_length is None and verbose:
-            self._warn_of_length(len(types))
-        values = self.pad(values, padding, max_length, pad_to_multiple_of, padding_side, return_attention_mask)
-        if return_length:
-            values["length"] = len(values["input_ids"])
-        return BatchEncoding(values, tensor_type=return_tensors, prepend_batch_axis=prepend_batch_axis)
-
-    def pad(
-        self,
-        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        padding: bool | str = True,
-        max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_attention_mask: bool | None = None,
-        return_tensors: str | None = None,
-        verbose: bool = True,
-    ) -> BatchEncoding:
-        """Pads what was tokenised before: one row, several, or a batch as a call gives it; options as there.
-
-        input_ids, token_type_ids, attention_mask and special_tokens_mask are padded, other keys taken along.
-
-        Raises:
-            ValueError: no rows, no input_ids, an unknown option, or rows longer than the max_length to pad to.
-        """
-        columns = encoded_inputs
-        if not isinstance(columns, Mapping):
-            rows = list(columns)
-            columns = {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
-        if "input_ids" not in columns:
-            raise ValueError(f"encoded_inputs has {', '.join(columns) or 'no rows'}, expected input_ids")
-        columns = {key: _as_list(values) for key, values in columns.items()}
-        one = not columns["input_ids"] or not np.ndim(columns["input_ids"][0])
-        if one:
-            columns = {key: [values] for key, values in columns.items()}
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
-        lengths = [len(ids) for ids in columns["input_ids"]]
-        if return_attention_mask and "attention_mask" not in columns:
-            columns["attention_mask"] = [[1] * length for length in lengths]
-        padding = _option("padding", padding, _PADDINGS, ("longest", "max_length", "do_not_pad"))
-        side = _option("padding_side", self.padding_side if padding_side is None else padding_side, {}, _SIDES)
-        length = self._padded_length(lengths, padding, max_length, pad_to_multiple_of)
-        fills = {
-            "input_ids": self.pad_token_id or 0,
-            "token_type_ids": 0,
-            "attention_mask": 0,
-            "special_tokens_mask": 1,
-        }
-        for key in fills.keys() & columns.keys() if length is not None else ():
-            blanks = [[fills[key]] * (length - own) for own in lengths]
-            rows = zip(map(_as_list, columns[key]), blanks, strict=True)
-            columns[key] = [[*row, *blank] if side == "right" else [*blank, *row] for row, blank in rows]
-        if one:
-            columns = {key: values[0] for key, values in columns.items()}
-        return BatchEncoding(columns, tensor_type=return_tensors)
-
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """How many special tokens a text, or a pair, gets."""
-        return self.backend_tokenizer.num_special_tokens_to_add(pair)
-
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """[CLS] token_ids_0 [SEP], and for a pair further token_ids_1 [SEP]."""
-        first = [self.cls_token_id, *token_ids_0, self.sep_token_id]
-        return first if token_ids_1 is None else [*first, *token_ids_1, self.sep_token_id]
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """0 for [CLS] token_ids_0 [SEP], 1 for token_ids_1 [SEP]."""
-        first = [0] * (len(token_ids_0) + 2)
-        return first if token_ids_1 is None else first + [1] * (len(token_ids_1) + 1)
-
-    def get_special_tokens_mask(
-        self, token_ids_0: Any, token_ids_1: Any = None, already_has_special_tokens: bool = False
-    ) -> list[int]:
-        """1 for each special token of the built sequence; of `token_ids_0` as they are if they have theirs already.
-
-        Raises:
-            ValueError: `token_ids_1` next to `token_ids_0` that have their special tokens already.
-        """
-        if already_has_special_tokens:
-            if token_ids_1 is not None:
-                raise ValueError(
-                    "token_ids_1 is given, expected None: ids with their special tokens are the whole sequence"
-                )
-            special = set(self.all_special_ids)
-            return [int(i in special) for i in _as_list(token_ids_0)]
-        first = [1, *([0] * len(token_ids_0)), 1]
-        return first if token_ids_1 is None else [*first, *([0] * len(token_ids_1)), 1]
-
-    def _truncation(
-        self, truncation: bool | str | None, padding: bool | str, max_length: int | None, stride: int, special: int
-    ) -> Truncation | None:
-        if truncation is None:
-            truncation = max_length is not None and padding is False
-        known = ("longest_first", "only_first", "only_second", "do_not_truncate")
-        strategy = _option("truncation", truncation, _TRUNCATIONS, known)
-        max_length = self.model_max_length if max_length is None else max_length
-        if strategy == "do_not_truncate" or max_length >= UNLIMITED:
-            return None
-        if max_length < special:
-            raise ValueError(
-                f"max_length is {max_length}, expected {special} or more: the special tokens alone are that many"
-            )
-        room = max_length - special
-        if stride < 0 or (stride and stride >= room):
-            raise ValueError(
-                f"stride is {stride}, expected 0 or more and less than {room}: "
-                f"max_length {max_length} has room for that many tokens"
-            )
-        side = _option("truncation_side", self.truncation_side, {}, _SIDES)
-        return Truncation(max_length, strategy, stride, side)
-
-    def _warn_of_length(self, longest: int) -> None:
-        """Once for each tokenizer, as transformers."""
-        key = "sequence-length-is-longer-than-the-specified-maximum"
-        if longest > self.model_max_length and not self.deprecation_warnings.get(key):
-            self.deprecation_warnings[key] = True
-            _log.warning(
-                "Token indices sequence length is longer than the specified maximum sequence length for this model "
-                "(%d > %d). Running this sequence through the model will result in indexing errors",
-                longest,
-                self.model_max_length,
-            )
-
-    def _pad_encodings(
-        self, encodings: list[Any], padding: str, max_length: int | None, multiple: int | None, side: str | None
-    ) -> None:
-        side = _option("padding_side", self.padding_side if side is None else side, {}, _SIDES)
-        length = self._padded_length([len(encoding.ids) for encoding in encodings], padding, max_length, multiple)
-        if length is not None:
-            for encoding in encodings:
-                encoding.pad(length, direction=side, pad_id=self.pad_token_id or 0, pad_token=self.pad_token)
-
-    def _padded_length(
-        self, lengths: list[int], padding: str, max_length: int | None, multiple: int | None
-    ) -> int | None:
-        if multiple is not None and multiple < 1:
-            raise ValueError(f"pad_to_multiple_of is {multiple}, expected 1 or more")
-        if padding == "do_not_pad":
-            return None
-        if self.pad_token is None:
-            raise ValueError("padding needs a pad_token, and this tokenizer's is null: assign one of the vocabulary")
-
-        def rounded(length: int) -> int:
-            return length if multiple is None else -(-length // multiple) * multiple
-
-        longest = max(lengths)
-        if padding == "max_length":
-            wanted = self.model_max_length if max_length is None else max_length
-            if wanted >= UNLIMITED:
-                raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
-            if longest > rounded(wanted):
-                raise ValueError(
-                    f"a text has {longest} tokens, more than max_length {wanted}: truncate it or leave max_length out"
-                )
-            return rounded(wanted)
-        return rounded(longest)
-
 
 def _check_new(settings: Mapping[str, Any]) -> None:
     """Raises ValueError for settings that no tokenizer of a new vocabulary has."""
-    problems = problems_of(settings)
+    problems = problems_of(settings, FAMILY)
     if settings.get("clean_text") is False:
         problems.append(
             "clean_text is False, expected True or none: no class of transformers leaves control characters in a text; "
@@ -847,100 +228,6 @@ def _check_new(settings: Mapping[str, Any]) -> None:
         )
     if problems:
         raise ValueError("\n  ".join(problems))
-
-
-def _vocabulary_of(rules: Mapping[str, Any]) -> Mapping[str, int]:
-    """The tokens of a tokenizer.json and their ids; that of a Unigram model is a list, where each has its own."""
-    vocabulary = rules["model"]["vocab"]
-    return vocabulary if isinstance(vocabulary, Mapping) else {}
-
-
-def _option(name: str, value: Any, aliases: Mapping[Any, str], known: tuple[str, ...]) -> str:
-    if value in known:
-        return value
-    if isinstance(value, bool) and value in aliases:
-        return aliases[value]
-    shown = ", ".join(map(repr, (*aliases, *known)))
-    raise ValueError(f"{name} is {value!r}, expected one of {shown}")
-
-
-def _as_batch(text: Any, one: bool, words: bool, argument: str) -> list[Any]:
-    if isinstance(text, str) and not one and not words:
-        raise TypeError(f"{argument} is a str, expected a list of strings, as many as texts")
-    _check_kind(argument, text)
-    texts = [text] if one or isinstance(text, str) else list(text)
-    if one and words and not isinstance(text, str):
-        odd = [(i, word) for i, word in enumerate(text) if not isinstance(word, str)]
-        if odd:
-            raise TypeError(f"{argument}[{odd[0][0]}] is a {type(odd[0][1]).__name__}, expected a word, as the others")
-    for i, entry in enumerate(texts):
-        if words and (
-            isinstance(entry, str)
-            or not isinstance(entry, Iterable)
-            or not all(isinstance(word, str) for word in entry)
-        ):
-            raise TypeError(f"{argument}[{i}] is {type(entry).__name__} {entry!r:.40}, expected a list of words")
-        if not words and not isinstance(entry, str):
-            raise TypeError(f"{argument}[{i}] is a {type(entry).__name__}, expected a string")
-    return [list(entry) for entry in texts] if words else texts
-
-
-def _are_pairs(text: Any) -> bool:
-    return (
-        isinstance(text, (list, tuple))
-        and bool(text)
-        and all(
-            isinstance(entry, (list, tuple)) and len(entry) == 2 and all(isinstance(part, str) for part in entry)
-            for entry in text
-        )
-    )
-
-
-def _split(ids: list[int], length: int, cut: Truncation) -> tuple[list[int], list[int]]:
-    """The ids that stay, and those that are cut off with `stride` of the others."""
-    if length == len(ids):
-        return ids, []
-    window = min(len(ids), len(ids) - length + cut.stride)
-    if cut.side == "left":
-        return ids[len(ids) - length :], ids[:window]
-    return ids[:length], ids[len(ids) - window :]
-
-
-def _check_kind(argument: str, text: Any) -> None:
-    if isinstance(text, bytes) or not isinstance(text, Iterable):
-        raise TypeError(f"{argument} is a {type(text).__name__}, expected a string or a list of strings")
-
-
-def _as_list(values: Any) -> Any:
-    """Ids of a framework, or of NumPy, as Python's own."""
-    if isinstance(values, (int, list, tuple)):
-        return values
-    return values.tolist() if hasattr(values, "tolist") else np.asarray(values).tolist()
-
-
-def _checked_ids(ids: Any) -> list[int]:
-    """Ids as the library takes them.
-
-    Raises:
-        ValueError: one below 0, or beyond 32 bits.
-        TypeError: one that is no integer.
-    """
-    checked = []
-    for place, value in enumerate(ids):
-        try:
-            checked.append(operator.index(value))
-        except TypeError:
-            raise TypeError(f"ids[{place}] is {value!r:.60}, a {type(value).__name__}, expected an integer") from None
-        if not 0 <= checked[-1] < 2**32:
-            raise ValueError(
-                f"ids[{place}] is {value!r:.60}, expected the id of a token (labels have -100 where there is none)"
-            )
-    return checked
-
-
-def _plain(token: Any) -> dict[str, Any]:
-    """A `tokenizers.AddedToken` as files write it."""
-    return {"content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}
 
 
 BertTokenizerFast = BertTokenizer

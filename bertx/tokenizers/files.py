@@ -8,13 +8,14 @@ from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_bytes, write_atomically
 from bertx_weights.formats import keras_hub
 
-from .bert import BertTokenizer
+from .auto import read_tokenizer
+from .base import PreTrainedTokenizer
 from .names import FILES, GENERATION, TOKENIZER_CONFIG, VOCAB
 from .word_piece import SPECIAL_TOKENS
 
 
 def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
-    """Writes the tokenizer of one checkpoint folder into another, its files as they are, with a vocab.txt always.
+    """Writes the tokenizer of one checkpoint folder into another, its files as they are, with a vocabulary always.
 
     `keras` writes that of a KerasHub preset. Gives what a reader should know of it.
 
@@ -22,7 +23,7 @@ def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
         CheckpointError: a file is broken, or the tokenizer is none that bertx or KerasHub runs.
     """
     try:
-        tokenizer = BertTokenizer.from_pretrained(source)
+        tokenizer = read_tokenizer(source)
     except FileNotFoundError:
         return [f"{source} has no tokenizer: none was written"]
     notes = []
@@ -34,9 +35,10 @@ def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
         return []
     else:
         _copy(source, target, FILES)
-        if not exists(target, VOCAB):
+        if not all(exists(target, name) for name in tokenizer.family.files):
             tokenizer.save_vocabulary(target)
-    if not exists(source, TOKENIZER_CONFIG) and "do_lower_case" not in tokenizer.settings and _has_capitals(tokenizer):
+    says_nothing = not exists(source, TOKENIZER_CONFIG) and "do_lower_case" not in tokenizer.settings
+    if "do_lower_case" in tokenizer.family.settings and says_nothing and _has_capitals(tokenizer):
         notes.append(
             "the vocabulary has capital letters and nothing says do_lower_case: if the model is cased, say false"
         )
@@ -49,7 +51,7 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
             write_atomically(target / name, read_bytes(inside(source, name)))
 
 
-def _write_preset(tokenizer: BertTokenizer, source: Path, target: Path) -> list[str]:
+def _write_preset(tokenizer: PreTrainedTokenizer, source: Path, target: Path) -> list[str]:
     rules = tokenizer.backend_tokenizer
     steps = [type(step).__name__ for step in (rules.model, rules.normalizer, rules.pre_tokenizer)]
     problems = []
@@ -86,6 +88,6 @@ def _write_preset(tokenizer: BertTokenizer, source: Path, target: Path) -> list[
     return []
 
 
-def _has_capitals(tokenizer: BertTokenizer) -> bool:
+def _has_capitals(tokenizer: PreTrainedTokenizer) -> bool:
     special = {tokenizer.backend_tokenizer.id_to_token(i) for i in tokenizer.all_special_ids}
     return any(token != token.lower() for token in tokenizer.get_vocab().keys() - special)

@@ -9,35 +9,50 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_json
 
-from .names import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG
+from .names import ADDED_TOKENS, MODELS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, WITHOUT_TYPES, plain
 
 _CONFIG = "config.json"
 # The names of special tokens, in the order of all_special_tokens. BERT has no first two.
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
-# Tokenizers of transformers whose rules are BERT's, without the "Fast" that ends their names.
-BERT_CLASSES = ("BertTokenizer", "ConvBertTokenizer", "DistilBertTokenizer", "DPRContextEncoderTokenizer")
-BERT_CLASSES += ("DPRQuestionEncoderTokenizer", "DPRReaderTokenizer", "ElectraTokenizer", "LayoutLMTokenizer")
-BERT_CLASSES += ("LxmertTokenizer", "MobileBertTokenizer", "RealmTokenizer", "RetriBertTokenizer")
-BERT_CLASSES += ("SqueezeBertTokenizer",)
-# Those whose rules are all in a tokenizer.json → its model; None where it may be any.
-_OF_JSON = dict.fromkeys(("PreTrainedTokenizer", "TokenizersBackend"))
-_OF_JSON |= dict.fromkeys(BERT_CLASSES, "WordPiece") | {"MPNetTokenizer": "WordPiece"}
-_OF_JSON |= dict.fromkeys(("RobertaTokenizer", "LongformerTokenizer", "GPT2Tokenizer"), "BPE")
-_OF_JSON |= dict.fromkeys(
-    ("AlbertTokenizer", "CamembertTokenizer", "XLMRobertaTokenizer", "RemBertTokenizer"), "Unigram"
-)
-_WITHOUT_TYPES = ("DistilBertTokenizer", "MPNetTokenizer", "RobertaTokenizer", "LongformerTokenizer", "GPT2Tokenizer")
-_WITHOUT_TYPES += ("CamembertTokenizer", "XLMRobertaTokenizer")
-
+_RUN = "BERT's WordPiece, RoBERTa's byte-level BPE and XLM-R's Unigram"
 _WAY_OUT = "tokenise with transformers, and give the ids to model.forward"
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+Check = tuple[Callable[[Any], bool], str]  # what a value must be, in code and in words
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the tokenizers of one family have in common.
+
+    Attributes:
+        name: what it is called, such as "BERT".
+        classes: their names in transformers; the first is that of bertx's class.
+        files: the names of the files that hold a vocabulary.
+        tokens: the special tokens by their names, as a file writes them.
+        model: the model of a tokenizer.json; None where bertx's class runs any.
+        separators: how many sep_tokens are between the texts of a pair.
+        second_type: the token type of the second text of a pair.
+        settings: keys of tokenizer_config.json that only this family has.
+        not_run: keys → the values with which a tokenizer is as bertx computes it; others are refused.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    tokens: Mapping[str, Any]
+    model: str | None
+    separators: int
+    second_type: int
+    settings: Mapping[str, Check] = field(default_factory=dict)
+    not_run: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def _is_token(value: Any) -> bool:
@@ -56,7 +71,8 @@ def _is_length(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0  # NaN is not
 
 
-def _is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A check of lists whose entries all pass `check`."""
     return lambda value: isinstance(value, (list, tuple)) and all(map(check, value))
 
 
@@ -70,39 +86,30 @@ def _is_decoder(value: Any) -> bool:
 def _is_extra(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(name, str) and _is_token(token) for name, token in value.items())
-    return _is_list_of(_is_token)(value)
+    return is_list_of(_is_token)(value)
 
 
 def _one_of(*values: Any) -> Callable[[Any], bool]:
     return lambda value: any(value is known or (isinstance(known, (str, dict)) and value == known) for known in values)
 
 
-_BOOL = (_one_of(True, False), "true or false")
-_BOOL_OR_NONE = (_one_of(True, False, None), "true, false or null")
+BOOL = (_one_of(True, False), "true or false")
+BOOL_OR_NONE = (_one_of(True, False, None), "true, false or null")
 _SIDE = (_one_of("right", "left"), "one of 'right', 'left'")
 _LENGTH = (lambda value: value is None or _is_length(value), "a number above 0")
-# Key → what its value must be, in code and in words.
-_KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "do_lower_case": _BOOL,
-    "tokenize_chinese_chars": _BOOL,
-    "clean_text": _BOOL,
-    "strip_accents": _BOOL_OR_NONE,
-    "clean_up_tokenization_spaces": _BOOL_OR_NONE,
-    "never_split": (
-        lambda value: value is None or _is_list_of(lambda word: isinstance(word, str) and word != "")(value),
-        "a list of strings",
-    ),
+_KNOWN: dict[str, Check] = {
+    "clean_up_tokenization_spaces": BOOL_OR_NONE,
     "model_max_length": _LENGTH,
     "max_len": _LENGTH,
     "padding_side": _SIDE,
     "truncation_side": _SIDE,
     "model_input_names": (
-        lambda value: _is_list_of(lambda name: isinstance(name, str))(value) and "input_ids" in value,
+        lambda value: is_list_of(lambda name: isinstance(name, str))(value) and "input_ids" in value,
         "a list of strings, input_ids among them",
     ),
     "tokenizer_class": (lambda value: value is None or isinstance(value, str), "a string"),
     "added_tokens_decoder": (_is_decoder, "ids with a token each, an object with content and flags"),
-    "additional_special_tokens": (lambda value: value is None or _is_list_of(_is_token)(value), "a list of tokens"),
+    "additional_special_tokens": (lambda value: value is None or is_list_of(_is_token)(value), "a list of tokens"),
     "extra_special_tokens": (
         lambda value: value is None or _is_extra(value),
         "a list of tokens, or names with a token each",
@@ -112,20 +119,11 @@ _KNOWN |= {
     name: (lambda value: value is None or _is_token(value), "a token: a string, or an object with content")
     for name in NAMES
 }
-# Key → the values with which BERT's tokenizer is as bertx computes it. Others change the ids.
+# Key → the values with which a tokenizer is as bertx computes it. Others change the ids.
 _NOT_RUN: dict[str, tuple[Any, ...]] = {
-    "do_basic_tokenize": (True, None),
     "split_special_tokens": (False, None),
     "add_bos_token": (False, None),
     "add_eos_token": (False, None),
-    "wordpieces_prefix": ("##", None),
-    "word_tokenizer_type": (None,),
-    "subword_tokenizer_type": (None,),
-    "do_word_tokenize": (True, None),
-    "do_subword_tokenize": (True, None),
-    "mecab_kwargs": (None, {}),
-    "sudachi_kwargs": (None, {}),
-    "jumanpp_kwargs": (None, {}),
 }
 # Keyword arguments that transformers' classes also pass, and the values of them that change nothing.
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
@@ -137,8 +135,8 @@ _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "_commit_hash": (None,),
 }
 _WAYS_OUT = {
-    "vocab_file": "BertTokenizer(vocab_file=…) reads a vocabulary",
-    "tokenizer_file": "BertTokenizer.from_pretrained(folder) reads the tokenizer.json of a folder",
+    "vocab_file": "{name}(vocab_file=…) reads a vocabulary",
+    "tokenizer_file": "{name}.from_pretrained(folder) reads the tokenizer.json of a folder",
 }
 _WAYS_OUT |= dict.fromkeys(
     ("add_special_tokens", "padding", "truncation", "max_length", "stride", "return_tensors", "is_split_into_words"),
@@ -146,31 +144,34 @@ _WAYS_OUT |= dict.fromkeys(
 )
 
 
-def read_settings(folder: Path, has_rules: bool) -> dict[str, Any]:
+def read_settings(folder: Path, has_rules: bool, family: Family) -> dict[str, Any]:
     """The settings of a folder's tokenizer, by the keys of tokenizer_config.json.
 
     Args:
         folder: the checkpoint.
         has_rules: whether it has a tokenizer.json, which holds the rules; else they follow from the class.
+        family: the family that reads it.
 
     Raises:
-        CheckpointError: a file cannot be read, says what no tokenizer is, or is of another tokenizer than BERT's.
+        CheckpointError: a file cannot be read, says what no tokenizer is, or is of another family's tokenizer.
     """
     settings = _read(folder, TOKENIZER_CONFIG)
     named_by = TOKENIZER_CONFIG
     config = _read(folder, _CONFIG)
     if settings.get("tokenizer_class") is None and isinstance(config.get("tokenizer_class"), str):
         settings["tokenizer_class"], named_by = config["tokenizer_class"], _CONFIG
-    problems = [f"{folder / TOKENIZER_CONFIG}: {problem}" for problem in problems_of(settings)]
+    problems = [f"{folder / TOKENIZER_CONFIG}: {problem}" for problem in problems_of(settings, family)]
     problems += [
         f"{folder / name}: auto_map names a tokenizer of its own code, {code}: {_WAY_OUT}"
         for name, values in ((TOKENIZER_CONFIG, settings), (_CONFIG, config))
         if (code := _custom_code(values.get("auto_map")))
     ]
-    if problem := _problem_of_class(settings.get("tokenizer_class"), has_rules):
+    if problem := _problem_of_class(settings.get("tokenizer_class"), has_rules, family):
         problems.append(f"{folder / named_by}: {problem}")
     special = _read(folder, SPECIAL_TOKENS_MAP)
-    problems += [f"{folder / SPECIAL_TOKENS_MAP}: {problem}" for problem in problems_of(special, tokens_only=True)]
+    problems += [
+        f"{folder / SPECIAL_TOKENS_MAP}: {problem}" for problem in problems_of(special, family, tokens_only=True)
+    ]
     added = _read(folder, ADDED_TOKENS)
     if odd := [
         t for t, i in added.items() if not isinstance(i, int) or isinstance(i, bool) or not 0 <= i < 10**9 or not t
@@ -185,26 +186,46 @@ def read_settings(folder: Path, has_rules: bool) -> dict[str, Any]:
     return _merged(settings, special, added)
 
 
-def problems_of(settings: Mapping[str, Any], tokens_only: bool = False) -> list[str]:
+def class_and_model_type(folder: Path) -> tuple[str | None, str | None]:
+    """The tokenizer class that a folder's files name, and its config's model_type; None for what is not named.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+    """
+    config = _read(folder, _CONFIG)
+    named = (_read(folder, TOKENIZER_CONFIG).get("tokenizer_class"), config.get("tokenizer_class"))
+    found = next((name for name in named if name is not None), None)
+    kind = config.get("model_type")
+    return (found if isinstance(found, str) else None), (kind if isinstance(kind, str) else None)
+
+
+def problems_of(settings: Mapping[str, Any], family: Family, tokens_only: bool = False) -> list[str]:
     """What is wrong with settings, key by key; `tokens_only` of those that special_tokens_map.json may have."""
+    known, not_run = _KNOWN | family.settings, _NOT_RUN | family.not_run
     problems = []
     for key, value in settings.items():
-        if key in _KNOWN and (not tokens_only or "token" in key):
-            check, expected = _KNOWN[key]
+        if key in known and (not tokens_only or "token" in key):
+            check, expected = known[key]
             if not check(value):
                 problems.append(f"{key} is {value!r:.80}, expected {expected}")
-        elif key in _NOT_RUN and not tokens_only and not _one_of(*_NOT_RUN[key])(value):
+        elif key in not_run and not tokens_only and not _one_of(*not_run[key])(value):
             problems.append(f"{key} is {value!r:.80}, which bertx does not run: {_WAY_OUT}")
     return problems
 
 
-def without_unknown(caller: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def check_settings(settings: Mapping[str, Any], family: Family) -> None:
+    """Raises ValueError for settings whose values no tokenizer of the family has."""
+    if problems := problems_of(settings, family):
+        raise ValueError("\n  ".join(problems))
+
+
+def without_unknown(caller: str, arguments: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """The keyword arguments that are settings, without those of transformers that change nothing.
 
     Raises:
         TypeError: keyword arguments that are no settings, each with a close match.
     """
-    known = [*_KNOWN, *_NOT_RUN]
+    known = [*family.settings, *_KNOWN, *family.not_run, *_NOT_RUN]
     passed = {
         name for name, values in _WITHOUT_EFFECT.items() if name in arguments and _one_of(*values)(arguments[name])
     }
@@ -213,7 +234,8 @@ def without_unknown(caller: str, arguments: Mapping[str, Any]) -> dict[str, Any]
         if name in known or name in passed:
             continue
         close = difflib.get_close_matches(name, [*known, "use_fast"], n=1)
-        hint = _WAYS_OUT.get(name) or (f"did you mean {close[0]}?" if close else None)
+        way_out = _WAYS_OUT.get(name, "").format(name=family.classes[0])
+        hint = way_out or (f"did you mean {close[0]}?" if close else None)
         unknown.append(f"{name}={value!r:.60}" + (f" ({hint})" if hint else ""))
     if unknown:
         raise TypeError(
@@ -223,31 +245,28 @@ def without_unknown(caller: str, arguments: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in arguments.items() if name not in passed}
 
 
-def as_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+def as_arguments(settings: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """The settings that a tokenizer has, as keyword arguments for another: without the notes that a file had.
 
-    clean_text is such a note: the rules have their own, and transformers does not read this one.
+    BERT's clean_text is such a note: the rules have their own, and transformers does not read this one.
     """
-    arguments = {
-        name: value for name, value in settings.items() if (name in _KNOWN or name in _NOT_RUN) and name != "clean_text"
-    }
+    known = {*family.settings, *_KNOWN, *family.not_run, *_NOT_RUN} - {"clean_text"}
+    arguments = {name: value for name, value in settings.items() if name in known}
     own = {name: token for name, token in named_tokens(settings).items() if name not in NAMES and token is not None}
     return arguments | ({"extra_special_tokens": own} if own else {})
 
 
-def class_of(settings: Mapping[str, Any]) -> str:
-    """The class of a tokenizer without the "Fast" that ends its name."""
-    return (settings.get("tokenizer_class") or "BertTokenizer").removesuffix("Fast")
-
-
 def model_of(settings: Mapping[str, Any]) -> str | None:
     """The model that the tokenizer.json of a class has: "WordPiece", "BPE", "Unigram"; None where it may be any."""
-    return None if settings.get("tokenizer_class") is None else _OF_JSON.get(class_of(settings))
+    name = settings.get("tokenizer_class")
+    return None if name is None else MODELS.get(plain(name))
 
 
-def model_inputs(settings: Mapping[str, Any]) -> list[str]:
+def model_inputs(settings: Mapping[str, Any], family: Family) -> list[str]:
     """The keys that a call gives unless it says otherwise."""
-    without = class_of(settings) in _WITHOUT_TYPES
+    without = plain(settings.get("tokenizer_class") or family.classes[0]) in WITHOUT_TYPES or (
+        family.classes[0] in WITHOUT_TYPES
+    )
     default = ["input_ids", *([] if without else ["token_type_ids"]), "attention_mask"]
     return list(settings.get("model_input_names", default))
 
@@ -336,15 +355,18 @@ def _custom_code(auto_map: Any) -> str | None:
     return next((str(name) for name in names if name), None)
 
 
-def _problem_of_class(name: str | None, has_rules: bool) -> str | None:
+def _problem_of_class(name: str | None, has_rules: bool, family: Family) -> str | None:
     if not isinstance(name, str):
         return None
-    known = name.removesuffix("Fast")
-    if known in BERT_CLASSES or (has_rules and known in _OF_JSON and name != "PreTrainedTokenizer"):
+    known = plain(name)
+    runs_any = family.model is None or MODELS.get(known) is None
+    if known in family.classes or (has_rules and known in MODELS and runs_any and name != "PreTrainedTokenizer"):
         return None
-    if known in _OF_JSON and name != "PreTrainedTokenizer":
+    if not runs_any and known in MODELS:
+        return f"tokenizer_class is {name}, which {family.classes[0]} does not run: bertx.tokenizers.auto.read_tokenizer does"
+    if known in MODELS and name != "PreTrainedTokenizer":
         return (
             f"tokenizer_class is {name}, whose rules are in a tokenizer.json, and the folder has none: "
             "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it"
         )
-    return f"tokenizer_class is {name!r:.80}, and bertx runs BERT's WordPiece only: {_WAY_OUT}"
+    return f"tokenizer_class is {name!r:.80}, and bertx runs {_RUN} only: {_WAY_OUT}"

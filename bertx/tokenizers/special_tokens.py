@@ -6,8 +6,8 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .settings import as_added_token
-from .word_piece import template
+from . import added_tokens
+from .settings import Family, as_added_token
 
 _NEEDED = ("unk_token", "sep_token", "cls_token")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
@@ -19,6 +19,7 @@ class SpecialTokens:
     Assigning a name, or its id, takes effect: `tokenizer.pad_token = "[unused0]"` pads with that from then on.
     """
 
+    family: Family
     backend_tokenizer: Any
     bos_token: str | None
     eos_token: str | None
@@ -66,7 +67,8 @@ class SpecialTokens:
                 f"{name} is {token!r}, which the vocabulary lacks: add_special_tokens({{{name!r}: {token!r}}}) adds it"
             )
         model = self.backend_tokenizer.model
-        if name == "unk_token" and getattr(model, "unk_token", token) != token:
+        # Byte-level BPE has no unknown words, and its model no such token.
+        if name == "unk_token" and getattr(model, "unk_token", None) not in (None, token):
             if token not in self.backend_tokenizer.get_vocab(with_added_tokens=False):
                 raise ValueError(
                     f"unk_token is {token!r}, an added token, and words that are not known need one of the vocabulary"
@@ -80,20 +82,26 @@ class SpecialTokens:
     def _use_in_template(self, name: str, before: Mapping[str, Any]) -> None:
         """Puts cls_token and sep_token around the texts, where others are."""
         found = self.backend_tokenizer.encode("", "")
-        if found.ids == [self.cls_token_id, self.sep_token_id, self.sep_token_id]:
+        separators, second = self.family.separators, self.family.second_type
+        if found.ids == [self.cls_token_id, *[self.sep_token_id] * (separators + 1)]:
             return
-        if len(found.ids) != 3 or found.ids[1] != found.ids[2] or found.type_ids != [0, 0, 1]:
+        types = [0, 0, *[second] * separators]
+        if len(found.ids) != separators + 2 or len(set(found.ids[1:])) != 1 or found.type_ids != types:
             own = found.ids[:1] if name == "cls_token" else found.ids[-1:]
             if own == [self.backend_tokenizer.token_to_id(self._named_tokens[name])]:
                 return
             self._named_tokens.update(before)
             raise ValueError(
-                f"{name}: this tokenizer puts {found.tokens} around a pair of texts, not as BERT does: change its "
-                "tokenizer.json"
+                f"{name}: this tokenizer puts {found.tokens} around a pair of texts, not as {self.family.name} does: "
+                "change its tokenizer.json"
             )
-        self.backend_tokenizer.post_processor = template(
+        self.backend_tokenizer.post_processor = self._processor(
             (self.cls_token, self.cls_token_id), (self.sep_token, self.sep_token_id)
         )
+
+    def _processor(self, cls: tuple[str, int], sep: tuple[str, int]) -> Any:
+        """What puts the special tokens around texts, each given with its id."""
+        return added_tokens.template(cls, sep, self.family.separators, self.family.second_type)
 
     @property
     def additional_special_tokens(self) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from bertx_weights.files import read_text
 
-from .settings import as_added_token, further_tokens, model_of, named_tokens
-from .truncation import library_errors
+from . import added_tokens
+from .settings import as_added_token, further_tokens
 
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
@@ -27,12 +27,6 @@ _NORMALIZATION = {
     "clean_text": "clean_text",
 }
 _NEEDED = ("unk_token", "cls_token", "sep_token")
-
-
-def special_tokens(settings: Mapping[str, Any]) -> dict[str, str | None]:
-    """The special tokens of BERT by their names: those of the settings, which may write one as an object, or BERT's."""
-    named = {name: settings.get(name, default) for name, default in SPECIAL_TOKENS.items()}
-    return {name: as_added_token(token).content if token is not None else None for name, token in named.items()}
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:
@@ -60,7 +54,7 @@ def build(vocabulary: Mapping[str, int], settings: Mapping[str, Any]) -> Any:
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    special = special_tokens(settings)
+    special = added_tokens.contents(SPECIAL_TOKENS, settings)
     unknown = special["unk_token"]
     if unknown is None or unknown not in vocabulary:
         lost = [token or name for name, token in special.items() if name in _NEEDED and token not in vocabulary]
@@ -70,83 +64,10 @@ def build(vocabulary: Mapping[str, int], settings: Mapping[str, Any]) -> Any:
     apply_normalization(tokenizer, settings)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    add_tokens(tokenizer, settings)
-    around = [special["cls_token"], special["sep_token"]]
-    if lost := sorted({token or "null" for token in around if token is None or tokenizer.token_to_id(token) is None}):
-        raise ValueError(f"the vocabulary lacks the special tokens {', '.join(lost)}")
-    tokenizer.post_processor = template(*((token, tokenizer.token_to_id(token)) for token in around))
+    added_tokens.add(tokenizer, settings, SPECIAL_TOKENS)
+    cls, sep = added_tokens.around(SPECIAL_TOKENS, settings, tokenizer)
+    tokenizer.post_processor = added_tokens.template(cls, sep, separators=1, second_type=1)
     return tokenizer
-
-
-def add_tokens(tokenizer: Any, settings: Mapping[str, Any]) -> None:
-    """Adds the tokens of added_tokens_decoder with their ids, and the special tokens that the settings name.
-
-    Raises:
-        ValueError: the ids are not those that the vocabulary has or would give.
-    """
-    decoder = {int(i): token for i, token in (settings.get("added_tokens_decoder") or {}).items()}
-    tokens = [as_added_token(decoder[i]) for i in sorted(decoder)]
-    named = [token for token in named_tokens(settings).values() if token is not None]
-    further = further_tokens(settings)
-    defaults = [token for name, token in SPECIAL_TOKENS.items() if name not in settings]
-    tokens += [as_added_token(token, normalized=False, special=True) for token in (*named, *further)]
-    tokens += [
-        as_added_token(token, normalized=False, special=True)
-        for token in defaults
-        if tokenizer.token_to_id(token) is not None
-    ]
-    # A token that the tokenizer has keeps its flags, but one that is special now becomes so.
-    have = {token.content: token.special for token in tokenizer.get_added_tokens_decoder().values()}
-    with library_errors("the added tokens cannot be added"):
-        for token in tokens:
-            if token.content not in have or (token.special and not have[token.content]):
-                (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
-                have[token.content] = token.special
-    wrong = {i: as_added_token(token).content for i, token in decoder.items()}
-    wrong = {i: token for i, token in wrong.items() if tokenizer.token_to_id(token) != i}
-    if wrong:
-        shown = ", ".join(
-            f"{token!r} {i} (it is {tokenizer.token_to_id(token)})" for i, token in sorted(wrong.items())[:9]
-        )
-        raise ValueError(
-            f"added tokens have other ids than the vocabulary gives them: {shown}; ids must follow the vocabulary's "
-            "without a gap: list a placeholder, such as '[unused 1]', for each id that is missing"
-        )
-
-
-def check_added(tokenizer: Any, new: Iterable[Any] = ()) -> None:
-    """Raises ValueError where two added tokens, `new` ones among them, match the same normalised text.
-
-    The library takes one of the two, not always the same.
-    """
-    normalizer = tokenizer.normalizer
-    if normalizer is None:
-        return
-    tokens = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
-    for token in new:  # a token that the tokenizer has keeps its flags
-        tokens.setdefault(token.content, token)
-    matched: dict[str, list[str]] = {}
-    for token in tokens.values():
-        if token.normalized:
-            matched.setdefault(normalizer.normalize_str(token.content), []).append(token.content)
-    if same := {text: names for text, names in matched.items() if len(names) > 1}:
-        shown = "; ".join(f"{', '.join(map(repr, names))} are all {text!r}" for text, names in same.items())
-        raise ValueError(
-            f"added tokens are the same once they are normalised, so that a text does not tell which is meant: {shown}"
-            '; keep one of them, or give them "normalized": false (AddedToken(…, normalized=False)), so that each '
-            "matches the text as it is written"
-        )
-
-
-def template(cls: tuple[str, int], sep: tuple[str, int]) -> Any:
-    """The post-processor of BERT: [CLS] A [SEP], or [CLS] A [SEP] B [SEP], each special token given with its id."""
-    from tokenizers import processors
-
-    return processors.TemplateProcessing(
-        single=f"{cls[0]}:0 $A:0 {sep[0]}:0",
-        pair=f"{cls[0]}:0 $A:0 {sep[0]}:0 $B:1 {sep[0]}:1",
-        special_tokens=[cls, sep],
-    )
 
 
 def keep_whole(tokenizer: Any, settings: Mapping[str, Any]) -> None:
@@ -164,35 +85,6 @@ def keep_whole(tokenizer: Any, settings: Mapping[str, Any]) -> None:
             "or give them ids of their own with add_tokens"
         )
     tokenizer.add_tokens([AddedToken(token, single_word=True, normalized=False) for token in whole])
-
-
-def check_rules(tokenizer: Any, settings: Mapping[str, Any]) -> None:
-    """Raises ValueError where the rules of a tokenizer.json are not those of the class that the settings name."""
-    found, expected = type(tokenizer.model).__name__, model_of(settings)
-    if expected is not None and found != expected:
-        raise ValueError(
-            f"its model is {found}, and that of tokenizer_class {settings['tokenizer_class']} is {expected}"
-        )
-    unknown = getattr(tokenizer.model, "unk_token", None)
-    if found == "WordPiece" and tokenizer.model.token_to_id(unknown) is None:
-        raise ValueError(f"the vocabulary lacks the token {unknown} that stands for unknown words")
-
-
-def check_ids(tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
-    """Raises ValueError where two tokens have one id, as where lines of a vocab.txt repeat and tokens were added.
-
-    `vocabulary` is the tokenizer's own, without added tokens: to ask the library for it would take as long as a load.
-    """
-    if len(set(vocabulary.values())) < len(vocabulary):
-        tokens = {i: token for token, i in vocabulary.items()}
-        twice = [token for token, i in vocabulary.items() if tokens[i] != token]
-        raise ValueError(
-            f"two tokens of the vocabulary have one id, such as {twice[0]!r} and {tokens[vocabulary[twice[0]]]!r}"
-        )
-    for i, token in sorted(tokenizer.get_added_tokens_decoder().items()):
-        own = tokenizer.model.id_to_token(i)
-        if own not in (None, token.content):
-            raise ValueError(f"the added token {token.content!r} has the id {i}, which the vocabulary gives {own!r}")
 
 
 def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:
@@ -245,7 +137,7 @@ def train(
 
     files = [str(path) for path in files]
     settings = {key: value for key, value in settings.items() if key != "added_tokens_decoder"}
-    first = [token for token in special_tokens(settings).values() if token is not None]
+    first = [token for token in added_tokens.contents(SPECIAL_TOKENS, settings).values() if token is not None]
     first += [token.content for token in map(as_added_token, further_tokens(settings)) if token.content not in first]
     tokenizer = build({token: i for i, token in enumerate(first)}, settings)
     characters = sorted(_characters(files, tokenizer.normalizer, limit_alphabet) - set(first))

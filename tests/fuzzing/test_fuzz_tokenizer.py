@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import bertx.tokenizers.bert
+import bertx.tokenizers.base
 
 SCRIPT = Path(__file__).parent / "fuzz_tokenizer.py"
 
@@ -37,7 +37,7 @@ def test_a_mutated_tokenizer_loads_or_is_refused(count, seed):
     [
         (KeyError("x"), ("escape", "KeyError")),
         (type("PanicException", (BaseException,), {})("y"), ("escape", "PanicException")),
-        (bertx.tokenizers.bert.CheckpointError("nowhere"), ("no place", "nowhere")),
+        (bertx.tokenizers.base.CheckpointError("nowhere"), ("no place", "nowhere")),
     ],
     ids=lambda value: str(value),
 )
@@ -47,6 +47,6 @@ def test_the_driver_sees_what_must_not_be(tmp_path, monkeypatch, error, expected
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(bertx.tokenizers.bert, "read_settings", fail)
+    monkeypatch.setattr(bertx.tokenizers.base, "read_settings", fail)
     outcome, said = fuzz_tokenizer.examine(tmp_path, tmp_path)
     assert outcome == expected[0] and expected[1] in said
