@@ -75,8 +75,8 @@ class PreTrainedTokenizer(SpecialTokens):
     # --- what a family defines --------------------------------------------------------------------
 
     @classmethod
-    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any, dict[str, Any]] | None:
-        """The file that a folder's vocabulary is in, what it holds, and settings that it implies; None without one."""
+    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any] | None:
+        """The file that a folder's vocabulary is in, and what it holds; None without one."""
         raise NotImplementedError
 
     def _build(self, vocabulary: Any) -> Any:
@@ -205,8 +205,8 @@ class PreTrainedTokenizer(SpecialTokens):
                     f"{', '.join(others)}: make them agree"
                 )
             raise FileNotFoundError(f"{folder} has no tokenizer: expected {TOKENIZER_JSON} or {own}")
-        path, vocabulary, implied = found
-        return cls._read(path, settings | implied | changes, vocabulary)
+        path, vocabulary = found
+        return cls._read(path, settings | changes, vocabulary)
 
     @classmethod
     def _read(cls, source: Any, settings: Mapping[str, Any], vocabulary: Any = None, rules: str | None = None) -> Self:

@@ -103,11 +103,11 @@ class BertTokenizer(PreTrainedTokenizer):
         return self
 
     @classmethod
-    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any, dict[str, Any]] | None:
+    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any] | None:
         if not exists(folder, VOCAB):
             return None
         path = inside(folder, VOCAB)
-        return path, word_piece.read_vocabulary(path), {}
+        return path, word_piece.read_vocabulary(path)
 
     def _build(self, vocabulary: Mapping[str, int]) -> Any:
         return word_piece.build(vocabulary, self.settings)

@@ -81,7 +81,7 @@ class RobertaTokenizer(PreTrainedTokenizer):
         self._set_up(VOCAB_JSON if isinstance(vocab, Mapping) else Path(vocab), settings, (tokens, pairs))
 
     @classmethod
-    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any, dict[str, Any]] | None:
+    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any] | None:
         if not exists(folder, VOCAB_JSON) and not exists(folder, MERGES):
             return None
         if lost := [name for name in (VOCAB_JSON, MERGES) if not exists(folder, name)]:
@@ -89,7 +89,7 @@ class RobertaTokenizer(PreTrainedTokenizer):
                 f"{folder} has no {lost[0]}: a byte-level BPE tokenizer is {VOCAB_JSON} with {MERGES}"
             )
         path = inside(folder, VOCAB_JSON)
-        return path, (read_vocabulary(path), read_merges(inside(folder, MERGES))), {}
+        return path, (read_vocabulary(path), read_merges(inside(folder, MERGES)))
 
     @staticmethod
     def _tokens_of(vocabulary: Any) -> Mapping[str, int]:

@@ -34,12 +34,12 @@ class Model:
     Attributes:
         pieces: each with its score, in the order of their ids.
         characters: the compiled rules that normalise characters; empty for none.
-        added: pieces that stay whole in a text, and whether each is special.
+        whole: pieces that stay whole in a text, and whether each is special.
     """
 
     pieces: Sequence[tuple[str, float]]
     characters: bytes = b""
-    added: Sequence[tuple[str, bool]] = ()
+    whole: Sequence[tuple[str, bool]] = ()
 
 
 def read(path: Path) -> Model:
@@ -49,7 +49,7 @@ def read(path: Path) -> Model:
         CheckpointError: the file cannot be read, or is no such model.
     """
     content = read_bytes(path)
-    pieces, added = [], []
+    pieces, whole = [], []
     messages: dict[int, dict[int, Any]] = {_TRAINER: {}, _NORMALIZER: {}}
     try:
         for number, value in _fields(content):
@@ -58,7 +58,7 @@ def read(path: Path) -> Model:
                 text = piece[_PIECE].decode()
                 pieces.append((text, struct.unpack("<f", piece.get(_SCORE, bytes(4)))[0]))
                 if piece.get(_KIND) in (_CONTROL, _USER_DEFINED):
-                    added.append((text, piece[_KIND] == _CONTROL))
+                    whole.append((text, piece[_KIND] == _CONTROL))
             elif number in messages:
                 messages[number] |= dict(_fields(value))
         characters = bytes(messages[_NORMALIZER].get(_CHARACTERS, b""))
@@ -76,7 +76,7 @@ def read(path: Path) -> Model:
             f"{path}: a model of SentencePiece that bertx does not run: {'; '.join(problems)}; "
             "tokenise with transformers, and give the ids to model.forward"
         )
-    return Model(pieces, characters, added)
+    return Model(pieces, characters, whole)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:

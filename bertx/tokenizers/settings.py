@@ -363,7 +363,7 @@ def _problem_of_class(name: str | None, has_rules: bool, family: Family) -> str 
     if known in family.classes or (has_rules and known in MODELS and runs_any and name != "PreTrainedTokenizer"):
         return None
     if not runs_any and known in MODELS:
-        return f"tokenizer_class is {name}, which {family.classes[0]} does not run: bertx.tokenizers.auto.read_tokenizer does"
+        return f"tokenizer_class is {name}, and {family.classes[0]} does not run it: load(folder).tokenizer does"
     if known in MODELS and name != "PreTrainedTokenizer":
         return (
             f"tokenizer_class is {name}, whose rules are in a tokenizer.json, and the folder has none: "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bertx_weights.files import exists, inside, read_bytes, write_atomically
 
@@ -15,10 +15,9 @@ from .names import SENTENCE_PIECE
 from .roberta import FAMILY as ROBERTA
 from .settings import Family, check_settings, without_unknown
 
-# The ids that fairseq gave these, before the pieces of the file, of which the first three are left out.
-_FIRST = ("<s>", "<pad>", "</s>", "<unk>")
-_MASK = "<mask>"  # after them
-_SPACE = "▁"
+# fairseq numbers these before the pieces of the file, of which it leaves out the first three, and the mask after them.
+_FIRST = ("bos_token", "pad_token", "eos_token", "unk_token")
+_LAST = "mask_token"
 FAMILY = Family(
     name="XLM-RoBERTa",
     classes=names.XLM_ROBERTA,
@@ -66,44 +65,47 @@ class XLMRobertaTokenizer(PreTrainedTokenizer):
         check_settings(settings, self.family)
         if isinstance(vocab, (str, os.PathLike)):
             self._file = Path(vocab)
-            self._set_up(self._file, settings, _aligned(sentence_piece.read(self._file)))
+            self._set_up(self._file, settings, sentence_piece.read(self._file))
         else:
             pieces = [(piece, float(score)) for piece, score in vocab]
-            self._set_up("vocab", settings, sentence_piece.Model(pieces))
+            self._set_up("vocab", settings, pieces)
 
     @classmethod
-    def _from_folder(cls, folder: Path, changes: Any) -> XLMRobertaTokenizer:
+    def _from_folder(cls, folder: Path, changes: Mapping[str, Any]) -> Self:
         self = super()._from_folder(folder, changes)
         if exists(folder, SENTENCE_PIECE):
             self._file = inside(folder, SENTENCE_PIECE)
         return self
 
     @classmethod
-    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any, dict[str, Any]] | None:
+    def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any] | None:
         if not exists(folder, SENTENCE_PIECE):
             return None
         path = inside(folder, SENTENCE_PIECE)
-        return path, _aligned(sentence_piece.read(path)), {}
+        return path, sentence_piece.read(path)
 
-    def _build(self, vocabulary: sentence_piece.Model) -> Any:
-        from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    def _build(self, vocabulary: sentence_piece.Model | Sequence[tuple[str, float]]) -> Any:
+        from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-        pieces = [piece for piece, _ in vocabulary.pieces]
-        if len(set(pieces)) < len(pieces):
-            twice = next(piece for i, piece in enumerate(pieces) if piece in pieces[:i])
-            raise ValueError(f"the vocabulary has {twice!r:.80} twice")
-        unknown = added_tokens.contents(self.family.tokens, self.settings)["unk_token"]
-        if unknown not in pieces:
+        named = added_tokens.contents(self.family.tokens, self.settings)
+        model = vocabulary if isinstance(vocabulary, sentence_piece.Model) else sentence_piece.Model(vocabulary)
+        pieces = _as_in_fairseq(model.pieces, named) if model is vocabulary else model.pieces
+        ids: dict[str, int] = {}
+        for i, (piece, _) in enumerate(pieces):
+            if ids.setdefault(piece, i) != i:
+                raise ValueError(f"the vocabulary has {piece!r:.80} twice")
+        unknown = named["unk_token"]
+        if unknown not in ids:
             raise ValueError(f"the vocabulary lacks the special tokens {unknown or 'null'}")
-        tokenizer = Tokenizer(models.Unigram(vocabulary.pieces, pieces.index(unknown), byte_fallback=False))
-        tokenizer.add_tokens(
-            [AddedToken(piece, normalized=False, special=special) for piece, special in vocabulary.added]
+        tokenizer = Tokenizer(models.Unigram(list(pieces), ids[unknown], byte_fallback=False))
+        tokenizer.add_tokens([AddedToken(piece, normalized=False, special=special) for piece, special in model.whole])
+        if model.characters:
+            tokenizer.normalizer = normalizers.Precompiled(model.characters)
+        spaces = {"replacement": "▁", "prepend_scheme": "always"}
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(**spaces)]
         )
-        steps = [normalizers.Precompiled(vocabulary.characters)] if vocabulary.characters else []
-        steps += [normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), _SPACE)]
-        tokenizer.normalizer = normalizers.Sequence(steps)
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme="always")
-        tokenizer.decoder = decoders.Metaspace(replacement=_SPACE, prepend_scheme="always")
+        tokenizer.decoder = decoders.Metaspace(**spaces)
         added_tokens.add(tokenizer, self.settings, self.family.tokens)
         tokenizer.post_processor = self._processor(*added_tokens.around(self.family.tokens, self.settings, tokenizer))
         return tokenizer
@@ -118,15 +120,17 @@ class XLMRobertaTokenizer(PreTrainedTokenizer):
         return (str(path),)
 
 
-def _aligned(model: sentence_piece.Model) -> sentence_piece.Model:
-    """The pieces of a file under the ids that fairseq gave them."""
-    if [piece for piece, _ in model.pieces[:3]] != ["<unk>", "<s>", "</s>"]:
+def _as_in_fairseq(pieces: Sequence[tuple[str, float]], named: Mapping[str, str | None]) -> list[tuple[str, float]]:
+    """The pieces of a file in the order of fairseq's ids: its own special tokens first, the mask last."""
+    first = [piece for piece, _ in pieces[:3]]
+    if first != ["<unk>", "<s>", "</s>"]:
         raise ValueError(
-            f"its first pieces are {', '.join(piece for piece, _ in model.pieces[:3])}, expected <unk>, <s>, </s>, as "
+            f"its first pieces are {', '.join(map(repr, first)):.200}, expected '<unk>', '<s>', '</s>', as "
             "SentencePiece numbers them unless it is told otherwise"
         )
-    zero = [(piece, 0.0) for piece in _FIRST]
-    return sentence_piece.Model([*zero, *model.pieces[3:], (_MASK, 0.0)], model.characters, model.added)
+    if lost := [name for name in (*_FIRST, _LAST) if named[name] is None]:
+        raise ValueError(f"{', '.join(lost)} is null, and the vocabulary has an id for it: name the token")
+    return [*((str(named[name]), 0.0) for name in _FIRST), *pieces[3:], (str(named[_LAST]), 0.0)]
 
 
 XLMRobertaTokenizerFast = XLMRobertaTokenizer
