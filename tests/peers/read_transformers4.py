@@ -36,7 +36,7 @@ FLAX_NAMES = {"BertLMHeadModel": "FlaxBertForCausalLM"}
 def batch(head: str, config: transformers.BertConfig) -> dict[str, np.ndarray]:
     """Ids and token types that any config of the tests has, the second row padded on the right."""
     generator = np.random.default_rng(0)
-    shape = (BATCH, CHOICES, LENGTH) if head == "BertForMultipleChoice" else (BATCH, LENGTH)
+    shape = (BATCH, CHOICES, LENGTH) if head.endswith("ForMultipleChoice") else (BATCH, LENGTH)
     mask = np.ones(shape, np.int32)
     mask[1, ..., -3:] = 0
     return {
