@@ -130,6 +130,41 @@ def test_a_merge_is_pefts_own(base, tmp_path, settings):
     assert_equals(bertx.load(tmp_path, backend="numpy"), merged)
 
 
+@pytest.mark.parametrize(
+    ("head", "settings"),
+    [
+        ("RobertaForSequenceClassification", {"task_type": "SEQ_CLS", "target_modules": ["query", "value", "dense"]}),
+        ("RobertaForMaskedLM", {"target_modules": r".*encoder.*\.(query|dense)", "bias": "all"}),
+        ("RobertaForMaskedLM", {"modules_to_save": ["lm_head"]}),
+        ("XLMRobertaForTokenClassification", {"task_type": "TOKEN_CLS"}),
+        ("XLMRobertaForCausalLM", {"task_type": "CAUSAL_LM"}),
+    ],
+    ids=["classifier", "masked", "trained decoder", "xlm-r tokens", "xlm-r causal"],
+)
+def test_a_merge_into_a_roberta_is_pefts_own(tmp_path, head, settings):
+    """The base is a masked language model: its head comes with the adapter, or is there."""
+    folder = tmp_path / "base"
+    family = "XLMRoberta" if head.startswith("XLM") else "Roberta"
+    save_peer(peer(f"{family}ForMaskedLM", is_decoder="CausalLM" in head), folder)
+    if "Classification" in head:
+        settings = settings | {"modules_to_save": ["classifier"]}
+    merged = trained(folder, tmp_path / "adapter", head=head, **settings)
+    model = bertx.load(tmp_path / "adapter", backend="numpy")
+    assert model.architecture == head and not model.load_report.initialised
+    assert_equals(model, merged)
+
+
+def test_more_labels_than_a_roberta_has(tmp_path):
+    folder = save_peer(peer("RobertaForMaskedLM", num_labels=2), tmp_path / "base")
+    head = "RobertaForSequenceClassification"
+    base = transformers.RobertaForSequenceClassification.from_pretrained(folder, num_labels=7)
+    peft.get_peft_model(base, peft.LoraConfig(task_type="SEQ_CLS", target_modules=["query"])).save_pretrained(
+        tmp_path / "adapter"
+    )
+    model = bertx.load(tmp_path / "adapter", backend="numpy")
+    assert (model.architecture, model.config.num_labels) == (head, 7)
+
+
 @pytest.mark.parametrize("weights", ["safetensors", "bin"])
 def test_the_head_and_its_labels_are_those_the_adapter_was_trained_with(tmp_path, weights):
     folder = save_peer(peer("BertModel", num_hidden_layers=2, num_labels=2), tmp_path / "base")
@@ -301,6 +336,7 @@ def test_a_folder_without_the_adapters_file_is_refused(tmp_path):
         bertx.load(tmp_path / "folder", backend="numpy")
 
 
+@pytest.mark.parametrize("head", ["BertForMaskedLM", "RobertaForMaskedLM"])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -310,13 +346,13 @@ def test_a_folder_without_the_adapters_file_is_refused(tmp_path):
     ],
     ids=["target", "ensure_weight_tying", "modules_to_save"],
 )
-def test_word_embeddings_under_a_tied_decoder_are_refused_with_a_way_out_that_works(tmp_path, settings):
-    model = peer("BertForMaskedLM")
+def test_word_embeddings_under_a_tied_decoder_are_refused_with_a_way_out_that_works(tmp_path, settings, head):
+    model = peer(head)
     folder = save_peer(model, tmp_path / "base")
-    trained(folder, tmp_path / "adapter", head="BertForMaskedLM", **settings)
-    with pytest.raises(CheckpointError, match="decoder of BertForMaskedLM shares its table") as error:
+    trained(folder, tmp_path / "adapter", head=head, **settings)
+    with pytest.raises(CheckpointError, match=f"decoder of {head} shares its table") as error:
         bertx.load(tmp_path / "adapter", backend="numpy")
-    base = transformers.BertForMaskedLM.from_pretrained(folder, attn_implementation="eager")
+    base = getattr(transformers, head).from_pretrained(folder, attn_implementation="eager")
     model = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     with torch.no_grad():
         expected = model(input_ids=torch.from_numpy(IDS)).logits.numpy()

@@ -21,4 +21,5 @@ def open_merged(folder: Path) -> Checkpoint:
     if not has_adapter(folder):
         return open_checkpoint(folder, names_of)
     adapter = read_adapter(folder)
-    return merge_adapter(open_checkpoint(base_folder(folder), names_of), adapter)
+    base = open_checkpoint(base_folder(folder), names_of)
+    return merge_adapter(base, adapter, names_of(base.config))

@@ -16,8 +16,9 @@ from .dtypes import as_float
 from .errors import CheckpointError
 from .files import exists, inside, read_json
 from .formats import ADAPTER_CONFIG as CONFIG
+from .naming.rules import ModelNames
 from .safetensors_store import map_file
-from .schema import BERT, schema_name
+from .schema import head_of_decoder, schema_name
 
 WEIGHTS = _SAFETENSORS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
@@ -57,22 +58,21 @@ _WITHOUT_EFFECT = {
 }
 # Ways to draw a new adapter that leave the weights of the base as they are.
 _DRAWN = (None, True, False, "gaussian", "eva", "orthogonal")
-# The head that PEFT puts on the base for a task.
+# How the class is called that PEFT puts on the base for a task.
 _ARCHITECTURES = {
-    "SEQ_CLS": "BertForSequenceClassification",
-    "TOKEN_CLS": "BertForTokenClassification",
-    "QUESTION_ANS": "BertForQuestionAnswering",
-    "CAUSAL_LM": "BertLMHeadModel",
-    "FEATURE_EXTRACTION": "BertModel",
+    "SEQ_CLS": ("ForSequenceClassification",),
+    "TOKEN_CLS": ("ForTokenClassification",),
+    "QUESTION_ANS": ("ForQuestionAnswering",),
+    "CAUSAL_LM": ("LMHeadModel", "ForCausalLM"),
+    "FEATURE_EXTRACTION": ("Model",),
 }
-_WORDS, _DECODER = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"
-_HEADS_WITH_DECODER = {"BertForMaskedLM", "BertForPreTraining", "BertLMHeadModel"}
+_WITH_DECODER = "ForMaskedLM", "ForPreTraining", "LMHeadModel", "ForCausalLM"
 # With or without ensure_weight_tying, as of PEFT 0.21: https://github.com/huggingface/peft/issues/2777
 _TIED = (
     "word_embeddings is trained, and the decoder of {head} shares its table: PEFT trains with the decoder as it "
     "was, and merges into both, which is another model; in PEFT, give the decoder a weight of its own before "
     "merge_and_unload: "
-    "decoder = model.base_model.model.cls.predictions.decoder; decoder.weight = torch.nn.Parameter("
+    "decoder = model.base_model.model.{decoder}; decoder.weight = torch.nn.Parameter("
     "decoder.weight.detach().clone()); model.config.tie_word_embeddings = False; save the result, and load that"
 )
 _LORA = re.compile(r"(.+)\.(lora_A|lora_B)\.(weight|bias)|(.+)\.(lora_embedding_A|lora_embedding_B)")
@@ -174,49 +174,52 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value < 2**31
 
 
-def merge_adapter(base: Checkpoint, adapter: Adapter) -> Checkpoint:
+def merge_adapter(base: Checkpoint, adapter: Adapter, names: ModelNames) -> Checkpoint:
     """The checkpoint with the adapter in its weights: W + scaling · B A, computed when a tensor is read.
+
+    `names` are those of the base's architecture.
 
     Raises:
         CheckpointError: the adapter does not belong to the base; all problems at once.
     """
-    if base.prefix != BERT:
-        raise CheckpointError(
-            f"{adapter.file}: bertx merges adapters into a BERT, and the model_type of {base.folder} is "
-            f"{base.config.get('model_type')!r}: merge it with PEFT's merge_and_unload, save the result, and load that"
-        )
     stored = {tensor.schema_name: tensor for tensor in base.tensors.values()}
-    factors, replaced, problems = _sorted_out(adapter)
+    factors, replaced, problems = _sorted_out(adapter, names.prefix)
+    decoder = next((f"{head}.decoder" for row in names.rows() if (head := head_of_decoder(row.name))), "decoder")
     merged: dict[str, StoredTensor] = {}
     for module, parts in sorted(factors.items()):
         problems += _merge_module(module, parts, adapter.config, stored, merged)
     problems += [
-        f"{target} is a target module without a tensor" for target in _without_tensors(adapter, stored, factors)
+        f"{target} is a target module without a tensor"
+        for target in _without_tensors(adapter, stored, factors, names.prefix)
     ]
-    if "cls.predictions.decoder" in factors:
-        problems.append("cls.predictions.decoder is a target: it may share the table of the word embeddings")
+    if decoder in factors:
+        problems.append(f"{decoder} is a target: it may share the table of the word embeddings")
     changed = {*replaced, *(f"{module}.weight" for module in factors)}
-    shared = base.config.get("tie_word_embeddings", True) and _DECODER not in replaced and _WORDS in changed
-    if shared and (heads := _HEADS_WITH_DECODER & set(_config(base, adapter, base.tensors).get("architectures") or ())):
-        problems.append(_TIED.format(head=min(heads)))
+    words, own_table = f"{names.prefix}embeddings.word_embeddings.weight", f"{decoder}.weight"
+    shared = base.config.get("tie_word_embeddings", True) and own_table not in replaced and words in changed
+    architectures = _config(base, adapter, base.tensors, names).get("architectures") or ()
+    if shared and (heads := {head for head in architectures if head.endswith(_WITH_DECODER)}):
+        problems.append(_TIED.format(head=min(heads), decoder=decoder))
     if problems:
         raise CheckpointError("\n  ".join([f"{adapter.file} does not fit {base.folder}:", *sorted(problems)[:50]]))
     merged |= replaced
     tensors = {name: merged.pop(tensor.schema_name, tensor) for name, tensor in base.tensors.items()}
     tensors |= {tensor.name: tensor for tensor in merged.values()}
     if shared:
-        tensors.pop(_DECODER, None)  # a copy of the table that it shares, before the merge
-    config = _config(base, adapter, tensors)
-    if _DECODER in replaced:  # trained as a copy of its own
+        tensors.pop(own_table, None)  # a copy of the table that it shares, before the merge
+    config = _config(base, adapter, tensors, names)
+    if own_table in replaced:  # trained as a copy of its own
         config["tie_word_embeddings"] = False
-    names = ", ".join(sorted(name.removeprefix("bert.") for name in replaced))
-    note = f"the LoRA {adapter.file} is merged: {len(factors)} modules" + (f", and {names} replaced" if names else "")
+    whole = ", ".join(sorted(name.removeprefix(names.prefix) for name in replaced))
+    note = f"the LoRA {adapter.file} is merged: {len(factors)} modules" + (f", and {whole} replaced" if whole else "")
     return dataclasses.replace(
         base, tensors=tensors, config=config, files=(*base.files, adapter.file), notes=(*base.notes, note)
     )
 
 
-def _sorted_out(adapter: Adapter) -> tuple[dict[str, dict[str, StoredTensor]], dict[str, StoredTensor], list[str]]:
+def _sorted_out(
+    adapter: Adapter, prefix: str
+) -> tuple[dict[str, dict[str, StoredTensor]], dict[str, StoredTensor], list[str]]:
     """The factors of each module, the tensors that are stored whole, and what is neither."""
     factors: dict[str, dict[str, StoredTensor]] = {}
     replaced: dict[str, StoredTensor] = {}
@@ -229,7 +232,7 @@ def _sorted_out(adapter: Adapter) -> tuple[dict[str, dict[str, StoredTensor]], d
         )
         name = name.replace(".lora_A.default.", ".lora_A.").replace(".lora_B.default.", ".lora_B.")
         if found := _LORA.fullmatch(name):
-            module = schema_name(f"{found[1] or found[4]}.weight").removesuffix(".weight")
+            module = schema_name(f"{found[1] or found[4]}.weight", prefix).removesuffix(".weight")
             part = f"{found[2] or found[5]}.{found[3] or 'weight'}"
             factors.setdefault(module, {})[part] = dataclasses.replace(tensor, name=found[1] or found[4])
         elif ".original_module." in name:
@@ -237,7 +240,7 @@ def _sorted_out(adapter: Adapter) -> tuple[dict[str, dict[str, StoredTensor]], d
         elif "lora_" in name:
             problems.append(f"{stored_name} is no tensor of a LoRA that bertx knows")
         else:
-            name = schema_name(name.replace(".base_layer.", "."))
+            name = schema_name(name.replace(".base_layer.", "."), prefix)
             replaced[name] = dataclasses.replace(tensor, name=name, schema_name=name)
     return factors, replaced, problems
 
@@ -300,7 +303,9 @@ def _setting(config: Mapping[str, Any], patterns: str, name: str, module: str) -
     return config.get(name, 8)
 
 
-def _without_tensors(adapter: Adapter, stored: Mapping[str, StoredTensor], factors: Mapping[str, object]) -> list[str]:
+def _without_tensors(
+    adapter: Adapter, stored: Mapping[str, StoredTensor], factors: Mapping[str, object], prefix: str
+) -> list[str]:
     """The target modules, where they are listed by name, of which the adapter has no tensors."""
     targets = adapter.config.get("target_modules")
     limits = ("exclude_modules", "layers_to_transform", "layers_pattern")
@@ -308,23 +313,27 @@ def _without_tensors(adapter: Adapter, stored: Mapping[str, StoredTensor], facto
         return []
     modules = {name.removesuffix(".weight") for name, tensor in stored.items() if len(tensor.shape) == 2}
     suffixes = tuple(f".{target}" for target in targets)
-    found = {module for module in modules if module.startswith("bert.") and f".{module}".endswith(suffixes)}
+    found = {module for module in modules if module.startswith(prefix) and f".{module}".endswith(suffixes)}
     return sorted(found - factors.keys())
 
 
-def _config(base: Checkpoint, adapter: Adapter, tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+def _config(
+    base: Checkpoint, adapter: Adapter, tensors: Mapping[str, StoredTensor], names: ModelNames
+) -> dict[str, Any]:
     """The base's config, with the head that the adapter was trained with and its number of labels."""
     config = dict(base.config)
     task, mapping = adapter.config.get("task_type"), adapter.config.get("auto_mapping")
-    head = _ARCHITECTURES.get(task) if isinstance(task, str) else None
+    meant = [names.class_prefix + name for name in _ARCHITECTURES.get(task, ())] if isinstance(task, str) else []
+    head = next((name for name in meant if name in names.classes()), None)
     if head is None and isinstance(mapping, Mapping) and isinstance(mapping.get("base_model_class"), str):
         head = mapping["base_model_class"]
     if head is not None:
         config["architectures"] = [head]
-    classifier = next((tensor for tensor in tensors.values() if tensor.schema_name == "classifier.weight"), None)
+    labelled = {row.name for row in names.rows() if row.axes[:1] == ("label",) and row.name.startswith("classifier.")}
+    classifier = next((t for t in tensors.values() if t.schema_name in labelled and len(t.shape) == 2), None)
     labels = config.get("id2label")
     known = len(labels) if isinstance(labels, Mapping) else config.get("num_labels", 2)
-    if classifier is not None and head != "BertForMultipleChoice" and classifier.shape[:1] != (known,):
+    if classifier is not None and head != f"{names.class_prefix}ForMultipleChoice" and classifier.shape[:1] != (known,):
         config = {name: value for name, value in config.items() if name not in ("id2label", "label2id")}
         config["num_labels"] = classifier.shape[0] if classifier.shape else 0
     return config

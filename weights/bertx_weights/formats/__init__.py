@@ -12,7 +12,7 @@ from typing import Any
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
 from ..files import exists, inside
-from ..naming.rules import ModelNames, NamesOf, naming_of
+from ..naming.rules import HUBS_OWN, ModelNames, NamesOf, naming_of
 from ..naming.tables import layers_of
 from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
 
@@ -74,8 +74,6 @@ FORMATS: Mapping[str, Format] = {
     "tf2": _format("a Model Garden encoder", tf2),
     "orbax": _format("an Orbax checkpoint", orbax),
 }
-# These have the hub's own names, whatever the model.
-ANY_MODEL = ("safetensors", "pytorch", "npz")
 
 
 def format_of(folder: Path) -> str:
@@ -114,7 +112,7 @@ def checkpoints_below(folder: Path) -> list[Path]:
 
 def check_family(form: str, names: ModelNames, where: Path) -> None:
     """Raises CheckpointError, with the reason, where a format cannot hold an architecture."""
-    if form not in ANY_MODEL:
+    if form not in HUBS_OWN:
         naming_of(form, names, where)
 
 

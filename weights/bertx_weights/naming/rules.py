@@ -16,6 +16,9 @@ from typing import Any
 from ..errors import CheckpointError
 from ..schema import Row, head_of_decoder
 
+# These formats have the hub's own names, whatever the model.
+HUBS_OWN = ("safetensors", "pytorch", "npz")
+
 Names = Sequence[tuple[str, str, str]]
 """(stored name, schema name, layout); {i} is the layer, and see `tables.both_ways`."""
 
@@ -112,7 +115,7 @@ class Rule:
     listed: bool = False
 
 
-def naming_of(form: str, names: ModelNames, where: Path, others: str = "safetensors, pytorch, npz") -> Naming:
+def naming_of(form: str, names: ModelNames, where: Path) -> Naming:
     """The overrides of a model in a format.
 
     Raises:
@@ -120,7 +123,11 @@ def naming_of(form: str, names: ModelNames, where: Path, others: str = "safetens
     """
     found = names.naming.get(form, f"bertx has no names for {names.model_type} in it")
     if isinstance(found, str):
-        raise CheckpointError(f"{where}: the format {form} holds no {names.model_type}: {found}: use one of {others}")
+        others = [*HUBS_OWN, *(other for other, naming in names.naming.items() if isinstance(naming, Naming))]
+        raise CheckpointError(
+            f"{where}: the format {form} cannot hold a model of model_type {names.model_type!r}: {found}; "
+            f"use one of {', '.join(others)}"
+        )
     return found
 
 
