@@ -281,3 +281,16 @@ def test_an_architecture_without_names_is_refused_by_name(tmp_path):
         CheckpointError, match="flax cannot hold a model of model_type 'roberta': bertx has no names for roberta in it"
     ):
         FORMATS["flax"].read(ROBERTA / "RobertaModel" / "flax", lambda config: names)
+
+
+NO_NUMBERS = [{"pad_token_id": -1}, {"pad_token_id": "1"}, {"type_vocab_size": [1]}, {"pad_token_id": 2**40}]
+
+
+@pytest.mark.parametrize("changes", NO_NUMBERS)
+def test_a_preset_whose_numbers_are_none_is_refused(tmp_path, changes):
+    bertx.convert(ROBERTA / "RobertaForMaskedLM" / "keras_hub", tmp_path / "hub")
+    bertx.convert(tmp_path / "hub", tmp_path / "preset", "keras-hub")
+    path = tmp_path / "preset" / "bert_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(CheckpointError, match=f"the config has .*{next(iter(changes))} .*, expected numbers from 0 to"):
+        bertx.load(tmp_path / "preset", backend="numpy")

@@ -124,8 +124,8 @@ def read(folder: Path, names_of: NamesOf) -> Checkpoint:
                 raise CheckpointError(f"{path}: {name} is in another shard too")
             if of_task and "/optimizer/" in place:
                 skipped[name] = "state of the training"
-            elif of_task and task.get("class_name") not in served:
-                of_words = task.get("class_name") == _class(names, "MaskedLM")
+            elif of_task and _class_name(task) not in served:
+                of_words = _class_name(task) == _class(names, "MaskedLM")
                 skipped[name] = naming.without_masked_lm if of_words else "of another task"
             else:
                 own = _renamed(name)
@@ -145,6 +145,11 @@ def _naming(names: ModelNames, folder: Path) -> KerasHubNaming:
 def _class(names: ModelNames, kind: str) -> str:
     """KerasHub's class: "BertBackbone"."""
     return f"{names.class_prefix}{kind}"
+
+
+def _class_name(values: Mapping[str, Any]) -> str:
+    """The class that a Keras config is of."""
+    return str(values.get("class_name"))
 
 
 def _served(names: ModelNames, naming: KerasHubNaming) -> dict[str, str]:
@@ -244,7 +249,7 @@ def _read_config(
         config["max_position_embeddings"] = sum(_counts(folder, config, "max_position_embeddings", "pad_token_id")) + 1
     config["attention_probs_dropout_prob"] = written.get("attention_probs_dropout_prob", own["dropout"])
     if "architectures" not in written:
-        head = _served(names, naming).get(task.get("class_name"))
+        head = _served(names, naming).get(_class_name(task))
         config["architectures"] = [f"{names.class_prefix}{head or 'Model'}"]
         if head == _TASKS["TextClassifier"]:
             of_task = task.get("config")
@@ -375,7 +380,7 @@ def read_embedder(folder: Path) -> dict[str, Any] | None:
     if not exists(folder, TASK):
         return None
     task = read_json(inside(folder, TASK))
-    if not str(task.get("class_name")).endswith(_EMBEDDER):
+    if not _class_name(task).endswith(_EMBEDDER):
         return None
     own = task.get("config")
     mode, normalize = (own.get("pooling_mode"), own.get("normalize")) if isinstance(own, dict) else (None, None)
