@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
 from ..hub.sources import resolve
 from ..registry import MODELS
+from . import names
 from .base import PreTrainedTokenizer
-from .bert import BertTokenizer
-from .names import GENERIC, plain
-from .roberta import RobertaTokenizer
 from .settings import class_and_model_type
-from .xlm_roberta import XLMRobertaTokenizer
 
-# The first also runs what only a tokenizer.json says, and refuses by name what it does not know.
-_CLASSES: tuple[type[PreTrainedTokenizer], ...] = (BertTokenizer, RobertaTokenizer, XLMRobertaTokenizer)
+# The classes of a family → its file here, imported when it is used. BERT's also runs what only a tokenizer.json says,
+# and refuses by name what it does not know.
+_FILES = {names.BERT: "bert", names.ROBERTA: "roberta", names.XLM_ROBERTA: "xlm_roberta"}
 
 
 def read_tokenizer(source: str | os.PathLike[str], revision: str | None = None, **changes: Any) -> PreTrainedTokenizer:
@@ -26,9 +25,10 @@ def read_tokenizer(source: str | os.PathLike[str], revision: str | None = None, 
     """
     folder = resolve(source, revision=revision, weights=False)
     named, model_type = class_and_model_type(folder)
-    if named is None or plain(named) in GENERIC:
+    if named is None or names.plain(named) in names.GENERIC:
         named = MODELS[model_type].tokenizers[0] if model_type in MODELS else None
-    cls = next((cls for cls in _CLASSES if named and plain(named) in cls.family.classes), _CLASSES[0])
-    tokenizer = cls.from_pretrained(folder, **changes)
+    family = next((family for family in _FILES if named and names.plain(named) in family), names.BERT)
+    file = importlib.import_module(f"{__package__}.{_FILES[family]}")
+    tokenizer = getattr(file, family[0]).from_pretrained(folder, **changes)
     tokenizer.name_or_path = os.fspath(source)
     return tokenizer
