@@ -16,8 +16,8 @@ from .roberta import FAMILY as ROBERTA
 from .settings import Family, check_settings, without_unknown
 
 # fairseq numbers these before the pieces of the file, of which it leaves out the first three, and the mask after them.
-_FIRST = ("bos_token", "pad_token", "eos_token", "unk_token")
-_LAST = "mask_token"
+_FIRST = ("<s>", "<pad>", "</s>", "<unk>")
+_LAST = "<mask>"
 FAMILY = Family(
     name="XLM-RoBERTa",
     classes=names.XLM_ROBERTA,
@@ -87,14 +87,13 @@ class XLMRobertaTokenizer(PreTrainedTokenizer):
     def _build(self, vocabulary: sentence_piece.Model | Sequence[tuple[str, float]]) -> Any:
         from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-        named = added_tokens.contents(self.family.tokens, self.settings)
         model = vocabulary if isinstance(vocabulary, sentence_piece.Model) else sentence_piece.Model(vocabulary)
-        pieces = _as_in_fairseq(model.pieces, named) if model is vocabulary else model.pieces
+        pieces = _as_in_fairseq(model.pieces) if model is vocabulary else model.pieces
         ids: dict[str, int] = {}
         for i, (piece, _) in enumerate(pieces):
             if ids.setdefault(piece, i) != i:
                 raise ValueError(f"the vocabulary has {piece!r:.80} twice")
-        unknown = named["unk_token"]
+        unknown = added_tokens.contents(self.family.tokens, self.settings)["unk_token"]
         if unknown not in ids:
             raise ValueError(f"the vocabulary lacks the special tokens {unknown or 'null'}")
         tokenizer = Tokenizer(models.Unigram(list(pieces), ids[unknown], byte_fallback=False))
@@ -120,17 +119,19 @@ class XLMRobertaTokenizer(PreTrainedTokenizer):
         return (str(path),)
 
 
-def _as_in_fairseq(pieces: Sequence[tuple[str, float]], named: Mapping[str, str | None]) -> list[tuple[str, float]]:
-    """The pieces of a file in the order of fairseq's ids: its own special tokens first, the mask last."""
+def _as_in_fairseq(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The pieces of a file in the order of fairseq's ids.
+
+    Raises:
+        ValueError: the first three, which fairseq leaves out, are not SentencePiece's own.
+    """
     first = [piece for piece, _ in pieces[:3]]
     if first != ["<unk>", "<s>", "</s>"]:
         raise ValueError(
             f"its first pieces are {', '.join(map(repr, first)):.200}, expected '<unk>', '<s>', '</s>', as "
             "SentencePiece numbers them unless it is told otherwise"
         )
-    if lost := [name for name in (*_FIRST, _LAST) if named[name] is None]:
-        raise ValueError(f"{', '.join(lost)} is null, and the vocabulary has an id for it: name the token")
-    return [*((str(named[name]), 0.0) for name in _FIRST), *pieces[3:], (str(named[_LAST]), 0.0)]
+    return [*((piece, 0.0) for piece in _FIRST), *pieces[3:], (_LAST, 0.0)]
 
 
 XLMRobertaTokenizerFast = XLMRobertaTokenizer
