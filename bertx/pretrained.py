@@ -17,7 +17,6 @@ from bertx_weights import Row, as_dtype, as_float
 from .backend import get_backend
 from .checkpoints.init import added_rows, initial_values
 from .checkpoints.load import load_model
-from .checkpoints.save import save_model
 from .compat.transformers4 import TORCH, Conventions, by_name
 from .configs.base import ModelConfig, is_config_kept
 from .dtypes import name_of_dtype
@@ -177,6 +176,8 @@ class PreTrainedModel:
             return
         if params is not None and state_dict is not None:
             raise TypeError("give state_dict or params, not both")
+        from .checkpoints.save import save_model
+
         model = self if params is None else self.with_params(params)
         tensors = dict(get_backend(self.backend_name).tensors(model))
         if state_dict is not None:

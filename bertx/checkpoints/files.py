@@ -16,12 +16,22 @@ from ..tokenizers.names import FILES as TOKENIZER_FILES
 
 REPORT = "conversion_report.json"
 
-_STORED = [group for form in FORMATS.values() for group in form.stored]
-_WRITTEN = {name for form in FORMATS.values() for name in form.written} | {*TOKENIZER_FILES}
 # The files of a module of sentence-transformers, such as 2_Dense, in its folder.
 _MODULE = ("*config.json", "model.safetensors", "pytorch_model.bin")
 # What a killed write leaves beside a file: see bertx_weights.files.
 _LEFTOVER = re.compile(r"(^|/)\.([^/]+?)(?:\.tmp|\.lock|\.tmp\.lock)$")
+
+
+@functools.cache  # not at import, since it imports the reader of every format
+def _stored() -> list[tuple[str, ...]]:
+    """The patterns of the files that hold weights, a group for each way of storing them."""
+    return [group for form in FORMATS.values() for group in form.stored]
+
+
+@functools.cache
+def _written() -> frozenset[str]:
+    """The patterns of all files that bertx writes."""
+    return frozenset(name for form in FORMATS.values() for name in form.written) | {*TOKENIZER_FILES}
 
 
 def small_files(names: Iterable[str]) -> list[str]:
@@ -29,11 +39,11 @@ def small_files(names: Iterable[str]) -> list[str]:
     return sorted(_small() & {*names})
 
 
-@functools.cache  # not at import: to compile the patterns takes 3 ms
+@functools.cache
 def _small() -> frozenset[str]:
     """Config, tokenizer and the like; of the weights nothing."""
-    stored = [of for group in _STORED for of in group]
-    return frozenset([lora.CONFIG, *(name for name in _WRITTEN if not any(fnmatchcase(name, of) for of in stored))])
+    stored = [of for group in _stored() for of in group]
+    return frozenset([lora.CONFIG, *(name for name in _written() if not any(fnmatchcase(name, of) for of in stored))])
 
 
 def weight_files(names: Iterable[str]) -> list[str]:
@@ -43,7 +53,7 @@ def weight_files(names: Iterable[str]) -> list[str]:
     """
     top = [name for name in names if "/" not in name and "\\" not in name]
     adapter = [name for name in lora.WEIGHTS if lora.CONFIG in top and name in top][:1]
-    for group in _STORED:
+    for group in _stored():
         if any(fnmatchcase(name, group[0]) for name in top):
             return sorted([*adapter, *(name for name in top if any(fnmatchcase(name, of) for of in group))])
     return adapter
@@ -60,7 +70,7 @@ def foreign_entries(folder: Path) -> list[str]:
     except CheckpointError:
         modules, encoder, beside = set(), "", []
     files = {name for name in beside if "/" not in name or _is_of_module(name.rpartition("/")[2])}
-    files |= {f"{encoder}/{pattern}".lstrip("/") for pattern in _WRITTEN} | {REPORT}
+    files |= {f"{encoder}/{pattern}".lstrip("/") for pattern in _written()} | {REPORT}
     folders = {
         parent.as_posix() for name in (*files, *(f"{module}/x" for module in modules)) for parent in _parents(name)
     }

@@ -15,12 +15,13 @@ import numpy as np
 from bertx_weights import CheckpointError
 from bertx_weights.dtypes import BFLOAT16, as_float
 from bertx_weights.files import exists, inside, read_json
-from bertx_weights.formats import keras_hub, pytorch
+from bertx_weights.formats import keras_hub
 from bertx_weights.safetensors_store import map_file
 
 from . import pooling
 
 MODULES = "modules.json"
+_PICKLE = "pytorch_model.bin"
 MODEL_CONFIG = "config_sentence_transformers.json"
 # The settings of the Transformer module: the first that is there. Named for its class until version 2.
 TRANSFORMER_CONFIGS = (
@@ -197,7 +198,7 @@ def side_files(folder: Path, names: Iterable[str] | None = None) -> list[str]:
         for name in names:
             inside(folder, name)
     found = {name for name in names if name in wanted or name.startswith(others)}
-    pickled = {name for name in found if Path(name).name == "pytorch_model.bin"}
+    pickled = {name for name in found if Path(name).name == _PICKLE}
     return sorted(found - {name for name in pickled if f"{Path(name).parent.as_posix()}/model.safetensors" in found})
 
 
@@ -455,11 +456,13 @@ def _read_weights(root: Path, module: Module) -> dict[str, np.ndarray]:
     """The tensors of a module as float arrays, from model.safetensors or else from pytorch_model.bin."""
     if exists(root, module.file("model.safetensors")):
         tensors = map_file(inside(root, module.file("model.safetensors")))
-    elif exists(root, module.file(pytorch.FILE)):
-        stored = pytorch.read_file(inside(root, module.file(pytorch.FILE)))
+    elif exists(root, module.file(_PICKLE)):
+        from bertx_weights.formats import pytorch
+
+        stored = pytorch.read_file(inside(root, module.file(_PICKLE)))
         tensors = {name: tensor.read() for name, tensor in stored.items()}
     else:
-        raise CheckpointError(f"{root / module.path}: expected model.safetensors or {pytorch.FILE}")
+        raise CheckpointError(f"{root / module.path}: expected model.safetensors or {_PICKLE}")
     if strange := sorted(name for name, value in tensors.items() if value.dtype not in _FLOATS):
         raise CheckpointError(f"{root / module.path}: expected floating tensors, not {', '.join(strange)[:200]}")
     return {name: as_float(value, "float32") for name, value in tensors.items()}

@@ -531,7 +531,8 @@ def wrong_writer(monkeypatch):
                     path.write_text(json.dumps(values | config_changes))
             return notes
 
-        monkeypatch.setitem(FORMATS, form, dataclasses.replace(FORMATS[form], write=wrong))
+        changed = {**FORMATS, form: dataclasses.replace(FORMATS[form], write=wrong)}
+        monkeypatch.setattr("bertx.checkpoints.convert.FORMATS", changed)
 
     return install
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from ..errors import CheckpointError
 from ..files import exists, inside
 from ..naming.rules import HUBS_OWN, ModelNames, NamesOf, naming_of
 from ..naming.tables import layers_of
-from . import flax, keras_hub, npz, orbax, pytorch, safetensors, tensorflow, tf1, tf2
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,6 @@ class Format:
     write: Callable[[Path, Mapping[str, Any], Iterable[StoredTensor], ModelNames], list[str]]
 
 
-def _format(what: str, module: Any) -> Format:
-    return Format(
-        what,
-        module.STORED,
-        module.WRITTEN,
-        module.files,
-        module.read,
-        module.write,
-    )
-
-
 # All tensors together may be so many times larger than the files: by compression, and where several share values.
 _FOLDED = 64
 _SMALL = 2**26
@@ -62,18 +51,52 @@ _MOST_BELOW = 200
 _MOST_NAMED = 3
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
+
+class _Formats(Mapping[str, Format]):
+    """Name → the format, from the file here that is called so, imported when it is first asked for.
+
+    what: name → its files, for people.
+    """
+
+    def __init__(self, what: Mapping[str, str]) -> None:
+        self._what = what
+        self._found: dict[str, Format] = {}
+
+    def __getitem__(self, name: str) -> Format:
+        if name not in self._found:
+            what = self._what[name]
+            module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+            self._found[name] = Format(
+                what,
+                module.STORED,
+                module.WRITTEN,
+                module.files,
+                module.read,
+                module.write,
+            )
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._what)
+
+    def __len__(self) -> int:
+        return len(self._what)
+
+
 # In the order in which a folder that has several is read.
-FORMATS: Mapping[str, Format] = {
-    "safetensors": _format("model.safetensors", safetensors),
-    "pytorch": _format("pytorch_model.bin", pytorch),
-    "tensorflow": _format("tf_model.h5", tensorflow),
-    "flax": _format("flax_model.msgpack", flax),
-    "npz": _format("model.npz", npz),
-    "keras-hub": _format("a KerasHub preset", keras_hub),
-    "tf1": _format("bert_model.ckpt of TensorFlow 1", tf1),
-    "tf2": _format("a Model Garden encoder", tf2),
-    "orbax": _format("an Orbax checkpoint", orbax),
-}
+FORMATS: Mapping[str, Format] = _Formats(
+    {
+        "safetensors": "model.safetensors",
+        "pytorch": "pytorch_model.bin",
+        "tensorflow": "tf_model.h5",
+        "flax": "flax_model.msgpack",
+        "npz": "model.npz",
+        "keras-hub": "a KerasHub preset",
+        "tf1": "bert_model.ckpt of TensorFlow 1",
+        "tf2": "a Model Garden encoder",
+        "orbax": "an Orbax checkpoint",
+    }
+)
 
 
 def format_of(folder: Path) -> str:

@@ -13,7 +13,7 @@ from ..checkpoint import Checkpoint, StoredTensor
 from ..naming.rules import ModelNames, NamesOf
 from ..safetensors_store import FILE, INDEX, open_safetensors, write_safetensors
 from ..schema import plain_name
-from . import flax, hub, tensorflow, wrappers
+from . import hub, tensorflow, wrappers
 
 _FLAX_WORDS = "embeddings.word_embeddings.embedding"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)
@@ -41,6 +41,8 @@ def read(folder: Path, names_of: NamesOf) -> Checkpoint:
             folder,
         )
     elif any(name.endswith(_FLAX_WORDS) for name in held):
+        from . import flax
+
         tensors = flax.tensors_of(held, config, names_of(config), folder)
     else:
         plain = wrappers.unwrapped(held)
