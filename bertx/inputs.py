@@ -20,6 +20,8 @@ from .registry import head_of
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _POSITIONS = "mask_positions"
 _PAST = "past_key_values"
+# Labels that are no class numbers.
+_NO_CLASSES = ("positions", "numbers")
 # The inputs whose values are indices → the field of the config that limits them, where one does.
 _INDICES = {
     "input_ids": "vocab_size",
@@ -36,13 +38,14 @@ def labels_of(architecture: str) -> tuple[str, ...]:
 
 def indices_of(architecture: str) -> tuple[str, ...]:
     """The inputs whose values are indices or class numbers."""
-    return (*_INDICES, *(name for name, limit in _limits(architecture).items() if limit is not None))
+    return (*_INDICES, *(name for name, limit in _limits(architecture).items() if limit not in _NO_CLASSES))
 
 
 def _limits(architecture: str) -> dict[str, Any]:
     """What the class numbers of labels are below, by all names that labels have."""
     head = head_of(architecture)
-    return {**head.labels, **{alias: head.labels[name] for alias, name in head.label_aliases.items()}}
+    limits = {name: limit for name, (_, limit) in head.labels.items()}
+    return {**limits, **{alias: limits[name] for alias, name in head.label_aliases.items()}}
 
 
 def takes_mask_positions(architecture: str) -> bool:
@@ -117,7 +120,7 @@ def _classes(
     if limit == "choices":
         tokens = next((inputs[token] for token in ("input_ids", "inputs_embeds") if token in inputs), None)
         return None if tokens is None or tokens.ndim < 3 else ("the number of choices", tokens.shape[1])
-    if head.scores == "first" and limit == "num_labels":
+    if head.labels.get(name, ("", None)) == ("texts", "num_labels"):
         problem = config.problem_type
         single = config.num_labels > 1 if problem is None else problem == "single_label_classification"
         return ("num_labels", config.num_labels) if single else None
@@ -245,17 +248,16 @@ def _label_problems(
             continue
         value = given[name]
         head = head_of(architecture)
-        limit = head.labels[name]
-        if head.scores == "first" and limit == "num_labels":
+        per, limit = head.labels[name]
+        if per == "texts" and limit == "num_labels":
             problems += _classification_problems(config, value, shape[0])
             continue
-        per_token = head.scores == "tokens" and limit in ("num_labels", "vocab_size")
-        expected = shape if per_token else shape[:1]
+        expected = shape if per == "tokens" else shape[:1]
         if value.shape != expected:
             problems.append(f"{name} is {_of(value)}, expected {list(expected)}")
-        elif limit is None:  # a position, which is not counted where it lies outside the sequence
+        elif limit == "positions":  # one is not counted where it lies outside the sequence
             problems += _kind_problems(name, value)
-        else:
+        elif limit != "numbers":
             limit_name, most = _classes(architecture, config, name, given)
             problems += _range_problems(name, value, 0, most, limit_name, ignored=IGNORE_INDEX)
     return problems

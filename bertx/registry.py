@@ -244,7 +244,7 @@ def _shown(names: Iterable[str]) -> str:
 
 def trained_as(config: ModelConfig, architecture: str) -> str | None:
     """The class that a checkpoint says its classifier was trained in, where that is not the one it is loaded into."""
-    classes = set(head_of(architecture).labels.values())
+    classes = {limit for _, limit in head_of(architecture).labels.values()}
     stated = {_plain(name) for name in config.architectures or ()}
     if not classes or not classes <= {"num_labels", "choices"} or architecture in stated:
         return None  # masked and causal language models share their head's tensors, too, and are meant to

@@ -1,8 +1,8 @@
 """The heads, for any architecture. A class attribute of a head says each thing that other parts of bertx ask about it.
 
     task             its pipeline tag
-    labels           label name → what its class numbers are below: a field of the config, a number, "choices", or None
-                     where they are no class numbers
+    labels           label name → ("tokens" or "texts": what each of them is of; what their class numbers are below: a
+                     field of the config, a number or "choices"; "positions" or "numbers" where they are these)
     label_aliases    other names of labels → theirs
     logit_names      the names of what it scores
     scores           "tokens": each position; "first": the text, by its first position; "choices": each of C texts
@@ -35,7 +35,7 @@ class Head(nn.Model):
     `add_layers` makes them, `logits` runs them, and `loss_function` compares what they give with labels.
     """
 
-    labels = {"labels": "num_labels"}
+    labels = {"labels": ("tokens", "num_labels")}
     label_aliases = {}
     logit_names = ("logits",)
     scores = "tokens"
@@ -114,7 +114,7 @@ class MaskedLM(Head):
     """Masked-word prediction (Devlin et al. 2019, section 3.1, task 1)."""
 
     task = "fill-mask"
-    labels = {"labels": "vocab_size"}
+    labels = {"labels": ("tokens", "vocab_size")}
     output_class = MaskedLMOutput
 
     def loss_function(self, logits, labels):
@@ -126,7 +126,7 @@ class CausalLM(Head):
     """Next-word prediction with the parameters of masked-word prediction; causal under `is_decoder`."""
 
     task = "text-generation"
-    labels = {"labels": "vocab_size"}
+    labels = {"labels": ("tokens", "vocab_size")}
     causal = True
     output_class = CausalLMOutput
 
@@ -182,7 +182,7 @@ class NextSentencePrediction(Head):
     """Next-sentence prediction (Devlin et al. 2019, section 3.1, task 2)."""
 
     task = "next-sentence-prediction"
-    labels = {"labels": 2}
+    labels = {"labels": ("texts", 2)}
     label_aliases = {"next_sentence_label": "labels"}
     scores = "first"
     reads_pooler = True
@@ -229,6 +229,7 @@ class SequenceClassification(Head):
     """
 
     task = "text-classification"
+    labels = {"labels": ("texts", "num_labels")}
     scores = "first"
     reads_pooler = True
     output_class = SequenceClassifierOutput
@@ -295,7 +296,7 @@ class PreTraining(Head):
     """Masked-word and next-sentence prediction (Devlin et al. 2019, section 3.1)."""
 
     task = "pretraining"
-    labels = {"labels": "vocab_size", "next_sentence_label": 2}
+    labels = {"labels": ("tokens", "vocab_size"), "next_sentence_label": ("texts", 2)}
     logit_names = ("prediction_logits", "seq_relationship_logits")
     reads_pooler = True
     output_class = BertForPreTrainingOutput
@@ -341,7 +342,7 @@ class MultipleChoice(Head):
     """A score for each of C texts, softmax over them; every input is [B, C, T]."""
 
     task = "multiple-choice"
-    labels = {"labels": "choices"}
+    labels = {"labels": ("texts", "choices")}
     scores = "choices"
     reads_pooler = True
     output_class = MultipleChoiceModelOutput
@@ -397,7 +398,7 @@ class QuestionAnswering(Head):
     """Where the answer starts and ends (Devlin et al. 2019, section 4.2)."""
 
     task = "question-answering"
-    labels = {"start_positions": None, "end_positions": None}
+    labels = {"start_positions": ("texts", "positions"), "end_positions": ("texts", "positions")}
     logit_names = ("start_logits", "end_logits")
     output_class = QuestionAnsweringModelOutput
 
