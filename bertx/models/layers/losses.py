@@ -53,7 +53,7 @@ def mean_squared_error(values, labels):
     Raises:
         ValueError: labels of another shape.
     """
-    values, labels = _in_pairs(values, labels, reshapes=nn.shape(values)[1] == 1)
+    values, labels = _in_pairs(values, labels, reshapes=values.shape[1] == 1)
     difference = values - labels
     return nn.mean_loss(nn.mean(difference * difference, -1))
 
