@@ -31,7 +31,6 @@ class PreTrainedModel:
     backend_name: str
     config: ModelConfig
     conventions: Conventions = TORCH
-    counts_ignored_labels = False  # see bertx.models.nn.Model
     # As transformers' Trainer and accelerate read them.
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True

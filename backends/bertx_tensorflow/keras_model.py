@@ -11,7 +11,7 @@ import tensorflow as tf
 from bertx.compat.transformers4 import TENSORFLOW
 from bertx.registry import config_from
 
-from .training import Training
+from .training import Training, counting_ignored_labels
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _ORDER = (*_INPUTS, "position_ids")
@@ -22,11 +22,12 @@ class KerasModel(Training):
     """What every model class of TensorFlow does in its own way, of what a keras.Model does."""
 
     conventions = TENSORFLOW
-    counts_ignored_labels = True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         keras.saving.register_keras_serializable("bertx")(cls)
+        if getattr(cls, "task", None) in cls.conventions.counts_ignored_labels:
+            cls.loss_function = counting_ignored_labels(cls.loss_function)
 
     def __call__(self, *args, **kwargs):
         """Inputs one by one, or first a dict of them, as `fit` and tf.data give them, or a list.
@@ -50,6 +51,12 @@ class KerasModel(Training):
                     )
                 return super().__call__(**given, **kwargs)
         return super().__call__(*args, **kwargs)
+
+    def returned(self, output, return_dict):
+        """As other backends; the loss [1] where the conventions say a mean."""
+        if self.task in self.conventions.mean_losses and output.get("loss") is not None:
+            output["loss"] = tf.reshape(tf.reduce_mean(output["loss"]), (1,))
+        return super().returned(output, return_dict)
 
     def get_config(self):
         """The keys of config.json, and whether a BertModel has a pooler."""

@@ -29,6 +29,21 @@ class _Batch:
 
 
 _batch: ContextVar[_Batch | None] = ContextVar("batch", default=None)
+_counts_ignored_labels: ContextVar[bool] = ContextVar("counts_ignored_labels", default=False)
+
+
+def counting_ignored_labels(loss_function):
+    """A loss whose mean counts the labels that are ignored, with a loss of 0: see Conventions."""
+
+    def counting(self, logits, labels):
+        token = _counts_ignored_labels.set(True)
+        try:
+            return loss_function(self, logits, labels)
+        finally:
+            _counts_ignored_labels.reset(token)
+
+    counting.__doc__ = loss_function.__doc__  # not functools.wraps: AutoGraph would run what is wrapped instead
+    return counting
 
 
 def mean_loss(losses, counted=None, name="labels"):
@@ -38,6 +53,8 @@ def mean_loss(losses, counted=None, name="labels"):
     all replicas: the mean of the replicas' means is then that of the whole batch.
     """
     batch = _batch.get()
+    if _counts_ignored_labels.get():
+        counted = None
     if batch is not None and name in batch.weights:
         losses = losses * _weights_of(losses, batch.weights[name], name)
     size = tf.cast(tf.size(losses), losses.dtype)

@@ -26,12 +26,16 @@ class Conventions:
         fields_in_order: whether an output iterates in the order of its class's fields; else past_key_values come after
             hidden_states.
         caches: whether a decoder gives past_key_values because its config says so, not only where `use_cache` does.
+        counts_ignored_labels: tasks whose mean loss counts a label of −100, as a loss of 0; else it is not counted.
+        mean_losses: tasks whose loss is one number where others give one for each row.
     """
 
     arguments: tuple[tuple[tuple[str, ...], tuple[str, ...] | None], ...]
     empty_fields: tuple[str, ...] = ("pooler_output",)
     fields_in_order: bool = False
     caches: bool = True
+    counts_ignored_labels: tuple[str, ...] = ()
+    mean_losses: tuple[str, ...] = ()
 
     def arranged(self, output: Any) -> Any:
         """An output in the order in which its users iterate over it."""
@@ -63,6 +67,8 @@ TENSORFLOW = Conventions(
         (("training",), None),
     ),
     fields_in_order=True,
+    counts_ignored_labels=("next-sentence-prediction",),
+    mean_losses=("pretraining",),
 )
 FLAX = Conventions(
     ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_FLAGS, "past_key_values"), None),),

@@ -217,7 +217,7 @@ class NextSentencePrediction(Head):
 
     def loss_function(self, logits, labels):
         """labels [B] (−100: not counted) → []; logits [B, 2], 0: the second sentence follows, 1: it is random."""
-        return cross_entropy(logits, labels, ignored_count=self.counts_ignored_labels, reshapes=True)
+        return cross_entropy(logits, labels, reshapes=True)
 
 
 class SequenceClassification(Head):
@@ -329,10 +329,8 @@ class PreTraining(Head):
         prediction, relationship = self.logits(encoded.last_hidden_state, encoded.pooler_output)
         loss = None
         if labels is not None and next_sentence_label is not None:
-            # As sequences of one: the loss of a sequence is a mean on every backend.
-            pairs = nn.reshape(relationship, (-1, 1, 2))
             loss = cross_entropy(prediction, labels)
-            loss = loss + cross_entropy(pairs, next_sentence_label, name="next_sentence_label", reshapes=True)
+            loss = loss + cross_entropy(relationship, next_sentence_label, name="next_sentence_label", reshapes=True)
         return self.finish(
             encoded, return_dict, loss=loss, prediction_logits=prediction, seq_relationship_logits=relationship
         )

@@ -121,9 +121,6 @@ class Dropout(Module):
 class Model(Module):
     """A whole model. What a user's model can do beside its forward pass, bertx.pretrained adds in a backend's own."""
 
-    counts_ignored_labels = False
-    """Whether a pair of label −100 is a loss of 0 in the mean of next-sentence prediction, or not counted."""
-
     def __init__(self, config):
         self.config = config
 

@@ -9,14 +9,11 @@ from .. import nn
 IGNORE_INDEX = -100
 
 
-def cross_entropy(
-    logits, labels, ignore_index=IGNORE_INDEX, num_items=None, ignored_count=False, name="labels", reshapes=False
-):
+def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, name="labels", reshapes=False):
     """Mean −log softmax(logits)[label] over the labels that are not `ignore_index`; NaN when all are.
 
-    num_items: the sum, of labels [B, T], is divided by this number instead. ignored_count: a label that is ignored has
-    a loss of 0, which the mean counts. name: of the labels, for errors. reshapes: labels of another shape
-    with as many elements are taken, such as a column for a row.
+    num_items: the sum, of labels [B, T], is divided by this number instead. name: of the labels, for errors.
+    reshapes: labels of another shape with as many elements are taken, such as a column for a row.
 
     Shapes: logits [..., L], labels [...] integers → [], or as `nn.mean_loss` has it.
 
@@ -34,7 +31,7 @@ def cross_entropy(
     losses = nn.where(counted, -log_probability, nn.zeros_like(log_probability))
     if num_items is not None:
         return nn.mean_loss(nn.einsum("bt->", losses) / num_items)
-    return nn.mean_loss(losses, None if ignored_count else nn.cast_like(counted, logits), name)
+    return nn.mean_loss(losses, nn.cast_like(counted, logits), name)
 
 
 def binary_cross_entropy(logits, labels):
