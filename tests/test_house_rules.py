@@ -28,6 +28,10 @@ def _sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
+def _name_of_package(path: Path) -> str:
+    return path.parent.name
+
+
 @pytest.mark.parametrize("path", _sources("bertx", "weights"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_framework_outside_the_backends(path):
     formats = path.is_relative_to(ROOT / "weights" / "bertx_weights" / "formats")
@@ -70,21 +74,49 @@ def test_a_backend_imports_no_other(package):
         assert own <= {package.name, "bertx_weights"}
 
 
+def _contract() -> set[str]:
+    """What the spec uses of `nn`."""
+    return {
+        node.attr
+        for path in _sources("bertx/models")
+        if path.name != "nn.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nn"
+    }
+
+
 def test_every_backend_offers_what_the_spec_and_the_contract_name():
     from bertx.backend import get_backend
     from bertx.models import nn as contract
 
-    used = set()
-    for path in _sources("bertx/models"):
-        if path.name != "nn.py":
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nn":
-                    used.add(node.attr)
-    assert used <= set(vars(contract))
+    assert _contract() <= set(vars(contract))
     for name in ("torch", "jax", "tensorflow"):
         module = __import__(f"bertx_{name}.nn", fromlist=["nn"])
-        assert used <= set(vars(module)), name
+        assert _contract() <= set(vars(module)), name
         assert isinstance(get_backend(name).dtypes, tuple)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "bertx" / "models" / "nn.py", *(package / "nn.py" for package in BACKENDS)], ids=_name_of_package
+)
+def test_nn_defines_what_the_spec_uses_and_nothing_else_that_is_public(path):
+    defined = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            defined.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            defined |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    public = {name for name in defined if not name.startswith("_")}
+    assert public <= _contract() | {"parameters"}  # which the backend's own file reads
+
+
+@pytest.mark.parametrize("package", BACKENDS, ids=lambda path: path.name)
+def test_no_file_of_the_spec_has_the_name_of_a_backends_own(package):
+    models = ROOT / "bertx" / "models"
+    spec = {path.stem if path.is_file() else path.name for path in models.iterdir()} - {"__init__", "__pycache__", "nn"}
+    assert "bert" in spec and "layers" in spec
+    assert not spec & {path.stem for path in package.iterdir()}
 
 
 def test_public_functions_and_classes_have_docstrings():

@@ -17,8 +17,9 @@ from bertx.compat.transformers4 import FLAX, show_arguments
 from bertx.models.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank, rowwise
 from bertx.parameters import named_parameters
 from bertx.pretrained import PreTrainedModel, base_of
-from bertx_weights import BFLOAT16, contiguous
+from bertx_weights import BFLOAT16
 
+from .arrays import from_numpy
 from .functional import Functional
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -243,11 +244,6 @@ def _with_arguments(init):
         others = [each for each in signature.parameters.values() if each.kind == inspect.Parameter.VAR_KEYWORD]
         construct.__signature__ = signature.replace(parameters=[*named, dtype, *others])
     return construct
-
-
-def from_numpy(array):
-    """The array, bfloat16 as JAX has it: a view, which needs the last axis whole."""
-    return contiguous(array).view(jnp.bfloat16) if array.dtype == BFLOAT16 else array
 
 
 def parameters(module):

@@ -14,7 +14,7 @@ from bertx.parameters import named_parameters, skip_init
 from bertx_weights import BFLOAT16
 
 from .layers.losses import IGNORE_INDEX
-from .nn import value_of
+from .variables import value_of
 
 _gone = threading.Event()  # a model of this backend was collected
 

@@ -21,6 +21,7 @@ from bertx_weights import BFLOAT16, contiguous
 from .checkpointing import checkpointed
 from .keras_model import KerasModel
 from .training import mean_loss
+from .variables import value_of
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -31,7 +32,7 @@ if keras.backend.backend() != "tensorflow":
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-class Block:
+class _Block:
     """A Keras layer of one kind, unbuilt until `create` gives its variables their values: nothing is drawn.
 
     `layout` says which attribute a schema name is, `shapes` the schema's shape of each attribute.
@@ -60,7 +61,7 @@ def _constant(value):
     return lambda shape, dtype=None, **_: tf.cast(tf.convert_to_tensor(value), dtype)
 
 
-class Linear(Block, keras.layers.Dense):
+class Linear(_Block, keras.layers.Dense):
     """keras.layers.Dense; its kernel is the schema's weight transposed."""
 
     layout = {"weight": ("kernel", "kernel"), "bias": ("bias", "")}
@@ -80,7 +81,7 @@ class Linear(Block, keras.layers.Dense):
         super().quantize(*args, type_check=False, **options)
 
 
-class Embedding(Block, keras.layers.Embedding):
+class Embedding(_Block, keras.layers.Embedding):
     """keras.layers.Embedding."""
 
     layout = {"weight": ("embeddings", "")}
@@ -108,7 +109,7 @@ def _sees_gpu():
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-class LayerNorm(Block, keras.layers.LayerNormalization):
+class LayerNorm(_Block, keras.layers.LayerNormalization):
     """keras.layers.LayerNormalization."""
 
     layout = {"weight": ("gamma", ""), "bias": ("beta", "")}
@@ -119,7 +120,7 @@ class LayerNorm(Block, keras.layers.LayerNormalization):
         self.shapes = {"gamma": (features,), "beta": (features,)}
 
 
-class Parameter(Block, keras.layers.Layer):
+class Parameter(_Block, keras.layers.Layer):
     """A layer that holds one variable, `value`."""
 
     layout = {"": ("value", "")}
@@ -151,30 +152,6 @@ class Module(keras.layers.Layer):
         super().__init_subclass__(**kwargs)
         if "forward" in vars(cls):
             cls.call = cls.forward
-
-
-def value_of(block, attribute):
-    """What a layer computes with: of a kernel or a table with LoRA their sum, of one in int8 the numbers it stands for.
-
-    Raises:
-        ValueError: it is quantized otherwise.
-    """
-    mode = getattr(block, "quantization_mode", None)
-    if attribute not in ("kernel", "embeddings") or mode in (None, "float8"):
-        return tf.convert_to_tensor(getattr(block, attribute))
-    if mode != "int8":
-        path = getattr(block, f"_{attribute}").path
-        raise ValueError(
-            f"{path} is quantized to {mode}, which bertx does not turn into floats: save the model before quantize(), "
-            "or quantize to int8"
-        )
-    stored, scale = tf.convert_to_tensor(getattr(block, f"_{attribute}")), getattr(block, f"{attribute}_scale")
-    scale = tf.cast(scale, tf.float32)
-    value = tf.cast(stored, tf.float32) / (scale if attribute == "kernel" else scale[:, None])
-    if block.lora_enabled:
-        lora_a, lora_b = (tf.cast(getattr(block, f"lora_{attribute}_{letter}"), tf.float32) for letter in "ab")
-        value = value + block.lora_alpha / block.lora_rank * tf.matmul(lora_a, lora_b)
-    return tf.cast(value, block.variable_dtype)
 
 
 class Decoder(Module):
@@ -221,7 +198,7 @@ class Model(KerasModel, PreTrainedModel, Module, keras.Model):
                 block.create(values)
         for layer, path in paths.items():
             layer.built = True
-            for variable in layer.variables if isinstance(layer, Block) else ():
+            for variable in layer.variables if isinstance(layer, _Block) else ():
                 name = variable.name.rpartition("/")[2]
                 variable._path = "/".join((*path, name))
                 # Keras' optimizers look for what people exclude, "LayerNorm" and "bias", in the name, not in the path.

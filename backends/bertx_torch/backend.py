@@ -15,8 +15,9 @@ from bertx.parameters import skip_init
 from bertx.pretrained import base_of
 from bertx_weights import BFLOAT16
 
-from . import nn
+from . import cpu_kernels
 from .int8 import is_int8, to_int8
+from .tensors import from_numpy
 from .threads import can_take_one_core, take_one_core
 
 
@@ -48,7 +49,7 @@ class TorchBackend(Backend):
         with skip_init(), torch.device("meta"), _Undrawn():
             module = model_class(config, **options)
         for name, parameter in module.named_parameters():
-            tensor = nn.from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, stored))
+            tensor = from_numpy(value_of(name, tuple(parameter.shape))).to(device or "cpu", getattr(torch, stored))
             # Swapping keeps the identity of the parameter, and with it what is tied.
             torch.utils.swap_tensors(parameter, torch.nn.Parameter(tensor))
         if dtype == "int8":
@@ -109,7 +110,7 @@ class TorchBackend(Backend):
 
 
 def _begin(laid_out):
-    nn.thread.laid_out = laid_out
+    cpu_kernels.thread.laid_out = laid_out
     take_one_core()
 
 

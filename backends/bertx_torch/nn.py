@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import platform
-import threading
 
 import numpy as np
 import torch
@@ -16,9 +14,11 @@ from torch.utils import _pytree
 from bertx.compat.transformers4 import show_arguments
 from bertx.models.nn import check_shape, class_numbers, mean_loss, rank, rowwise
 from bertx.pretrained import PreTrainedModel, base_of
-from bertx_weights import BFLOAT16, contiguous
+from bertx_weights import BFLOAT16
 
+from . import cpu_kernels
 from .hugging_face import HuggingFaceModel
+from .tensors import from_numpy
 from .virtual_subclasses import VirtualSubclass
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -130,61 +130,17 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
         decoder.weight = embedding.weight
 
 
-def from_numpy(array):
-    """The array's memory as a tensor; a copy where it is transposed or read-only."""
-    array = np.require(contiguous(array), requirements="W")
-    if array.dtype == BFLOAT16:
-        return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
-    return torch.from_numpy(array)
-
-
 def linear(dense, x):
-    """As the spec has it; in plain inference by oneDNN's product where it is faster than MKL's."""
-    if not _takes_onednn(dense, x, ONEDNN_FROM):
-        return dense(x)
-    return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "none", [], "")
+    """As the spec has it; in plain inference by oneDNN's product where that is the faster one here."""
+    return cpu_kernels.linear(dense, x) if cpu_kernels.takes_linear(dense, x) else dense(x)
 
 
 def activated(dense, activation, x):
-    """As the spec has it; in plain inference on the CPU oneDNN does both at once, as in what torch.compile makes.
-
-    On a Xeon with AVX-512 a fill-mask of bert-base in batches of 256 tokens is 4 to 10 % faster so, one text of 12
-    tokens 12 %; with smaller matrices, as all-MiniLM has them, or without AVX-512 it is not.
-    """
-    if activation not in _ONEDNN_GELU or not _takes_onednn(dense, x, ONEDNN_GELU_FROM):
-        return activation(dense(x))
-    return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "gelu", [], _ONEDNN_GELU[activation])
-
-
-def _takes_onednn(dense, x, least):
-    return (
-        not torch.compiler.is_compiling()  # first: what follows would break its graph
-        and not torch.jit.is_tracing()  # what it records runs elsewhere too
-        and type(dense) is torch.nn.Linear  # a quantized one has a method for its weight
-        and type(dense.weight) is torch.nn.Parameter
-        and dense.weight.numel() >= least
-        and not (dense._forward_hooks or dense._forward_pre_hooks)
-        and torch.is_inference_mode_enabled()
-        and not torch.is_autocast_enabled("cpu")
-        and x.device.type == "cpu"
-        and x.dtype == dense.weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-    )
-
-
-class _Thread(threading.local):
-    laid_out = None  # in a thread for many batches: Linear → its weight as oneDNN has it, else made for each product
-
-
-thread = _Thread()
-
-
-def _weight(dense):
-    if thread.laid_out is None:
-        return dense.weight
-    if dense not in thread.laid_out:
-        thread.laid_out[dense] = torch.ops.mkldnn._reorder_linear_weight(dense.weight, 1024)  # for about so many rows
-    return thread.laid_out[dense]
+    """As the spec has it; in plain inference oneDNN does both at once where that is faster here."""
+    approximate = _GELUS.get(activation)
+    if approximate is not None and cpu_kernels.takes_gelu(dense, x):
+        return cpu_kernels.linear_gelu(dense, x, approximate)
+    return activation(dense(x))
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):
@@ -289,21 +245,4 @@ def gelu_tanh(x):
     return gelu(x, approximate="tanh")
 
 
-def _onednn_from():
-    """(elements of a matrix from which oneDNN's product pays, and from which that with a gelu does).
-
-    MKL has no kernels with AVX-512 for AMD: oneDNN's products are 1.05 to 1.6 times as fast there. With AVX2 alone
-    MKL's product and the gelu take a quarter less time.
-    """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return float("inf"), float("inf")
-    try:
-        with open("/proc/cpuinfo") as file:
-            processor = file.read(256)
-    except OSError:
-        processor = platform.processor()
-    return (0, 0) if "AuthenticAMD" in processor else (float("inf"), 2**20)
-
-
-ONEDNN_FROM, ONEDNN_GELU_FROM = _onednn_from()
-_ONEDNN_GELU = {gelu: "none", gelu_tanh: "tanh"}
+_GELUS = {gelu: "none", gelu_tanh: "tanh"}

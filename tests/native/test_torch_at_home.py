@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import bertx_torch
 from bertx import BertConfig
-from bertx_torch import nn
+from bertx_torch import cpu_kernels
 from support import HEADS, batch
 
 with warnings.catch_warnings():
@@ -60,8 +60,8 @@ def test_outputs_by_attribute_key_index_and_as_a_tuple(model):
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
 def test_compile_without_a_break(model, monkeypatch, mode):
-    monkeypatch.setattr(nn, "ONEDNN_FROM", 0)
-    monkeypatch.setattr(nn, "ONEDNN_GELU_FROM", 0)
+    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", 0)
+    monkeypatch.setattr(cpu_kernels, "GELU_FROM", 0)
     compiled = torch.compile(model, fullgraph=True, dynamic=True)
     with mode():
         torch.testing.assert_close(compiled(IDS, MASK).logits, model(IDS, MASK).logits, rtol=0, atol=1e-6)
@@ -210,8 +210,8 @@ QUANTIZES = pytest.mark.filterwarnings("ignore:.*torch.ao.quantization", "ignore
 @TRACES
 @pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM", "BertForQuestionAnswering"])
 def test_a_trace_gives_a_dict(peers, head, tmp_path, monkeypatch):
-    monkeypatch.setattr(nn, "ONEDNN_FROM", 0)
-    monkeypatch.setattr(nn, "ONEDNN_GELU_FROM", 0)
+    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", 0)
+    monkeypatch.setattr(cpu_kernels, "GELU_FROM", 0)
     model = getattr(bertx_torch, head).from_pretrained(peers(head)[1])
     longer = torch.arange(3 * 9).reshape(3, 9)
     with torch.inference_mode():

@@ -47,11 +47,11 @@ def test_the_path_without_attentions_gives_the_same(peers, loaded, backend, padd
 @pytest.mark.parametrize(("products_from", "by_onednn"), [(0, 6), (float("inf"), 1)])
 def test_products_by_onednn(peers, loaded, monkeypatch, hidden_act, products_from, by_onednn):
     """All six of a layer, or the one whose activation is computed with it."""
-    torch, nn = pytest.importorskip("torch"), pytest.importorskip("bertx_torch.nn")
+    torch, cpu_kernels = pytest.importorskip("torch"), pytest.importorskip("bertx_torch.cpu_kernels")
     model, folder = peers("BertForMaskedLM", hidden_act=hidden_act)
     inputs, ours = batch("BertForMaskedLM", "right"), loaded(folder, backend="torch")
-    monkeypatch.setattr(nn, "ONEDNN_FROM", products_from)
-    monkeypatch.setattr(nn, "ONEDNN_GELU_FROM", 0)
+    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", products_from)
+    monkeypatch.setattr(cpu_kernels, "GELU_FROM", 0)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         found = ours.forward(**inputs, output_hidden_states=True)
     layers = len(found["hidden_states"]) - 1

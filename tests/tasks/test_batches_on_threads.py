@@ -13,7 +13,7 @@ import bertx
 from conftest import MINILM
 
 torch = pytest.importorskip("torch")
-nn = pytest.importorskip("bertx_torch.nn")
+cpu_kernels = pytest.importorskip("bertx_torch.cpu_kernels")
 threads = pytest.importorskip("bertx_torch.threads")
 
 TEXTS = [" ".join(["word"] * (place % 7 + 1)) for place in range(24)]
@@ -36,18 +36,18 @@ def model():
 @pytest.fixture
 def laid_out(monkeypatch):
     """The tables of weights that threads shared, as they come; oneDNN's product is taken on any processor."""
-    monkeypatch.setattr(nn, "ONEDNN_FROM", 0)
-    monkeypatch.setattr(nn, "ONEDNN_GELU_FROM", 0)
+    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", 0)
+    monkeypatch.setattr(cpu_kernels, "GELU_FROM", 0)
     found = []
-    compute = nn._weight
+    compute = cpu_kernels._weight
 
     def weight(dense):
         given = compute(dense)
-        if nn.thread.laid_out is not None and all(nn.thread.laid_out is not table for table in found):
-            found.append(nn.thread.laid_out)
+        if cpu_kernels.thread.laid_out is not None and all(cpu_kernels.thread.laid_out is not table for table in found):
+            found.append(cpu_kernels.thread.laid_out)
         return given
 
-    monkeypatch.setattr(nn, "_weight", weight)
+    monkeypatch.setattr(cpu_kernels, "_weight", weight)
     return found
 
 
@@ -156,7 +156,7 @@ def test_the_results_are_those_of_other_backends(model, loaded, two_threads, lai
     assert set(table) == set(linear)
     assert len(made) <= 2 * len(linear)  # both may lay out one at the same time
     assert all(weight.is_mkldnn for weight in table.values())
-    assert nn.thread.laid_out is None
+    assert cpu_kernels.thread.laid_out is None
     np.testing.assert_allclose(found, loaded(MINILM, backend="numpy")(TEXTS), atol=2e-6)
 
 

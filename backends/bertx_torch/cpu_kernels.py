@@ -1,0 +1,74 @@
+"""Matrix products by oneDNN, where PyTorch's own are slower on a processor: see benchmarks/decisions.md."""
+
+from __future__ import annotations
+
+import platform
+import threading
+
+import torch
+
+
+def _least_sizes():
+    """(elements of a matrix from which oneDNN's product pays, and from which that with a gelu does)."""
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return float("inf"), float("inf")
+    try:
+        with open("/proc/cpuinfo") as file:
+            processor = file.read(256)
+    except OSError:
+        processor = platform.processor()
+    return (0, 0) if "AuthenticAMD" in processor else (float("inf"), 2**20)
+
+
+LINEAR_FROM, GELU_FROM = _least_sizes()
+
+
+class _Thread(threading.local):
+    laid_out = None  # in a thread for many batches: Linear → its weight as oneDNN has it, else made for each product
+
+
+thread = _Thread()
+
+
+def takes_linear(dense, x):
+    """Whether `linear` is for such a layer and input."""
+    return _takes(dense, x, LINEAR_FROM)
+
+
+def takes_gelu(dense, x):
+    """Whether `linear_gelu` is for such a layer and input."""
+    return _takes(dense, x, GELU_FROM)
+
+
+def linear(dense, x):
+    """x Wᵀ + b, x [..., in] → [..., out]."""
+    return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "none", [], "")
+
+
+def linear_gelu(dense, x, approximate):
+    """The gelu of x Wᵀ + b; `approximate` as in torch.nn.functional.gelu."""
+    return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "gelu", [], approximate)
+
+
+def _takes(dense, x, least):
+    return (
+        not torch.compiler.is_compiling()  # first: what follows would break its graph
+        and not torch.jit.is_tracing()  # what it records runs elsewhere too
+        and type(dense) is torch.nn.Linear  # a quantized one has a method for its weight
+        and type(dense.weight) is torch.nn.Parameter
+        and dense.weight.numel() >= least
+        and not (dense._forward_hooks or dense._forward_pre_hooks)
+        and torch.is_inference_mode_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and x.device.type == "cpu"
+        and x.dtype == dense.weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+    )
+
+
+def _weight(dense):
+    if thread.laid_out is None:
+        return dense.weight
+    if dense not in thread.laid_out:
+        thread.laid_out[dense] = torch.ops.mkldnn._reorder_linear_weight(dense.weight, 1024)  # for about so many rows
+    return thread.laid_out[dense]

@@ -1,0 +1,16 @@
+"""Arrays as tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from bertx_weights import BFLOAT16, contiguous
+
+
+def from_numpy(array):
+    """The array's memory as a tensor; a copy where it is transposed or read-only."""
+    array = np.require(contiguous(array), requirements="W")
+    if array.dtype == BFLOAT16:
+        return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
+    return torch.from_numpy(array)
