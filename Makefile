@@ -12,7 +12,7 @@ space := $(empty) $(empty)
 comma := ,
 extras = $(if $(strip $(1)),[$(subst $(space),$(comma),$(strip $(1)))],)
 
-.PHONY: demo test test-slow lint docs bench clean
+.PHONY: demo test test-slow lint stubs docs bench clean
 
 ## demo: search a few passages; BACKENDS="torch jax tensorflow" installs and compares those as well
 demo: $(VENV)/bin/python
@@ -36,6 +36,10 @@ test-slow:
 lint:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+## stubs: the .pyi files of the backends, after a change of the spec's classes
+stubs:
+	$(VENV)/bin/python tools/make_stubs.py
 
 ## docs: the site, in build/docs; a warning is an error
 docs: $(VENV)/bin/python

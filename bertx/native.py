@@ -11,7 +11,7 @@ from . import models
 from .models.layers import outputs
 from .registry import MODELS, architectures, is_base, model_of
 
-_BASE = "PreTrainedModel"  # what the classes of an architecture have in common: not in `__all__`
+BASE = "PreTrainedModel"  # what the classes of an architecture have in common: not in `__all__`
 
 
 def public_names(
@@ -28,10 +28,10 @@ def public_names(
 
     @functools.cache  # and not at once: a load needs no table of all architectures
     def modules() -> dict[str, tuple[str, str]]:
-        return _modules(prefix, aliases)
+        return modules_of(prefix, aliases)
 
     def public() -> list[str]:
-        return sorted([*(name for name in modules() if not name.endswith(_BASE)), *more])
+        return sorted([*(name for name in modules() if not name.endswith(BASE)), *more])
 
     def get(name: str) -> Any:
         if name == "__all__":
@@ -44,7 +44,7 @@ def public_names(
     return get, lambda: sorted([*modules(), *more])
 
 
-def _modules(prefix: str, aliases: bool) -> dict[str, tuple[str, str]]:
+def modules_of(prefix: str, aliases: bool) -> dict[str, tuple[str, str]]:
     """Public name → the file of `bertx.models` that has the class, and its name there."""
     modules = {}
     for name in architectures():
@@ -52,7 +52,7 @@ def _modules(prefix: str, aliases: bool) -> dict[str, tuple[str, str]]:
         modules[f"{prefix}{renamed.get(name, name)}"] = model_of(name).module, name
     for model_type, model in MODELS.items():
         base = next(name for name in architectures(model_type) if is_base(name))
-        name = base.removesuffix("Model") + _BASE
+        name = base.removesuffix("Model") + BASE
         modules[f"{prefix}{name}"] = model.module, name
     for name in outputs.PUBLIC:
         modules[f"{prefix}{name}"] = outputs.__name__.removeprefix(f"{models.__name__}."), name

@@ -8,7 +8,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 
@@ -60,6 +60,28 @@ class PreTrainedModel:
     def from_config(cls, config: ModelConfig | Mapping[str, Any]) -> Self:
         """A model with initial values, N(0, initializer_range), from a config or the keys of a config.json."""
         return cls(config if isinstance(config, ModelConfig) else config_from(config))
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str] | None,
+        *,
+        config: Any = None,
+        state_dict: Mapping[str, Any] | None = None,
+        dtype: Any = "float32",
+        device: Any = None,
+        revision: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: Literal[False] = False,
+        **changes: Any,
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls, source: str | os.PathLike[str] | None, *, output_loading_info: Literal[True], **options: Any
+    ) -> tuple[Self, dict[str, Any]]: ...
 
     @classmethod
     def from_pretrained(

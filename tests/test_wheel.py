@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def test_the_wheel_runs_a_forward_on_numpy_without_the_source_tree(peers, tmp_pa
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", ROOT]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("bertx-*.whl")
+    shipped = set(zipfile.ZipFile(wheel).namelist())
+    for package in (ROOT / "bertx", ROOT / "weights" / "bertx_weights", *(ROOT / "backends").glob("bertx_*")):
+        typed = [package / "py.typed", *package.rglob("*.pyi")]  # what type checkers read
+        assert {path.relative_to(package.parent).as_posix() for path in typed} <= shipped
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel]

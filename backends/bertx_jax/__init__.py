@@ -1,8 +1,13 @@
 """BERT and its family for JAX: native Flax NNX modules, made from `bertx.models`."""
 
+from typing import TYPE_CHECKING
+
 import bertx.models
 from bertx.backend import import_libraries
 from bertx.native import public_names
+
+if TYPE_CHECKING:  # where "go to definition" finds the spec's classes
+    from ._spec import *
 
 import_libraries("jax", "jax", "flax")
 __path__ += bertx.models.__path__  # the models' files, over the `nn` of this package
