@@ -41,6 +41,7 @@ class Head(nn.Model):
     scores = "tokens"
     causal = False
     reads_pooler = False
+    base_class: type
 
     def __init__(self, config):
         super().__init__(config)
@@ -48,6 +49,18 @@ class Head(nn.Model):
         setattr(self, self.base_model_prefix, base)
         self.add_layers(config, base)
         self.post_init()
+
+    def add_layers(self, config, base):
+        """Gives the model the layers of its head, which may share those of its base model."""
+        raise NotImplementedError
+
+    def logits(self, hidden_states, pooled):
+        """What the layers of the head give."""
+        raise NotImplementedError
+
+    def loss_function(self, logits, labels):
+        """The loss of what `logits` gives."""
+        raise NotImplementedError
 
     def encode(self, **inputs):
         """The outputs of the base model."""
@@ -104,10 +117,9 @@ def classifier_dropout(config):
     return nn.Dropout(rate)
 
 
-def add_classifier(model, config, size):
-    """Gives a model `dropout` and `classifier`, a Linear."""
-    model.dropout = classifier_dropout(config)
-    model.classifier = nn.Linear(config.hidden_size, size, axes=("label", "embed"))
+def classifier_layers(config, size):
+    """The `dropout` and the `classifier`, a Linear, of a head."""
+    return classifier_dropout(config), nn.Linear(config.hidden_size, size, axes=("label", "embed"))
 
 
 class MaskedLM(Head):
@@ -236,7 +248,7 @@ class SequenceClassification(Head):
 
     def add_layers(self, config, base):
         """Dropout and a Linear on the pooled output."""
-        add_classifier(self, config, config.num_labels)
+        self.dropout, self.classifier = classifier_layers(config, config.num_labels)
         self.num_labels = config.num_labels
 
     def logits(self, hidden_states, pooled):
@@ -281,7 +293,7 @@ class TokenClassification(Head):
 
     def add_layers(self, config, base):
         """Dropout and a Linear."""
-        add_classifier(self, config, config.num_labels)
+        self.dropout, self.classifier = classifier_layers(config, config.num_labels)
 
     def logits(self, hidden_states, pooled):
         """→ [B, T, L]."""
@@ -347,7 +359,7 @@ class MultipleChoice(Head):
 
     def add_layers(self, config, base):
         """Dropout and a Linear on the pooled output."""
-        add_classifier(self, config, 1)
+        self.dropout, self.classifier = classifier_layers(config, 1)
 
     def logits(self, hidden_states, pooled):
         """→ [B·C, 1]."""

@@ -11,6 +11,8 @@ axis, so that a model can be spread over devices: "vocab", "embed", "heads", "ml
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +28,13 @@ class Parameter:
         self.shape = shape
         self.axes = axes
         self.kind = kind
-        self.value: np.ndarray | None = None
+        self.value: Any = None  # an array
 
 
 class Module:
     """A block made of blocks; calling it calls `forward`."""
+
+    forward: Callable[..., Any]
 
     def __call__(self, *args, **kwargs):
         """See `forward`."""
@@ -121,6 +125,16 @@ class Dropout(Module):
 class Model(Module):
     """A whole model. What a user's model can do beside its forward pass, bertx.pretrained adds in a backend's own."""
 
+    # What a class says of its head, for other parts of bertx: see bertx.models.heads.
+    task: str
+    labels: Mapping[str, str | int | None]
+    label_aliases: Mapping[str, str]
+    logit_names: tuple[str, ...]
+    scores: str
+    causal: bool
+    base_model_prefix: str
+    output_class: type[dict[str, Any]]
+
     def __init__(self, config):
         self.config = config
 
@@ -188,7 +202,7 @@ mean = np.mean
 softplus = functools.partial(np.logaddexp, 0)
 
 
-def shape(x):
+def shape(x) -> tuple[Any, ...]:
     """The shape as a tuple; a dimension unknown while a graph is traced is a scalar tensor."""
     return x.shape
 

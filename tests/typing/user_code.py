@@ -16,6 +16,7 @@ import bertx_jax
 import bertx_numpy
 import bertx_tensorflow
 import bertx_torch
+from bertx.tokenizers.base import PreTrainedTokenizer
 from bertx_jax import FlaxBertForSequenceClassification
 from bertx_tensorflow import TFBertForMaskedLM, TFBertTokenizer, TFRobertaModel
 from bertx_torch import BertForSequenceClassification, BertModel, RobertaForQuestionAnswering, XLMRobertaForMaskedLM
@@ -25,7 +26,7 @@ def load_and_run() -> None:
     model = bertx.load("bert-base", task="fill-mask", backend="jax", dtype="bfloat16")
     assert_type(model, bertx.Model)
     assert_type(model.backend, str)
-    assert_type(model.tokenizer, bertx.BertTokenizer)
+    assert_type(model.tokenizer, PreTrainedTokenizer)
     assert_type(model("A [MASK] day."), Any)
     encoded = model.tokenizer(["a text", "another"], padding=True, return_tensors="np")
     assert_type(encoded, bertx.BatchEncoding)
