@@ -127,7 +127,7 @@ class Model(Module):
 
     # What a class says of its head, for other parts of bertx: see bertx.models.heads.
     task: str
-    labels: Mapping[str, str | int | None]
+    labels: Mapping[str, tuple[str, str | int]]
     label_aliases: Mapping[str, str]
     logit_names: tuple[str, ...]
     scores: str
