@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bertx_weights import FORMATS, StoredTensor, dtype_name, write_atomically, write_safetensors
+from bertx_weights.containers.safetensors import FILE, write_shards
 from bertx_weights.lora import has_adapter
-from bertx_weights.safetensors_store import FILE, write_shards
 
 from ..configs.base import ModelConfig
 from ..registry import names_of, options_of, schema

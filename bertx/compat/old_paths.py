@@ -20,6 +20,8 @@ MOVED = {
     "bertx.spec.nn": "bertx.models.nn",
     "bertx.tokenizer": "bertx.tokenizers.bert",
     "bertx.verification": "bertx.checkpoints.verify",
+    "bertx_weights.formats.names": "bertx_weights.naming.tables",
+    "bertx_weights.safetensors_store": "bertx_weights.containers.safetensors",
 }
 
 

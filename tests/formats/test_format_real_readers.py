@@ -32,7 +32,7 @@ from format_support import (
 )
 
 import bertx
-from bertx_weights.formats import flax as flax_format
+from bertx_weights.containers import msgpack
 
 ROOT = Path(__file__).parents[2]
 PEER = ROOT / ".venv-transformers4" / "bin" / "python"
@@ -361,7 +361,7 @@ def test_flax_and_orbax_restore_the_params_of_a_flax_bert(written, head):
 @pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
 def test_flax_joins_the_pieces_of_a_large_array(tmp_path, monkeypatch, dtype):
     """As Flax does, an array of more than 2³⁰ bytes is written in pieces; here of more than 512."""
-    monkeypatch.setattr(flax_format, "_CHUNK", 512)
+    monkeypatch.setattr(msgpack, "_CHUNK", 512)
     source = FIXTURES / "BertForMaskedLM" / "safetensors"
     bertx.convert(source, tmp_path / "ours", "flax", dtype=dtype)
     content = (tmp_path / "ours" / "flax_model.msgpack").read_bytes()

@@ -2,13 +2,13 @@
 
 from .arrays import contiguous
 from .checkpoint import Checkpoint, StoredTensor, as_dtype
+from .containers.safetensors import open_safetensors, release, write_safetensors
 from .dtypes import BFLOAT16, as_float, dtype_name, dtype_of
 from .errors import CheckpointError, MissingExtraError
 from .files import read_json, write_atomically
 from .formats import FORMATS, check_family, format_of, open_checkpoint
 from .match import LoadReport, match
 from .naming import ModelNames
-from .safetensors_store import open_safetensors, release, write_safetensors
 from .schema import Row, base_prefix, head_of_decoder, schema_name
 
 __all__ = [

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from .checkpoint import Checkpoint, StoredTensor, as_dtype
+from .containers.safetensors import map_file
 from .dtypes import as_float
 from .errors import CheckpointError
 from .files import exists, inside, read_json
 from .formats import ADAPTER_CONFIG as CONFIG
 from .naming.rules import ModelNames
-from .safetensors_store import map_file
 from .schema import head_of_decoder, schema_name
 
 WEIGHTS = _SAFETENSORS, _PICKLE = "adapter_model.safetensors", "adapter_model.bin"
@@ -122,7 +122,7 @@ def read_adapter(folder: Path) -> Adapter:
         file = inside(folder, _SAFETENSORS)
         tensors = {name: StoredTensor.of_array(name, array) for name, array in map_file(file).items()}
     elif exists(folder, _PICKLE):
-        from .formats.pytorch import read_file
+        from .containers.torch_file import read_file
 
         file = inside(folder, _PICKLE)
         tensors = read_file(file)

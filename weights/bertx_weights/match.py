@@ -11,7 +11,7 @@ import numpy as np
 from .checkpoint import StoredTensor
 from .dtypes import as_float, dtype_name, is_float
 from .errors import CheckpointError
-from .formats import wrappers
+from .naming import wrappers
 from .schema import BERT, Row, head_of_decoder, schema_name
 
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")

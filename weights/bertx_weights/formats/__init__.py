@@ -167,7 +167,7 @@ def open_checkpoint(folder: Path, names_of: NamesOf) -> Checkpoint:
 
 
 def _json_files(folder: Path) -> Iterator[Path]:
-    """The JSON files of a folder that may be opened; of another, as a link out of the folder, its reader says why not."""
+    """The JSON files of a folder that may be opened; of others, such as links out of it, their reader says why not."""
     for path in folder.iterdir():
         if path.suffix == ".json":
             with contextlib.suppress(CheckpointError):

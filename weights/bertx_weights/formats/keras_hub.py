@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import Checkpoint, StoredTensor
+from ..containers import h5
+from ..containers.safetensors import release
 from ..dtypes import as_float
 from ..errors import CheckpointError
 from ..files import exists, inside, read_json, write_atomically
 from ..naming.rules import KerasHubNaming, ModelNames, NamesOf, Rule, naming_of, table_of
 from ..naming.tables import both_ways, layers_of, stored_tensor, to_stored
-from ..safetensors_store import release
 from ..schema import head_of_decoder
-from . import h5, hub, settings
+from . import hub, settings
 
 FILE = "model.weights.h5"
 INDEX = "model.weights.json"

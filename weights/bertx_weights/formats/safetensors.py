@@ -1,6 +1,7 @@
 """The hub's safetensors: model.safetensors, whole or in shards, under the schema's own names.
 
-Read are also those that transformers' TensorFlow and Flax classes wrote: the names and layouts of tf_model.h5 and flax_model.msgpack.
+It also reads what transformers' TensorFlow and Flax classes wrote there: the names and layouts of tf_model.h5 and
+flax_model.msgpack.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
+from ..containers.safetensors import FILE, INDEX, open_safetensors, write_safetensors
+from ..naming import wrappers
 from ..naming.rules import ModelNames, NamesOf
-from ..safetensors_store import FILE, INDEX, open_safetensors, write_safetensors
 from ..schema import plain_name
-from . import hub, tensorflow, wrappers
+from . import hub, tensorflow
 
 _FLAX_WORDS = "embeddings.word_embeddings.embedding"
 STORED, WRITTEN = hub.stored(FILE, INDEX), hub.written(FILE, INDEX)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import Checkpoint, StoredTensor
+from ..containers import h5
+from ..containers.safetensors import release
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..naming.rules import ModelNames, Names, NamesOf, Rule, naming_of, table_of
 from ..naming.tables import both_ways, layers_of, stored_tensor, to_stored
-from ..safetensors_store import release
 from ..schema import head_of_decoder
-from . import h5, hub, settings
+from . import hub, settings
 
 FILE = "tf_model.h5"
 INDEX = "tf_model.h5.index.json"

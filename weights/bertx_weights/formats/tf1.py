@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint, StoredTensor
+from ..containers import bundle
 from ..naming.rules import ModelNames, Names, NamesOf, Rule, naming_of, table_of
 from ..naming.tables import both_ways, layers_of, stored_tensor, to_stored
-from . import bundle, hub, settings
+from . import hub, settings
 
-STORED, WRITTEN = bundle.STORED, bundle.WRITTEN
+STORED, WRITTEN = bundle.STORED, (hub.BERT_CONFIG, *bundle.WRITTEN)
 
 RULE = Rule(
     leaves={
@@ -51,6 +52,8 @@ def files(folder: Path) -> list[Path]:
 
 
 def _prefix(folder: Path) -> str | None:
+    if not any((folder / name).is_file() for name in (hub.BERT_CONFIG, hub.CONFIG)):
+        return None
     found = [prefix for prefix in bundle.prefixes(folder) if not bundle.is_object_based(folder, prefix)]
     return found[-1] if found else None
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import StoredTensor
+from ..containers.safetensors import release
 from ..errors import CheckpointError
-from ..safetensors_store import release
 from .layouts import LAYOUTS, Layout, Shape
 from .rules import Names
 

@@ -18,13 +18,12 @@ import numpy as np
 from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import inside
-from ..safetensors_store import release
-from . import hub
 from .libraries import needs
+from .safetensors import release
 
 PREFIX = "bert_model.ckpt"
 STORED = (("*ckpt*.index", "*ckpt*.data-*"),)
-WRITTEN = (hub.BERT_CONFIG, f"{PREFIX}.index", f"{PREFIX}.data-{'[0-9]' * 5}-of-{'[0-9]' * 5}")
+WRITTEN = (f"{PREFIX}.index", f"{PREFIX}.data-{'[0-9]' * 5}-of-{'[0-9]' * 5}")
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _LARGEST_INDEX = 64 * 2**20
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
@@ -52,8 +51,6 @@ class Variable:
 
 def prefixes(folder: Path) -> list[str]:
     """The checkpoints of a folder that has a config beside them, the last step at the end."""
-    if not any((folder / name).is_file() for name in (hub.BERT_CONFIG, hub.CONFIG)):
-        return []
     names = [path.name for path in folder.iterdir() if path.is_file()]
     found = [name.removesuffix(".index") for name in names if name.endswith(".index")]
     found = [prefix for prefix in found if any(name.startswith(f"{prefix}.data-") for name in names)]
@@ -137,7 +134,8 @@ def _variable(name: str, entry: bytes, data: Mapping[int, np.ndarray], prefix: P
     def read() -> np.ndarray:
         if _masked_crc(stored) != checksum:
             raise CheckpointError(
-                f"{prefix}.data-…: the values of {name} do not match their checksum: the file is damaged, fetch it again"
+                f"{prefix}.data-…: the values of {name} do not match their checksum: "
+                "the file is damaged, fetch it again"
             )
         array = stored.view(dtype).reshape(shape) if size else np.empty(shape, dtype)
         return array if array.flags.aligned else array.copy()

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from .arrays import contiguous
-from .checkpoint import StoredTensor
-from .dtypes import SAFETENSORS_DTYPES
-from .errors import CheckpointError
-from .files import atomic_path, check_index, inside, read_json, shards, write_atomically
+from ..arrays import contiguous
+from ..checkpoint import StoredTensor
+from ..dtypes import SAFETENSORS_DTYPES
+from ..errors import CheckpointError
+from ..files import atomic_path, check_index, inside, read_json, shards, write_atomically
 
 FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
