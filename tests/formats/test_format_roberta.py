@@ -272,6 +272,17 @@ def test_a_base_model_without_its_prefix_is_read_with_it():
         assert all(tensor.schema_name.startswith("roberta.") for tensor in names)
 
 
+def test_a_base_model_without_a_pooler_stays_one(tmp_path):
+    source = ROBERTA / "RobertaModel" / "keras_hub"
+    expected = without_what_keras_lacks(wanted("RobertaModel"))
+    for form in ("safetensors", "pytorch", "tensorflow", "flax", "npz", "orbax", "keras-hub"):
+        assert bertx.convert(source, tmp_path / form, form).verified
+        assert_bit_equal(read(tmp_path / form), expected)
+        model = bertx.load(tmp_path / form, backend="numpy")
+        assert model.load_report.target == "RobertaModel" and not model.load_report.initialised
+        assert not any("pooler" in name for name, _ in model.tensors())
+
+
 def test_an_architecture_without_names_is_refused_by_name(tmp_path):
     """What a ModelSpec says nothing of, no format guesses."""
     import dataclasses
