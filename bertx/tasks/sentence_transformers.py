@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from bertx_weights import CheckpointError
-from bertx_weights.containers import torch_file
 from bertx_weights.containers.safetensors import map_file
 from bertx_weights.dtypes import BFLOAT16, as_float
 from bertx_weights.files import exists, inside, read_json
@@ -458,7 +457,9 @@ def _read_weights(root: Path, module: Module) -> dict[str, np.ndarray]:
     if exists(root, module.file("model.safetensors")):
         tensors = map_file(inside(root, module.file("model.safetensors")))
     elif exists(root, module.file(_PICKLE)):
-        stored = torch_file.read_file(inside(root, module.file(_PICKLE)))
+        from bertx_weights.containers.torch_file import read_file
+
+        stored = read_file(inside(root, module.file(_PICKLE)))
         tensors = {name: tensor.read() for name, tensor in stored.items()}
     else:
         raise CheckpointError(f"{root / module.path}: expected model.safetensors or {_PICKLE}")
