@@ -1,6 +1,6 @@
 """What the measured seconds say: medians, quartiles and ratios; a table, and a plot.
 
-python benchmarks/report.py   # writes results.json and gpu.json, as they lie here, into the documentation
+python benchmarks/report.py   # writes the latest of benchmarks/results into the documentation
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cases import BERT_BASE, CASES, PAIRS, PRODUCT_SIZE, PRODUCTS, TINY, flops
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+RESULTS = HERE / "results"
 # The ratios that the README shows.
 HEADLINES = (
     *(("dense", *pair) for pair in PAIRS),
@@ -28,6 +29,12 @@ HEADLINES = (
     ("cold", "bertx torch", "transformers torch"),
     ("cold", "bertx jax", "FlaxBert jit"),
 )
+
+
+def latest(key: str) -> dict[str, Any]:
+    """The results of the latest date: those with "cases" are of run.py, those with "models" of gpu.py."""
+    found = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"), reverse=True))
+    return next(results for results in found if key in results)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -102,12 +109,12 @@ def gpu_markdown(report: dict[str, Any]) -> str:
 
 
 def filled(page: str) -> str:
-    """A page with the tables of results.json and gpu.json between the comments for them."""
-    results = json.loads((HERE / "results.json").read_text())["cases"]
+    """A page with the tables of the latest results between the comments for them."""
+    results = latest("cases")["cases"]
     tables = {
         "headlines": markdown(results, HEADLINES),
         "ratios": markdown(results),
-        "gpu": gpu_markdown(json.loads((HERE / "gpu.json").read_text())),
+        "gpu": gpu_markdown(latest("models")),
     }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
@@ -174,4 +181,4 @@ def plot(results: dict[str, Any], path: Path) -> None:
 if __name__ == "__main__":
     for path in (ROOT / "README.md", ROOT / "docs" / "speed.md"):
         path.write_text(filled(path.read_text()))
-    plot(json.loads((HERE / "results.json").read_text())["cases"], ROOT / "docs" / "ratios.png")
+    plot(latest("cases")["cases"], ROOT / "docs" / "ratios.png")

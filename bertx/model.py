@@ -138,8 +138,8 @@ class Model:
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
         """Yields `compute` of each batch, in order; where `compute` calls `forward`, several at once if that is faster.
 
-        On PyTorch two cores take 1,000 mixed texts through all-MiniLM in 0.87 of the time with a batch each: threads
-        share little of a fused attention, and a weight is laid out for its products once.
+        So it is on PyTorch, a batch on each core: threads share little of a fused attention, and a weight is laid out
+        for its products once.
         """
         threads, start = self._backend.workers(self.module)
         rounds = len(batches) // threads if threads else 0

@@ -30,14 +30,12 @@ TEXTS = (
 )
 """What runs where the caller gives no texts: of different length, so that there is padding."""
 
-# The noise of float32 depends on the checkpoint: as max |Δ| / (epsilon · largest value), the spec in NumPy
-# float32 is 4 to 40 from the oracle. So it is measured anew on each, and a backend may be MARGIN times as far as
-# NumPy: seen are 2.5 for jax and tensorflow, and 5.2 for torch, as for transformers on torch (all-MiniLM, layer 2;
-# its erf and LayerNorm round more). FLOOR counts where NumPy happens to be exact; CEILING is never passed.
+# The noise of float32 depends on the checkpoint. So it is measured anew on each, as max |Δ| / (epsilon · largest value)
+# of the spec in NumPy float32 to the oracle, and a backend may be MARGIN times as far as that: PyTorch's erf and
+# LayerNorm round more. FLOOR counts where NumPy happens to be exact; CEILING is never passed.
 MARGIN, FLOOR, CEILING = 8, 16, 256
 
 # A dtype of fewer digits is another model, a little: what counts is that its vectors point where the oracle's do.
-# Measured on the last hidden states of all-MiniLM: 7e-5 for bfloat16, 2.8e-3 for int8.
 LEAST_COSINE = 0.995
 LEAST_RANK = 0.95
 EXACT = ("float32", "float64")

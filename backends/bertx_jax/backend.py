@@ -96,7 +96,7 @@ MOST_SHAPES = 256
 def _compiled(model_class, config, flags, shapes):
     """The function that runs such a model on inputs of such shapes; with it goes its compiled code."""
 
-    # The module itself is the tree of its parameters: nnx.split would take 4 ms of each call.
+    # The module itself is the tree of its parameters: nnx.split would take time in each call.
     def run(module, inputs):
         return module(**inputs, **dict(flags), return_dict=True)
 

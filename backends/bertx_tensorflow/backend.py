@@ -30,7 +30,7 @@ class TensorFlowBackend(Backend):
         """One copy of the weights, in TensorFlow's variables."""
         if _gone.is_set():
             _gone.clear()
-            # TensorFlow keeps what it compiled for functions that are gone: 1.5 MB for each model that ran.
+            # TensorFlow keeps what it compiled for functions that are gone.
             context.context().clear_kernel_cache()  # as keras.backend.clear_session() does
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype)

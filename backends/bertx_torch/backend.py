@@ -22,7 +22,7 @@ from .threads import can_take_one_core, take_one_core
 
 
 class _Undrawn(TorchFunctionMode):
-    """Within, blocks draw no initial values: on the meta device the first takes 1.5 s, to import SymPy."""
+    """Within, blocks draw no initial values: the first on the meta device would import SymPy."""
 
     _draws = (init.kaiming_uniform_, init.uniform_, init.normal_, torch.Tensor.fill_, torch.Tensor.zero_)
 

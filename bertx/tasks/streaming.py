@@ -15,21 +15,17 @@ if TYPE_CHECKING:
 
 # How many inputs are tokenised and sorted by length at once: a stream needs the memory of so many.
 WINDOW = 1024
-# And how many characters they may have, with which a window ends: tokenised, a character takes 65 bytes. 1,024 texts of
-# 2,000 characters are more than 400 words each, so that only texts which the model truncates or splits have more.
+# And how many characters they may have, with which a window ends, since a tokenised character takes memory. 1,024 texts
+# of 2,000 characters are more than 400 words each, so that only texts which the model truncates or splits have more.
 WINDOW_CHARACTERS = 2_097_152
-# How many tokens a batch has, padding included. All-MiniLM on PyTorch took 6.0 s for 1,000 mixed texts in batches of
-# 1,024 or 2,048, on two cores; 6.4 in those of 512 and 6.2 in those of 4,096.
+# How many tokens a batch has, padding included; this and the constants below were measured: benchmarks/decisions.md.
 BATCH_TOKENS = 1024
-# A GPU wants more of them at once: an H100 took 0.52 s for 4,000 mixed texts in batches of 8,192, 1.1 in those of
-# 1,024 and 0.94 in those of 32,768.
+# A GPU is fastest with more of them at once.
 ACCELERATOR_BATCH_TOKENS = 8192
-# What a batch costs beside its tokens, in tokens. With 16 or 32 all-MiniLM took 1,000 mixed texts on PyTorch in 0.98 of
-# the time of full batches, on NumPy in 0.96, on TensorFlow in as long.
+# What a batch costs beside its tokens, in tokens.
 _BATCH_COST = 16
 
-# The lengths of batches where each is compiled anew, which takes about a second. On JAX 1,000 mixed texts took 1.06
-# times as long with steps of 32 from 128 to 256; steps of 4 below 40 gain nothing.
+# The lengths of batches where each is compiled anew, which takes about a second.
 _WIDTHS = (*range(8, 65, 8), *range(80, 257, 16), *range(320, 513, 64))
 
 T = TypeVar("T")
