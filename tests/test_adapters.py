@@ -138,8 +138,9 @@ def test_a_merge_is_pefts_own(base, tmp_path, settings):
         ("RobertaForMaskedLM", {"modules_to_save": ["lm_head"]}),
         ("XLMRobertaForTokenClassification", {"task_type": "TOKEN_CLS"}),
         ("XLMRobertaForCausalLM", {"task_type": "CAUSAL_LM"}),
+        ("RobertaModel", {"task_type": "FEATURE_EXTRACTION"}),  # whose names have no prefix
     ],
-    ids=["classifier", "masked", "trained decoder", "xlm-r tokens", "xlm-r causal"],
+    ids=["classifier", "masked", "trained decoder", "xlm-r tokens", "xlm-r causal", "base"],
 )
 def test_a_merge_into_a_roberta_is_pefts_own(tmp_path, head, settings):
     """The base is a masked language model: its head comes with the adapter, or is there."""
