@@ -71,9 +71,9 @@ class ModelNames:
 
     Attributes:
         model_type: as config.json has it.
-        name: for people: "RoBERTa".
+        name: for people: "BERT".
         class_prefix: how its classes are called: "Bert".
-        module: its name in file names: "xlm_roberta".
+        module: its name in file names: "bert".
         prefix: what the schema names of the base model's tensors begin with in a model with a head: "bert.".
         rows: gives the rows of every head, the number of a layer as {i}; called where names follow from them.
         classes: gives the names of its classes.
