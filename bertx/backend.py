@@ -146,13 +146,15 @@ def backend_versions(name: str) -> dict[str, str]:
     return found
 
 
-def get_backend(name: str | None = None) -> Backend:
-    """The backend of that name; None takes the first installed of torch, jax, tensorflow, numpy.
+def get_backend(name: str | Backend | None = None) -> Backend:
+    """The backend of that name; None takes the first installed; a Backend, as one that is not registered, is itself.
 
     Raises:
         ValueError: no backend is called that.
         MissingExtraError: its framework is not installed.
     """
+    if isinstance(name, Backend):
+        return name
     if name is None:
         name = installed_backends()[0]
     if _entry_point(name) is None:
@@ -161,7 +163,8 @@ def get_backend(name: str | None = None) -> Backend:
         )
     if missing := _missing(name):
         raise MissingExtraError(
-            f"the {name} backend needs {' and '.join(missing)}, not installed here: pip install 'bertx[{name}]'"
+            f"the {name} backend needs {' and '.join(missing)}, not installed here: "
+            f"pip install '{_entry_point(name).dist.name}[{name}]'"
         )
     return _load_backend(name)
 

@@ -17,6 +17,7 @@ from .configs.base import ModelConfig, keep_config
 from .dtypes import name_of_dtype
 from .inputs import check_inputs
 from .registry import options_of, task_of_architecture
+from .threads import map_batches
 from .tokenizers.auto import read_tokenizer
 from .tokenizers.base import PreTrainedTokenizer
 
@@ -136,20 +137,8 @@ class Model:
             return self._backend.forward(self.module, checked, flags | {"use_cache": use_cache})
 
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
-        """Yields `compute` of each batch, in order; where `compute` calls `forward`, several at once if that is faster.
-
-        So it is on PyTorch, a batch on each core: threads share little of a fused attention, and a weight is laid out
-        for its products once.
-        """
-        threads, start = self._backend.workers(self.module)
-        rounds = len(batches) // threads if threads else 0
-        shared = rounds * threads if rounds >= 4 else 0  # laying out the weights takes as long as a sixth of a batch
-        if shared:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(threads, "bertx", start) as pool:
-                yield from pool.map(compute, batches[:shared])
-        yield from map(compute, batches[shared:])
+        """Yields `compute` of each batch, in order; several run at once where that is faster on the backend."""
+        return map_batches(compute, batches, *self._backend.workers(self.module))
 
     def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (schema name, tensor in the schema's layout); a tied one may come again under its other names."""

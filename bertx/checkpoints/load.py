@@ -24,7 +24,7 @@ from bertx_weights import (
     schema_name,
 )
 
-from ..backend import check_device, check_dtype, get_backend
+from ..backend import Backend, check_device, check_dtype, get_backend
 from ..configs.base import ModelConfig
 from ..dtypes import name_of_dtype
 from ..hub.bases import files_folder
@@ -52,7 +52,7 @@ from .init import initial_values
 def load(
     source: str | os.PathLike[str],
     task: str | None = None,
-    backend: str | None = None,
+    backend: str | Backend | None = None,
     dtype: Any = "float32",
     device: str | int | None = None,
     revision: str | None = None,
@@ -64,6 +64,7 @@ def load(
         task: a pipeline tag such as `"fill-mask"`; None reads the checkpoint's own head. Asked for by
             name, a head that the checkpoint lacks is initialised, N(0, initializer_range), with a warning.
         backend: "torch", "jax", "tensorflow" or "numpy"; None takes the first that is installed, in this order.
+            Another library's by the name that it is registered by, or as a `bertx.backend.Backend`.
         dtype: "float32", "bfloat16" or "float16"; "float64" on torch and numpy; "int8" on torch, for inference: the
             weights of the encoder's Linear layers as whole numbers. What it costs says `bertx.parity(dtype="int8")`.
             A framework's own object, such as torch.float16, is its name; "auto" is what the checkpoint has.
@@ -87,7 +88,7 @@ def load(
 def load_model(
     source: str | os.PathLike[str] | None,
     task: str | None,
-    backend: str | None,
+    backend: str | Backend | None,
     *,
     dtype: str = "float32",
     device: str | None = None,

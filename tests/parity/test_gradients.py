@@ -8,6 +8,7 @@ import torch
 import transformers
 
 import bertx
+from gradients import gradients_of
 from support import HEADS, batch, labels
 
 TRAINED = [head for head in HEADS if head != "BertModel"]
@@ -34,37 +35,8 @@ def _torch_gradients(module):
     return {name: p.grad.double().numpy() for name, p in module.named_parameters() if p.grad is not None}
 
 
-def _jax_gradients(model):
-    import jax.numpy as jnp
-    from flax import nnx
-
-    inputs = {name: jnp.asarray(value) for name, value in _inputs(model.architecture).items()}
-    gradients = nnx.grad(lambda module: module(**inputs).loss)(model.module)
-    holder = nnx.clone(model.module)
-    nnx.update(holder, gradients)
-    return dict(model._backend.tensors(holder))
-
-
-def _tensorflow_gradients(model):
-    import tensorflow as tf
-
-    inputs = {name: tf.constant(value, tf.int32) for name, value in _inputs(model.architecture).items()}
-    variables = model.module.trainable_variables
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(model.module(**inputs).loss)
-    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-    values = [variable.value.numpy() for variable in variables]
-    for variable, gradient in zip(variables, gradients, strict=True):
-        variable.assign(gradient)
-    found = dict(model.tensors())
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-    return found
-
-
 def _gradients(model):
-    kinds = {"jax": _jax_gradients, "tensorflow": _tensorflow_gradients}
-    return kinds[model.backend](model) if model.backend in kinds else _torch_gradients(model.module)
+    return gradients_of(model, _inputs(model.architecture))
 
 
 @pytest.mark.parametrize("head", TRAINED)
@@ -120,7 +92,7 @@ def _trained_in_torch(model):
 def _trained_in_jax(model):
     model.module.seed(5)
     model.module.train()
-    gradients = _jax_gradients(model)
+    gradients = _gradients(model)
     model.module.eval()
     return gradients
 

@@ -1,0 +1,415 @@
+"""Tests for anyone's backend: a class that a test file subclasses. Needs pytest, which `import bertx` does not."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from .backend import Backend, get_backend
+from .checkpoints.load import load
+from .configs.base import ModelConfig
+from .model import Model
+from .models import nn as contract
+from .registry import MODELS, architectures, head_of, is_base, model_of, options_of, schema
+
+# Odd and all different, so that no transposed or swapped axis fits by accident.
+SIZES: Mapping[str, int] = {
+    "vocab_size": 131,
+    "hidden_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "intermediate_size": 100,
+    "max_position_embeddings": 37,
+    "type_vocab_size": 3,
+    "num_labels": 5,
+}
+BATCH, CHOICES, LENGTH = 4, 3, 13
+PADDINGS = (None, "right", "left")
+BASES = [name for name in architectures() if is_base(name)]
+CAUSAL = [name for name in architectures() if head_of(name).causal and not is_base(name)]
+# What the oracle reads of its own blocks; the spec does not use it.
+_ORACLES_OWN = {"parameters"}
+_FLAGS = {"output_hidden_states": True, "output_attentions": True}
+
+
+# --- what is compared -------------------------------------------------------------------------------
+
+
+def config_of(architecture: str, **changes: Any) -> ModelConfig:
+    """A small config for a class; a causal head's is that of a decoder."""
+    is_decoder = head_of(architecture).causal and not is_base(architecture)
+    return model_of(architecture).config_class(**SIZES, **({"is_decoder": is_decoder} | changes))
+
+
+@functools.cache
+def values_of(architecture: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """Schema name → float32 values, N(0, 0.1); a norm's weight is 1 more. 0.02 would hide a wrong GELU."""
+    generator, values = np.random.default_rng(seed), {}
+    for row in schema(architecture, config_of(architecture)):
+        drawn = generator.normal(0, 0.1, row.shape) + (row.kind == "norm")
+        values[row.name] = values[row.tied_to] if row.tied_to else drawn.astype(np.float32)
+    return values
+
+
+def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str, np.ndarray]:
+    """Random ids and token types, and labels of what the head says they are, some of them not counted.
+
+    padding: "right" or "left", rows of different length; None: none.
+    """
+    head, config = head_of(architecture), config_of(architecture)
+    generator = np.random.default_rng(seed)
+    shape = (BATCH, CHOICES, LENGTH) if head.scores == "choices" else (BATCH, LENGTH)
+    mask = np.ones(shape, np.int64)
+    if padding is not None:
+        rows = mask.reshape(-1, LENGTH)
+        for row, hidden in zip(rows[1:], generator.integers(1, LENGTH - 1, len(rows) - 1), strict=True):
+            row[LENGTH - hidden :] = 0
+        if padding == "left":
+            rows[:] = rows[:, ::-1].copy()
+    ids = generator.integers(0, config.vocab_size, shape)
+    inputs = {
+        # Positions may be counted from the padding.
+        "input_ids": np.where(mask == 0, config.pad_token_id, ids),
+        "attention_mask": mask,
+        "token_type_ids": generator.integers(0, config.type_vocab_size, shape),
+    }
+    for name, (of, limit) in head.labels.items():
+        size = (BATCH, LENGTH) if of == "tokens" else (BATCH,)
+        if limit == "numbers":
+            inputs[name] = generator.normal(size=size).astype(np.float32)
+            continue
+        if limit == "positions":
+            most = LENGTH + 5  # one past the end is not counted
+        elif limit == "choices":
+            most = CHOICES
+        else:
+            most = getattr(config, limit) if isinstance(limit, str) else limit
+        inputs[name] = generator.integers(0, most, size)
+        if of == "tokens":
+            inputs[name][:, ::3] = -100
+    return inputs
+
+
+def build(backend: Backend, architecture: str, dtype: str, config: ModelConfig | None = None, **values: Any) -> Model:
+    """A model of a backend with `values_of`, `values` in place of some."""
+    config = config or config_of(architecture)
+    tensors = values_of(architecture) | values
+    module = backend.build(
+        backend.model_class(architecture),
+        config,
+        lambda name, shape: tensors[name].copy(),
+        dtype,
+        None,
+        options_of(architecture, tensors),
+    )
+    return Model(module, config, backend, architecture)
+
+
+@functools.cache
+def oracle(architecture: str) -> Model:
+    """The spec on NumPy in float64."""
+    return build(get_backend("numpy"), architecture, "float64")
+
+
+@functools.cache
+def expected_of(architecture: str, padding: str | None) -> dict[str, Any]:
+    """The oracle's outputs, with all layers and attentions."""
+    return oracle(architecture).forward(**inputs_of(architecture, padding), **_FLAGS)
+
+
+def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, float]:
+    """max |Δ| of each output, and of each layer's; a NaN stays one.
+
+    Raises:
+        AssertionError: other outputs, in another order, or other shapes.
+    """
+    assert list(found) == list(expected), f"the outputs are {list(found)}, expected {list(expected)}"
+    worst = {}
+    for name, value in expected.items():
+        mine, theirs = (each if isinstance(each, tuple) else (each,) for each in (found[name], value))
+        assert len(mine) == len(theirs), f"{name} has {len(mine)} parts, expected {len(theirs)}"
+        for i, (a, b) in enumerate(zip(mine, theirs, strict=True)):
+            assert np.shape(a) == np.shape(b), f"{name}.{i} is {np.shape(a)}, expected {np.shape(b)}"
+            worst[f"{name}.{i}"] = float(np.max(np.abs(np.asarray(a, np.float64) - b)))
+    return worst
+
+
+# --- the contract of nn -----------------------------------------------------------------------------
+
+
+def contract_names() -> set[str]:
+    """The public names that `bertx.models.nn` defines for the spec."""
+    found: set[str] = set()
+    for node in ast.parse(inspect.getsource(contract)).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return {name for name in found if not name.startswith("_")} - _ORACLES_OWN
+
+
+def contract_problems(module: Any) -> list[str]:
+    """What a backend's `nn` lacks of the contract, and what cannot be called as the contract's can.
+
+    A function takes each of the contract's arguments, a block those that have no default. What says no signature, as a
+    framework's own functions may, is not checked.
+    """
+    names = sorted(contract_names())
+    problems = [f"{name} is missing" for name in names if not hasattr(module, name)]
+    for name in names:
+        theirs, ours = getattr(module, name, None), getattr(contract, name)
+        if getattr(ours, "__module__", None) != contract.__name__ or not callable(theirs):
+            continue  # an alias of NumPy's: the framework's own names its arguments otherwise
+        try:
+            expected, found = inspect.signature(ours), inspect.signature(theirs)
+        except (TypeError, ValueError):
+            continue
+        parameters = [
+            each for each in expected.parameters.values() if not inspect.isclass(ours) or each.default is each.empty
+        ]
+        by_position = [each for each in parameters if each.kind not in (each.KEYWORD_ONLY, each.VAR_KEYWORD)]
+        by_name = {each.name: None for each in parameters if each.kind == each.KEYWORD_ONLY}
+        try:
+            found.bind(*by_position, **by_name)
+        except TypeError as error:
+            problems.append(f"{name}{found} cannot be called as {name}{expected}: {error}")
+    return problems
+
+
+# --- mutants ----------------------------------------------------------------------------------------
+
+
+def other_gelu(nn: Any) -> dict[str, Any]:
+    """The tanh approximation for the exact GELU."""
+    return {"activated": lambda dense, activation, x: nn.gelu_tanh(dense(x))}
+
+
+def mask_dropped(nn: Any) -> dict[str, Any]:
+    """An attention that sees padding."""
+    attention = nn.attention
+    return {"attention": lambda query, key, value, bias, *others: attention(query, key, value, None, *others)}
+
+
+def other_epsilon(nn: Any) -> dict[str, Any]:
+    """A LayerNorm with an epsilon of its own."""
+    layer_norm = nn.LayerNorm
+    return {"LayerNorm": lambda features, eps: layer_norm(features, 1e-5)}
+
+
+def scale_forgotten(nn: Any) -> dict[str, Any]:
+    """An attention that does not divide by √D."""
+    attention = nn.attention
+    return {"attention": lambda query, key, value, bias, scale, *others: attention(query, key, value, bias, 1, *others)}
+
+
+MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (other_gelu, mask_dropped, other_epsilon, scale_forgotten)
+
+
+# --- the suite --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model under test."""
+
+    backend: Backend
+    model: Model
+
+    @property
+    def architecture(self) -> str:
+        """The hub's name of its class."""
+        return self.model.architecture
+
+
+class BackendSuite:
+    """The tests that a backend passes.
+
+    Every head of every architecture that bertx knows runs on it, with weights drawn at 0.1, padded on the right, on
+    the left and not at all, and is compared with the float64 oracle: outputs, loss, hidden states and attentions. What
+    follows is tested too: its `nn` fulfils the contract, tensors come back bit by bit, a saved model loads, a causal
+    model continues a past, gradients are right, and mistakes in its `nn` are found.
+
+        import bertx.testing
+
+        class TestMine(bertx.testing.BackendSuite):
+            backend = "mine"
+
+    Attributes:
+        backend: the name that it is registered by, or a Backend.
+        dtype: what it runs in.
+        tolerance: the largest |Δ| to the oracle. The noise of float32 on these models is 1.6e-6 at most.
+        gradient_tolerance: the same of a derivative, as a part of the largest.
+    """
+
+    backend: ClassVar[str | Backend]
+    dtype: ClassVar[str] = "float32"
+    tolerance: ClassVar[float] = 4e-6
+    gradient_tolerance: ClassVar[float] = 2e-6
+
+    def gradients(self, model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+        """Schema name → gradient of the mean loss, in schema layout; None: the backend computes none.
+
+        A tied parameter may come under any of its names. To be overridden.
+        """
+        return None
+
+    @pytest.fixture(scope="class", params=architectures())
+    @classmethod
+    def case(cls, request: pytest.FixtureRequest) -> Iterator[Case]:
+        """A model of each class that the registry knows, shared by the tests of the class."""
+        backend = cls._backend()
+        yield Case(backend, build(backend, request.param, cls.dtype))
+
+    @classmethod
+    def _backend(cls) -> Backend:
+        return get_backend(cls.backend)
+
+    @classmethod
+    def _nn(cls) -> Any:
+        backend = cls._backend()
+        backend.model_class(architectures()[0])  # imports it
+        return sys.modules[f"{backend.package}.nn"]
+
+    def test_nn_fulfils_the_contract(self) -> None:
+        """One error names all that is missing."""
+        problems = contract_problems(self._nn())
+        assert not problems, f"{self._nn().__name__}: " + "; ".join(problems)
+
+    def test_the_contract_is_checked(self) -> None:
+        """A module that lacks everything, or takes other arguments, is found out."""
+        nn = self._nn()
+
+        class Lacking:
+            linear = staticmethod(lambda dense: dense)
+
+            def __getattr__(self, name: str) -> Any:
+                if name == "attention":
+                    raise AttributeError(name)
+                return getattr(nn, name)
+
+        problems = contract_problems(Lacking())
+        assert len(problems) == 2 and problems[0] == "attention is missing" and problems[1].startswith("linear(dense)")
+
+    def test_outputs_layers_attentions_and_loss_are_the_oracles(self, case: Case) -> None:
+        """On batches padded on the right, on the left and not at all."""
+        for padding in PADDINGS:
+            found = case.model.forward(**inputs_of(case.architecture, padding), **_FLAGS)
+            worst = differences(found, expected_of(case.architecture, padding))
+            assert all(value <= self.tolerance for value in worst.values()), (padding, worst)
+
+    @pytest.mark.parametrize("case", BASES, indirect=True)
+    def test_without_attentions_it_gives_the_same(self, case: Case) -> None:
+        """A backend may then take a faster path."""
+        for padding in PADDINGS:
+            expected = expected_of(case.architecture, padding)
+            found = case.model.forward(**inputs_of(case.architecture, padding))
+            worst = differences(found, {name: value for name, value in expected.items() if name not in _LAYERS})
+            assert all(value <= self.tolerance for value in worst.values()), (padding, worst)
+        ids = inputs_of(case.architecture, None)["input_ids"]
+        worst = differences(case.model.forward(input_ids=ids), oracle(case.architecture).forward(input_ids=ids))
+        assert all(value <= self.tolerance for value in worst.values()), ("ids alone", worst)
+
+    @pytest.mark.parametrize("case", CAUSAL, indirect=True)
+    @pytest.mark.parametrize("padding", [None, "left"])
+    def test_a_past_is_continued(self, case: Case, padding: str | None) -> None:
+        """In two pieces a causal model gives what it gives at once; with padding, at positions that are given."""
+        labels, pad = head_of(case.architecture).labels, case.model.config.pad_token_id
+        inputs = inputs_of(case.architecture, padding)
+        inputs = {name: value for name, value in inputs.items() if name not in labels}
+        ids = inputs["input_ids"]
+        if padding is None:
+            inputs["input_ids"] = np.where(ids == pad, pad + 1, ids)
+        else:
+            inputs["position_ids"] = np.random.default_rng(4).integers(0, SIZES["max_position_embeddings"], ids.shape)
+        expected = oracle(case.architecture).forward(**inputs)
+        start = {name: value[:, :5] for name, value in inputs.items()}
+        rest = {name: value[:, 5:] for name, value in inputs.items()} | {"attention_mask": inputs["attention_mask"]}
+        first = case.model.forward(**start, use_cache=True)
+        assert list(first) == [*expected, "past_key_values"]
+        assert all(type(part) is np.ndarray for pair in first["past_key_values"] for part in pair)
+        second = case.model.forward(**rest, past_key_values=first["past_key_values"])
+        assert list(second) == list(expected)
+        # What a position that sees nothing gives depends on how many keys there are.
+        sees = (np.cumsum(inputs["attention_mask"], 1) > 0)[..., None]
+        joined = {name: np.concatenate([first[name], second[name]], 1) * sees for name in expected}
+        worst = differences(joined, {name: value * sees for name, value in expected.items()})
+        assert all(value <= self.tolerance for value in worst.values()), worst
+
+    def test_tensors_come_back_bit_by_bit(self, case: Case) -> None:
+        """By the schema's names, in its layout."""
+        _assert_same_bits(case.model, values_of(case.architecture))
+
+    def test_a_saved_model_loads(self, case: Case, tmp_path: Any) -> None:
+        """What is saved is the hub's layout; it loads on this backend, bit by bit."""
+        case.model.save(tmp_path / "saved")
+        loaded = load(tmp_path / "saved", backend=case.backend, dtype=self.dtype)
+        assert loaded.architecture == case.architecture and loaded.backend == case.backend.name
+        _assert_same_bits(loaded, values_of(case.architecture))
+
+    @pytest.mark.parametrize("model_type", sorted(MODELS))
+    def test_gradients_are_the_oracles(self, model_type: str) -> None:
+        """Each parameter's, in one random direction, against the difference quotient of the oracle's loss."""
+        architecture = next(name for name in architectures(model_type) if head_of(name).labels)
+        inputs = inputs_of(architecture, "right")
+        found = self.gradients(build(self._backend(), architecture, self.dtype), inputs)
+        if found is None:
+            pytest.skip(f"{self._backend().name} computes no gradients")
+        expected, mine = {}, {}
+        generator = np.random.default_rng(3)
+        for row in schema(architecture, config_of(architecture)):
+            if row.tied_to is not None:
+                continue
+            direction = generator.normal(size=row.shape)
+            direction /= np.linalg.norm(direction)
+            expected[row.name] = _derivative(architecture, inputs, row.name, direction)
+            mine[row.name] = float((found[row.name].astype(np.float64) * direction).sum())
+        largest = max(np.abs(gradient).max() for gradient in found.values())
+        worst = {name: abs(mine[name] - expected[name]) / largest for name in expected}
+        assert all(value <= self.gradient_tolerance for value in worst.values()), worst
+
+    @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
+    def test_a_mutant_is_found(self, mutate: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+        """A mistake in `nn` puts an output outside of the tolerance: if it does not, the tests above show nothing."""
+        architecture = BASES[0]
+        nn = self._nn()
+        for name, value in mutate(nn).items():
+            monkeypatch.setattr(nn, name, value)
+        # Another config than that of the right model, so that code compiled for that is not run.
+        config = config_of(architecture, initializer_range=0.5 + MUTANTS.index(mutate))
+        model = build(self._backend(), architecture, self.dtype, config)
+        found = model.forward(**inputs_of(architecture, "right"), **_FLAGS)
+        assert max(differences(found, expected_of(architecture, "right")).values()) > self.tolerance
+
+
+_LAYERS = ("hidden_states", "attentions")
+
+
+def _assert_same_bits(model: Model, expected: Mapping[str, np.ndarray]) -> None:
+    found = dict(model.tensors())
+    tied = {row.name for row in schema(model.architecture, model.config) if row.tied_to is not None}
+    assert expected.keys() - tied <= found.keys() <= expected.keys()
+    for name, value in found.items():
+        same = value.dtype == expected[name].dtype and value.shape == expected[name].shape
+        assert same and value.tobytes() == expected[name].tobytes(), name
+
+
+def _derivative(architecture: str, inputs: Mapping[str, np.ndarray], name: str, direction: np.ndarray) -> float:
+    """Of the oracle's loss by one parameter in a direction, from both sides."""
+    step, losses = 1e-5, []
+    parameter = dict(contract.parameters(oracle(architecture).module))[name]
+    value = parameter.value
+    try:
+        for sign in (1, -1):
+            parameter.value = value + sign * step * direction
+            losses.append(float(oracle(architecture).forward(**inputs)["loss"]))
+    finally:
+        parameter.value = value
+    return (losses[0] - losses[1]) / (2 * step)
