@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import pickle
+from pathlib import Path
 
 import pytest
 import sentencepiece
@@ -12,8 +14,11 @@ from tokenizers import AddedToken, ByteLevelBPETokenizer
 
 import bertx
 from bertx.tokenizers.auto import read_tokenizer
+from bertx.tokenizers.files import copy_tokenizer
+from bertx_weights import CheckpointError
 from test_tokenizer_peers import CORPUS
 
+FIXTURES = Path(__file__).parent / "fixtures"
 MORE = {
     "mask beside spaces": "the <mask> fox  <mask>  ran<mask>on <mask>",
     "mask in words": "a<mask>b <mask><mask> <MASK> < mask > <mask>\n<mask>\u00a0x",
@@ -221,3 +226,129 @@ def test_folders_of_transformers_are_read(folders, tmp_path, case):
     assert type(read).__name__ == f"{family}Tokenizer"
     compare([read, theirs], TEXTS, SECOND)
     assert pickle.loads(pickle.dumps(read))(TEXTS)["input_ids"] == theirs(TEXTS)["input_ids"]
+
+
+def test_a_folder_of_a_vocabulary_reads_as_in_transformers_4(tmp_path):
+    """Its <mask> takes the space before it, as the word does that it stands for."""
+    stored = json.loads((FIXTURES / "tokenizers" / "roberta.json").read_text())
+    (tmp_path / "vocab.json").write_text(json.dumps(stored["vocab"]))
+    (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *stored["merges"], ""]))
+    for case in stored["expected"]:
+        read = bertx.RobertaTokenizer.from_pretrained(tmp_path, **case["settings"])
+        found = read(stored["texts"], stored["texts"][::-1], return_offsets_mapping=True)
+        assert json.loads(json.dumps(dict(found))) == case["encoded"], case["settings"]
+    made = bertx.RobertaTokenizer(stored["vocab"], [tuple(merge.split(" ")) for merge in stored["merges"]])
+    again = bertx.RobertaTokenizer(vocab_file=tmp_path / "vocab.json", merges_file=tmp_path / "merges.txt")
+    expected = stored["expected"][0]["encoded"]["input_ids"]
+    for tokenizer in (made, again):
+        assert tokenizer(stored["texts"], stored["texts"][::-1])["input_ids"] == expected
+
+
+def test_an_added_pad_leaves_the_ids_of_the_pretrained_model(folders, tmp_path):
+    tokenizer = bertx.XLMRobertaTokenizer.from_pretrained(folders["XLMRoberta"])
+    expected, size = tokenizer(TEXTS)["input_ids"], len(tokenizer)
+    tokenizer.add_special_tokens({"pad_token": "<NEW PAD>"})
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    read = read_tokenizer(tmp_path)
+    assert read(TEXTS)["input_ids"] == expected
+    assert read.pad_token_id == size and read.convert_tokens_to_ids("<pad>") == 1
+
+
+@pytest.mark.parametrize("family", ["Roberta", "XLMRoberta"])
+@pytest.mark.parametrize("named", ["tokenizer_config.json", "config.json", "model_type"])
+def test_the_class_is_that_which_the_files_name(folders, tmp_path, family, named):
+    for path in folders[family].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    values = {"tokenizer_class": f"{family}TokenizerFast"}
+    if named == "model_type":
+        values = {"model_type": {"Roberta": "roberta", "XLMRoberta": "xlm-roberta"}[family]}
+    (tmp_path / ("config.json" if named == "model_type" else named)).write_text(json.dumps(values))
+    read = read_tokenizer(tmp_path)
+    assert type(read).__name__ == f"{family}Tokenizer" and read.name_or_path == str(tmp_path)
+    target = tmp_path / "target"
+    target.mkdir()
+    assert copy_tokenizer(tmp_path, target, keras=False) == []
+    assert {path.name for path in folders[family].iterdir()} <= {path.name for path in target.iterdir()}
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    with pytest.raises(CheckpointError, match=r"tokenizer_config\.json: tokenizer_class is 'LlamaTokenizer'"):
+        read_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("rules", [True, False])
+def test_a_class_that_contradicts_the_files_is_refused(folders, tmp_path, rules):
+    if rules:
+        bertx.XLMRobertaTokenizer.from_pretrained(folders["XLMRoberta"]).save_pretrained(tmp_path)
+    else:
+        (tmp_path / "sentencepiece.bpe.model").write_bytes(
+            (folders["XLMRoberta"] / "sentencepiece.bpe.model").read_bytes()
+        )
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "RobertaTokenizer"}')
+    message = (
+        "model is Unigram, and that of tokenizer_class RobertaTokenizer is BPE"
+        if rules
+        else (r"RobertaTokenizer, whose .* vocab\.json with merges\.txt, .* has sentencepiece\.bpe\.model")
+    )
+    for read in (bertx.RobertaTokenizer.from_pretrained, read_tokenizer):
+        with pytest.raises(CheckpointError, match=message):
+            read(tmp_path)
+    with pytest.raises(CheckpointError, match="XLMRobertaTokenizer does not run it"):
+        bertx.XLMRobertaTokenizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("merges.txt", None, r"has no merges\.txt: a byte-level BPE tokenizer is"),
+        ("merges.txt", b"#version: 0.2\na b c\n", r"merges\.txt, line 2: 'a b c', expected two tokens"),
+        ("merges.txt", "q \u2603\n".encode(), r"merges\.txt is not of this vocabulary"),
+        ("vocab.json", b"[]", r"vocab\.json: expected a JSON object"),
+        ("vocab.json", b'{"a": "b"}', r"vocab\.json: 'a' has 'b', expected a token and its id"),
+        ("vocab.json", b"{}", r"vocab\.json has no tokens"),
+        ("vocab.json", b'{"<s>": 4294967295, "</s>": 1}', "'<s>' has the id 4294967295, expected less than"),
+        ("vocab.json", b'{"<s>": 0, "a": 1}', r"vocab\.json: the vocabulary lacks the special tokens </s>"),
+        ("sentencepiece.bpe.model", b"", r"\.model: not a model of SentencePiece: it has no pieces"),
+        ("sentencepiece.bpe.model", b"\x0a\xff", r"\.model: not a model of SentencePiece"),
+        (
+            "sentencepiece.bpe.model",
+            b"\x0a\x08\x0a\x01a\x15\x00\x00\xc0\x7f",
+            r"\.model: not a model of SentencePiece: the piece 'a' has the score nan",
+        ),
+        ("sentencepiece.bpe.model", b"\x12\x02\x18\x02", r"\.model: not a model of SentencePiece"),
+    ],
+)
+def test_broken_files_are_refused_by_name(folders, tmp_path, name, content, message):
+    family = "XLMRoberta" if name.endswith("model") else "Roberta"
+    for path in folders[family].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+        if name == "vocab.json":
+            (tmp_path / "merges.txt").write_bytes(b"#version: 0.2\n")
+    with pytest.raises(CheckpointError, match=message) as error:
+        getattr(bertx, f"{family}Tokenizer").from_pretrained(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model_type": "bpe"}, "model_type is 2, expected 1"),
+        ({"add_dummy_prefix": False}, "add_dummy_prefix is 0, expected 1"),
+        ({"byte_fallback": True}, "byte_fallback is 1, expected 0"),
+        ({"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3}, "first pieces are '<pad>', '<unk>', '<s>', expected"),
+    ],
+)
+def test_models_of_sentencepiece_that_are_not_run(tmp_path, options, message):
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LEARNT),
+        model_prefix=str(tmp_path / "sentencepiece.bpe"),
+        vocab_size=600,
+        character_coverage=0.98,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **options,
+    )
+    with pytest.raises(CheckpointError, match=rf"sentencepiece\.bpe\.model: .*{message}"):
+        bertx.XLMRobertaTokenizer.from_pretrained(tmp_path)

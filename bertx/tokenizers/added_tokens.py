@@ -8,6 +8,8 @@ from typing import Any
 from .settings import as_added_token, further_tokens, named_tokens
 from .truncation import library_errors
 
+_MOST = 10**8  # of the tokens of a vocabulary
+
 
 def contents(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str | None]:
     """The special tokens of a family by their names: those of the settings, or its own; None for one that is null."""
@@ -95,8 +97,13 @@ def check(tokenizer: Any, new: Iterable[Any] = ()) -> None:
 def check_ids(tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
     """Raises ValueError where two tokens have one id, as where lines of a vocab.txt repeat and tokens were added.
 
+    Or where an id is larger than that of any model: the library counts up to it when it writes a vocabulary.
+
     `vocabulary` is the tokenizer's own, without added tokens: to ask the library for it would take as long as a load.
     """
+    if vocabulary and (largest := max(vocabulary.values())) >= _MOST:
+        token = next(token for token, i in vocabulary.items() if i == largest)
+        raise ValueError(f"the token {token!r:.80} has the id {largest}, expected less than {_MOST}")
     if len(set(vocabulary.values())) < len(vocabulary):
         tokens = {i: token for token, i in vocabulary.items()}
         twice = [token for token, i in vocabulary.items() if tokens[i] != token]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,10 @@ def read(path: Path) -> Model:
             if number == _PIECES:
                 piece = dict(_fields(value))
                 text = piece[_PIECE].decode()
-                pieces.append((text, struct.unpack("<f", piece.get(_SCORE, bytes(4)))[0]))
+                (score,) = struct.unpack("<f", piece.get(_SCORE, bytes(4)))
+                if not math.isfinite(score):
+                    raise ValueError(f"the piece {text!r:.80} has the score {score}")
+                pieces.append((text, score))
                 if piece.get(_KIND) in (_CONTROL, _USER_DEFINED):
                     whole.append((text, piece[_KIND] == _CONTROL))
             elif number in messages:

@@ -32,22 +32,28 @@ SEEDS = (
     CASES / "03_japanese" / "folder_wordpiece",
     CASES / "24_additional_special_tokens" / "folder",
 )
-FILES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json", "vocab.txt")
+TEXTS = ["the quick brown fox", "Grüße an den Hund", "a dog jumps over the river", "☃ 日本語"]
 KEYS = ("do_lower_case", "never_split", "model_max_length", "padding_side", "tokenizer_class", "auto_map", "mask_token")
 KEYS += ("additional_special_tokens", "extra_special_tokens", "added_tokens_decoder", "model_input_names", "max_len")
 KEYS += ("clean_up_tokenization_spaces", "truncation_side", "strip_accents", "image_token", "word_tokenizer_type")
+KEYS += ("add_prefix_space", "trim_offsets", "sp_model_kwargs")
 SECONDS = 10
 
 
 def seeds(scratch: Path) -> list[dict[str, bytes]]:
-    """The folders that are changed: the cases, one that bertx saved, and a preset of KerasHub."""
+    """The folders that are changed: the cases, one that bertx saved, a preset of KerasHub, RoBERTa's and XLM-R's."""
+    from bertx.tokenizers.auto import read_tokenizer
     from bertx.tokenizers.bert import BertTokenizer
     from bertx.tokenizers.files import copy_tokenizer
+    from bertx.tokenizers.names import FILES
 
     BertTokenizer.from_pretrained(SEEDS[0]).save_pretrained(scratch / "saved")
     (scratch / "preset").mkdir()
     copy_tokenizer(SEEDS[1], scratch / "preset", keras=True)
-    folders = (*SEEDS, scratch / "saved", scratch / "preset")
+    folders = [*SEEDS, scratch / "saved", scratch / "preset"]
+    for folder in (byte_pairs(scratch), unigram(scratch, "nmt_nfkc"), unigram(scratch, "identity")):
+        read_tokenizer(folder).save_pretrained(scratch / f"{folder.name} saved")
+        folders += [folder, scratch / f"{folder.name} saved"]
     return [
         {
             str(path.relative_to(folder)): path.read_bytes()
@@ -56,6 +62,41 @@ def seeds(scratch: Path) -> list[dict[str, bytes]]:
         }
         for folder in folders
     ]
+
+
+def byte_pairs(scratch: Path) -> Path:
+    """A folder with vocab.json and merges.txt."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    folder = scratch / "byte_pairs"
+    folder.mkdir()
+    merges = ["t h", "Ġ t", "th e", "Ġt h", "Ġth e", "o x", "Ġ f", "Ġf ox", "r o", "e r"]
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *sorted(ByteLevel.alphabet())]
+    tokens += [*(merge.replace(" ", "") for merge in merges), "<mask>"]
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "RobertaTokenizer", "model_max_length": 512}')
+    return folder
+
+
+def unigram(scratch: Path, rule: str) -> Path:
+    """A folder with sentencepiece.bpe.model."""
+    import sentencepiece
+
+    folder = scratch / f"unigram {rule}"
+    folder.mkdir()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS * 9),
+        model_prefix=str(folder / "sentencepiece.bpe"),
+        vocab_size=60,
+        hard_vocab_limit=False,
+        normalization_rule_name=rule,
+        user_defined_symbols=["<X>"],
+        num_threads=1,
+        minloglevel=2,
+    )
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "XLMRobertaTokenizerFast"}')
+    return folder
 
 
 def generate(seed: int, case: int, known: list[dict[str, bytes]]) -> dict[str, object]:
@@ -90,11 +131,11 @@ def generate(seed: int, case: int, known: list[dict[str, bytes]]) -> dict[str, o
 
 def examine(folder: Path, target: Path) -> tuple[str, str]:
     """(outcome, in words) of a folder."""
-    from bertx.tokenizers.bert import BertTokenizer
+    from bertx.tokenizers.auto import read_tokenizer
     from bertx_weights import CheckpointError
 
     try:
-        tokenizer = BertTokenizer.from_pretrained(folder)
+        tokenizer = read_tokenizer(folder)
         padding = tokenizer.pad_token is not None
         batch = tokenizer(["the [E1] dog", "ACME " * 9], ["on", "x"], padding=padding, truncation=True, max_length=20)
         tokenizer.decode(batch["input_ids"][0])
@@ -107,7 +148,7 @@ def examine(folder: Path, target: Path) -> tuple[str, str]:
         at = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "?"
         return "escape", f"{type(error).__name__} at {at}: {str(error)[:300]}"
     try:
-        again = BertTokenizer.from_pretrained(target)
+        again = read_tokenizer(target)
     except BaseException as error:
         return "not read again", f"{type(error).__name__}: {str(error)[:300]}"
     same = again(["the [E1] dog", "ACME"])["input_ids"] == tokenizer(["the [E1] dog", "ACME"])["input_ids"]

@@ -1,8 +1,9 @@
-"""Tasks of RoBERTa on text, with the tokenizer.json of its folder, against transformers' pipelines."""
+"""Tasks of RoBERTa and XLM-R on text, with the tokenizer of their folder, against transformers' pipelines."""
 
 from __future__ import annotations
 
 import pytest
+import sentencepiece
 import torch
 import transformers
 from tokenizers import ByteLevelBPETokenizer
@@ -10,23 +11,43 @@ from tokenizers import ByteLevelBPETokenizer
 import bertx
 
 TEXTS = ["the quick brown fox", "a happy person sits by the river", "the lazy dog jumps over ☃"]
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A head's class → its pipeline's tokenizer, the model, and the folder that both were saved to."""
-    folder = tmp_path_factory.mktemp("roberta")
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+def byte_pairs(folder):
     rules = ByteLevelBPETokenizer()
-    rules.train_from_iterator(TEXTS * 20, vocab_size=400, special_tokens=special, show_progress=False)
+    rules.train_from_iterator(TEXTS * 20, vocab_size=400, special_tokens=SPECIAL, show_progress=False)
     rules.save_model(str(folder))
-    tokenizer = transformers.RobertaTokenizer.from_pretrained(folder)
+    return transformers.RobertaTokenizer.from_pretrained(folder)
+
+
+def unigram(folder):
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS * 20),
+        model_prefix=str(folder / "sentencepiece.bpe"),
+        vocab_size=80,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    return transformers.XLMRobertaTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(
+    scope="module", params=[("Roberta", byte_pairs), ("XLMRoberta", unigram)], ids=["roberta", "xlm-roberta"]
+)
+def saved(request, tmp_path_factory):
+    """A head's class → its pipeline's tokenizer, the model, and the folder that both were saved to."""
+    family, train = request.param
+    folder = tmp_path_factory.mktemp(family)
+    tokenizer = train(folder)
 
     def get(head, **changes):
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40}
-        config = transformers.RobertaConfig(vocab_size=len(tokenizer), type_vocab_size=1, **sizes, **changes)
+        config = getattr(transformers, f"{family}Config")(
+            vocab_size=len(tokenizer), type_vocab_size=1, **sizes, **changes
+        )
         torch.manual_seed(0)
-        model = getattr(transformers, head)(config).eval()
+        model = getattr(transformers, f"{family}{head}")(config).eval()
         model.save_pretrained(folder / head)
         tokenizer.save_pretrained(folder / head)
         return tokenizer, model, folder / head
@@ -35,7 +56,7 @@ def saved(tmp_path_factory):
 
 
 def test_words_are_filled_at_its_mask(saved):
-    tokenizer, model, folder = saved("RobertaForMaskedLM")
+    tokenizer, model, folder = saved("ForMaskedLM")
     texts = ["the <mask> fox", "a happy <mask> sits"]
     expected = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer, top_k=3)(texts)
     found = bertx.load(folder, backend="numpy")(texts, top_k=3)
@@ -46,7 +67,7 @@ def test_words_are_filled_at_its_mask(saved):
 
 
 def test_texts_of_different_length_are_classified(saved):
-    tokenizer, model, folder = saved("RobertaForSequenceClassification")
+    tokenizer, model, folder = saved("ForSequenceClassification")
     expected = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)(TEXTS)
     found = bertx.load(folder, backend="torch")(TEXTS)
     assert [row["label"] for row in found] == [row["label"] for row in expected]
@@ -54,7 +75,7 @@ def test_texts_of_different_length_are_classified(saved):
 
 
 def test_parity_holds(saved):
-    report = bertx.parity(saved("RobertaForMaskedLM")[2], backends=["torch"])
+    report = bertx.parity(saved("ForMaskedLM")[2], backends=["torch"])
     assert report.passed, str(report)
 
 
@@ -62,8 +83,8 @@ def test_parity_holds(saved):
 @pytest.mark.parametrize("aggregation", ["none", "simple", "first", "average", "max"])
 def test_tokens_are_joined_to_words(saved, aggregation):
     """No token is marked as the rest of a word: words end at spaces."""
-    labels = dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))
-    tokenizer, model, folder = saved("RobertaForTokenClassification", id2label=labels, initializer_range=0.3)
+    labels = dict(enumerate(["B-PER", "I-PER", "B-LOC", "I-LOC", "O"]))
+    tokenizer, model, folder = saved("ForTokenClassification", id2label=labels, initializer_range=0.3)
     theirs = transformers.pipeline(
         "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=aggregation
     )
@@ -76,10 +97,23 @@ def test_tokens_are_joined_to_words(saved, aggregation):
 
 
 def test_a_prompt_is_continued_as_it_reads(saved):
-    tokenizer, model, folder = saved("RobertaForCausalLM", is_decoder=True, initializer_range=0.3)
+    tokenizer, model, folder = saved("ForCausalLM", is_decoder=True, initializer_range=0.3)
     prompt = "the quick brown"
     ids = torch.tensor([[tokenizer.cls_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
     expected = model.generate(ids, max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)[0]
     found = bertx.load(folder, backend="numpy")(prompt, max_new_tokens=6)
     assert found["tokens"] == expected[ids.shape[1] :].tolist()
     assert found["generated_text"] == tokenizer.decode(expected, skip_special_tokens=True)
+
+
+def test_answers_are_words_of_their_context(saved):
+    """In windows too, with two separators between the question and them."""
+    _, _, folder = saved("ForQuestionAnswering", initializer_range=0.3)
+    reader = bertx.load(folder, backend="numpy")
+    context = " ".join(f"{text} {i}" for i, text in enumerate(TEXTS))
+    whole = reader({"question": "who sits", "context": context}, top_k=3, overlapping=True)
+    windows = reader({"question": "who sits", "context": context}, top_k=3, max_length=64, stride=9, overlapping=True)
+    for answer in (*whole, *windows):
+        start, end = answer["start"], answer["end"]
+        assert answer["answer"] == context[start:end] != ""
+        assert " " in f" {context}"[start] and " " in f"{context} "[end]
