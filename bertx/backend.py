@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
 from typing import Any, ClassVar
 
@@ -35,7 +35,7 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
-    package: ClassVar[str]
+    package: ClassVar[str | None]
     dtypes: ClassVar[tuple[str, ...]]
     compiles_each_shape: ClassVar[bool] = False
 
@@ -99,12 +99,12 @@ def meant_backend(name: Any) -> str:
     return _meant(name, known_backends(), _BACKEND_ALIASES)
 
 
-def meant_dtype(name: Any, known: Sequence[str]) -> str:
+def meant_dtype(name: Any, known: Collection[str]) -> str:
     """For an error about a dtype that is none of the known: which of them was meant, or nothing."""
     return _meant(name, known, _DTYPE_ALIASES)
 
 
-def _meant(name: Any, known: Sequence[str], aliases: Mapping[str, str]) -> str:
+def _meant(name: Any, known: Collection[str], aliases: Mapping[str, str]) -> str:
     lower = str(name).lower()
     close = [aliases[lower]] if lower in aliases else difflib.get_close_matches(lower, known, n=1)
     return f"; did you mean {close[0]}?" if close and close[0] in known and close[0] != name else ""
@@ -123,7 +123,7 @@ def _own_entry_points() -> dict[str, EntryPoint]:
     return {}
 
 
-def _entry_point(name: str) -> EntryPoint | None:
+def _entry_point(name: str) -> Any:
     return _own_entry_points().get(name) or _entry_points().get(name)
 
 
@@ -177,9 +177,7 @@ def _load_backend(name: str) -> Backend:
 def _libraries(name: str) -> list[str]:
     """What the extra of the backend's name installs, read from the metadata of the package that registers it."""
     requirements = _entry_point(name).dist.requires or []
-    return [
-        re.match(r"[\w.-]+", line).group() for line in requirements if re.search(rf"""extra == ['"]{name}['"]""", line)
-    ]
+    return [re.split(r"[^\w.-]", line)[0] for line in requirements if re.search(rf"""extra == ['"]{name}['"]""", line)]
 
 
 def _missing(name: str) -> list[str]:
@@ -226,8 +224,8 @@ def check_device(backend: Backend, device: Any) -> str | None:
             "cpu" if device == -1 else next((name for name in seen if name.endswith(f":{device}")), f"number {device}")
         )
     elif hasattr(device, "platform"):  # a jax.Device
-        platform = {"gpu": "cuda"}.get(device.platform, device.platform)
-        name = platform if platform == "cpu" else f"{platform}:{device.id}"
+        platform = {"gpu": "cuda"}.get(device.platform, device.platform)  # pyright: ignore[reportAttributeAccessIssue]
+        name = platform if platform == "cpu" else f"{platform}:{device.id}"  # pyright: ignore[reportAttributeAccessIssue]
     else:
         name = str(device).lower().removeprefix("/").removeprefix("device:")  # TensorFlow's: "/GPU:0", "/device:GPU:0"
         name = "cpu" if name == "cpu:0" else name

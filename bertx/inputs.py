@@ -117,13 +117,14 @@ def _classes(
 ) -> tuple[str, int] | None:
     """(What limits the class numbers of these labels, their number); None where they are no class numbers."""
     head, limit = head_of(architecture), _limits(architecture)[name]
+    num_labels: Any = config.num_labels
     if limit == "choices":
         tokens = next((inputs[token] for token in ("input_ids", "inputs_embeds") if token in inputs), None)
         return None if tokens is None or tokens.ndim < 3 else ("the number of choices", tokens.shape[1])
     if head.labels.get(name, ("", None)) == ("texts", "num_labels"):
         problem = config.problem_type
-        single = config.num_labels > 1 if problem is None else problem == "single_label_classification"
-        return ("num_labels", config.num_labels) if single else None
+        single = num_labels > 1 if problem is None else problem == "single_label_classification"
+        return ("num_labels", num_labels) if single else None
     return ("the number of classes", limit) if isinstance(limit, int) else (limit, getattr(config, limit))
 
 
@@ -258,13 +259,15 @@ def _label_problems(
         elif limit == "positions":  # one is not counted where it lies outside the sequence
             problems += _kind_problems(name, value)
         elif limit != "numbers":
-            limit_name, most = _classes(architecture, config, name, given)
+            limits: Any = _classes(architecture, config, name, given)
+            limit_name, most = limits
             problems += _range_problems(name, value, 0, most, limit_name, ignored=IGNORE_INDEX)
     return problems
 
 
 def _classification_problems(config: ModelConfig, labels: np.ndarray, batch: int) -> list[str]:
-    per_label = (batch, config.num_labels)
+    num_labels: Any = config.num_labels
+    per_label = (batch, num_labels)
     if config.problem_type == "regression" or (config.problem_type is None and config.num_labels == 1):
         expected = [(batch,), per_label] if config.num_labels == 1 else [per_label]
     elif config.problem_type == "multi_label_classification" or (
@@ -273,7 +276,7 @@ def _classification_problems(config: ModelConfig, labels: np.ndarray, batch: int
         expected = [per_label]
     else:
         if labels.shape == (batch,):
-            return _range_problems("labels", labels, 0, config.num_labels, "num_labels", ignored=IGNORE_INDEX)
+            return _range_problems("labels", labels, 0, num_labels, "num_labels", ignored=IGNORE_INDEX)
         expected = [(batch,)]
     if labels.shape not in expected:
         return [f"labels is {_of(labels)}, expected {' or '.join(str(list(shape)) for shape in expected)}"]

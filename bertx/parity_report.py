@@ -149,8 +149,9 @@ def parity(
     """
     names = _backends(backends, dtype, device)
     oracle = load(source, task, backend="numpy", dtype="float64", revision=revision)
-    batches = list(_batches(oracle, TEXTS if texts is None else list(texts)))
+    batches = list(_batches(oracle, list(TEXTS if texts is None else texts)))
     expected = _run(oracle, batches)
+    tolerances: Any
     if dtype in EXACT:
         measure = _differences
         noise = _differences(_run(oracle.to("numpy", dtype="float32"), batches), expected)
@@ -245,7 +246,8 @@ def _run(model: Model, batches: list[dict[str, np.ndarray]]) -> dict[str, list[n
     found: dict[str, list[np.ndarray]] = {}
     for batch in batches:
         for layers in (True, False):
-            outputs = model.forward(**batch, output_hidden_states=layers, output_attentions=layers)
+            flags: dict[str, Any] = {"output_hidden_states": layers, "output_attentions": layers}
+            outputs = model.forward(**batch, **flags)
             for name, value in _named(outputs):
                 found.setdefault(name, []).append(value)
     return found
@@ -288,7 +290,8 @@ def _disagreements(
         for outputs in (found, expected):
             means = (outputs["last_hidden_state"][0] * masks[0][..., None]).sum(1)  # the cosine takes their length out
             similar.append(_cosines(means[:, None], means[None])[np.triu_indices(len(means), 1)])
-        made[_RANKS[0]] = float(1 - np.corrcoef(*(np.argsort(np.argsort(values)) for values in similar))[0, 1])
+        ranks: Any = np.corrcoef([np.argsort(np.argsort(values)) for values in similar])
+        made[_RANKS[0]] = float(1 - ranks[0, 1])
     else:
         made[_RANKS[1]] = float(np.concatenate(chosen).mean())
     return made

@@ -31,6 +31,12 @@ class PreTrainedModel:
     backend_name: str
     config: ModelConfig
     conventions: Conventions = TORCH
+    # What the classes of bertx.models say.
+    task: str
+    scores: str
+    causal: bool
+    base_model_prefix: str
+    output_class: Any
     # As transformers' Trainer and accelerate read them.
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
@@ -40,7 +46,7 @@ class PreTrainedModel:
         args, kwargs = by_name(self, args, kwargs)
         if self.causal and not self.conventions.caches:
             kwargs["use_cache"] = bool(kwargs.get("use_cache"))
-        return super().__call__(*args, **kwargs)
+        return super().__call__(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]  # the framework's
 
     def returned(self, output: Any, return_dict: bool | None) -> Any:
         """A ModelOutput, or where `return_dict`, or for None the config's, is False the tuple of its fields.
@@ -59,7 +65,8 @@ class PreTrainedModel:
     @classmethod
     def from_config(cls, config: ModelConfig | Mapping[str, Any]) -> Self:
         """A model with initial values, N(0, initializer_range), from a config or the keys of a config.json."""
-        return cls(config if isinstance(config, ModelConfig) else config_from(config))
+        of_config: Any = cls  # its constructor is that of bertx.models
+        return of_config(config if isinstance(config, ModelConfig) else config_from(config))
 
     @overload
     @classmethod
@@ -152,6 +159,7 @@ class PreTrainedModel:
         if not output_loading_info:
             return model.module
         report = model.load_report
+        assert report is not None  # load_model makes one
         resized = {line.partition(",")[0] for line in report.resized}
         info = {
             "missing_keys": {name for name in report.initialised if name not in resized},
@@ -282,7 +290,7 @@ class PreTrainedModel:
 
     def schema_rows(self) -> tuple[Row, ...]:
         """The rows of the weight schema of this model."""
-        options = {"add_pooling_layer": self.pooler is not None} if base_of(self) is self else {}
+        options = {"add_pooling_layer": base_of(self).pooler is not None} if base_of(self) is self else {}
         return schema(self.architecture(), self.config, **options)
 
     def set_input_embeddings(self, value: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from .printable import printable
@@ -32,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Adds the parity tests behind those of the suite."""
-    sources, names = config.getoption("bertx_parity"), config.getoption("bertx_backend")
+    sources: Any = config.getoption("bertx_parity")
+    names: Any = config.getoption("bertx_backend")
     device, revision = config.getoption("bertx_device"), config.getoption("bertx_revision")
     if sources or names:
         backends = _known_backends(names, device)
@@ -91,7 +94,7 @@ class ParityItem(pytest.Item):
     def __init__(self, *, source: str, backend: str, output: str, device: str | None, revision: str | None, **kwargs):
         super().__init__(**kwargs)
         self._source, self._backend, self._output = source, backend, output
-        self._options = {"device": device, "revision": revision}
+        self._options: dict[str, Any] = {"device": device, "revision": revision}
 
     def runtest(self) -> None:
         """Fails when the difference is outside the tolerance."""

@@ -81,7 +81,7 @@ class JaxBackend(Backend):
 
 def _keep_compiled_code():
     """XLA's code stays on disk for the next process, at most 1 GiB of it, unless JAX has been told about this."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
     if folder := cache_folder("xla"):
         jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import jax
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from bertx.inputs import check_values, indices_of
 from bertx.parameters import named_parameters
@@ -13,7 +17,18 @@ from bertx.parameters import named_parameters
 TENSOR_PARALLEL = {"heads": "model", "mlp": "model", "vocab": "model"}
 
 
-class Functional:
+if TYPE_CHECKING:
+
+    class _Native(nnx.Module):
+        config: Any
+        architecture: Callable[[], str]
+        schema_rows: Callable[[], Any]
+        forward: Callable[..., Any]
+else:
+    _Native = object
+
+
+class Functional(_Native):
     """What every model class of JAX has further: its parameters as a tree, and calls that take such a tree."""
 
     def __call__(self, *args, params=None, train=None, dropout_rng=None, **inputs):
@@ -137,7 +152,7 @@ class Functional:
 def _is_known(value):
     """Whether the values of an array can be read here: it is not traced, nor spread over several hosts."""
     if isinstance(value, jax.Array):
-        return not isinstance(value, jax.core.Tracer) and value.is_fully_addressable
+        return not isinstance(value, Tracer) and value.is_fully_addressable
     return isinstance(value, np.ndarray)
 
 
@@ -146,7 +161,7 @@ def _as_jax_does(value):
     if isinstance(value, list):
         value = np.asarray(value)
     wide = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.dtype.itemsize > 4
-    return to_int32(value) if wide and not jax.config.jax_enable_x64 else value
+    return to_int32(value) if wide and not jax.config.jax_enable_x64 else value  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def to_int32(array):

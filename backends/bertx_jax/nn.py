@@ -6,6 +6,7 @@ import functools
 import inspect
 from contextvars import ContextVar
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ def _valueless(key, shape, dtype):
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-_NO_RNGS = SimpleNamespace(params=lambda: None)  # no key is needed where nothing is drawn
+_NO_RNGS: Any = SimpleNamespace(params=lambda: None)  # no key is needed where nothing is drawn
 
 
 class Module(nnx.Module):
@@ -38,7 +39,7 @@ class Module(nnx.Module):
 
     def __call__(self, *args, **kwargs):
         """See `forward`."""
-        return self.forward(*args, **kwargs)
+        return self.forward(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 ModuleList = nnx.List
@@ -236,13 +237,13 @@ def _with_arguments(init):
         if dtype is not None:
             for _, block in nnx.iter_modules(self):
                 if isinstance(block, (Linear, Embedding, LayerNorm, Decoder)):
-                    block.dtype = jnp.dtype(dtype)
+                    block.dtype = jnp.dtype(dtype)  # pyright: ignore[reportAttributeAccessIssue]
 
     if "dtype" in added:  # the others are not shown: from_pretrained, which reads the signature, does not take them
         dtype = inspect.Parameter("dtype", inspect.Parameter.KEYWORD_ONLY, default=None)
         named = [each for each in signature.parameters.values() if each.kind != inspect.Parameter.VAR_KEYWORD]
         others = [each for each in signature.parameters.values() if each.kind == inspect.Parameter.VAR_KEYWORD]
-        construct.__signature__ = signature.replace(parameters=[*named, dtype, *others])
+        construct.__signature__ = signature.replace(parameters=[*named, dtype, *others])  # pyright: ignore[reportAttributeAccessIssue]
     return construct
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bertx.models import nn
-from bertx.models.nn import *  # noqa: F403
+from bertx.models.nn import *  # noqa: F403  # pyright: ignore[reportAssignmentType]
 from bertx.models.nn import parameters
 from bertx.pretrained import PreTrainedModel, base_of
 

@@ -13,7 +13,7 @@ from bertx.backend import Backend
 from bertx.parameters import named_parameters, skip_init
 from bertx_weights import BFLOAT16
 
-from .layers.losses import IGNORE_INDEX
+from .layers.losses import IGNORE_INDEX  # pyright: ignore[reportMissingImports]  # in bertx.models
 from .variables import value_of
 
 _gone = threading.Event()  # a model of this backend was collected
@@ -30,8 +30,8 @@ class TensorFlowBackend(Backend):
         """One copy of the weights, in TensorFlow's variables."""
         if _gone.is_set():
             _gone.clear()
-            # TensorFlow keeps what it compiled for functions that are gone.
-            context.context().clear_kernel_cache()  # as keras.backend.clear_session() does
+            # TensorFlow keeps what it compiled for functions that are gone; as keras.backend.clear_session() does.
+            context.context().clear_kernel_cache()  # pyright: ignore[reportOptionalMemberAccess]
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype)
         try:

@@ -60,7 +60,7 @@ class KerasModel(Training):
 
     def get_config(self):
         """The keys of config.json, and whether a BertModel has a pooler."""
-        options = {"add_pooling_layer": self.pooler is not None} if hasattr(self, "pooler") else {}
+        options = {"add_pooling_layer": vars(self)["pooler"] is not None} if hasattr(self, "pooler") else {}
         return {"config": self.config.to_dict(), **options}
 
     @classmethod
@@ -68,7 +68,7 @@ class KerasModel(Training):
         """A model with initial values from a BertConfig, the keys of a config.json, or what `get_config` gave."""
         if isinstance(config, Mapping) and isinstance(config.get("config"), Mapping):
             config, options = config["config"], {key: config[key] for key in config if key != "config"}
-            return cls(config_from(config), **options)
+            return cls(config_from(config), **options)  # pyright: ignore[reportCallIssue]
         return super().from_config(config)
 
     def build_from_config(self, config):
@@ -98,8 +98,8 @@ class KerasModel(Training):
 
         int32, int64 = (serve.get_concrete_function(self._signature(dtype)) for dtype in (tf.int32, tf.int64))
         holder = tf.Module()
-        holder.weights = [variable.value for variable in self.variables]
-        holder.serve = serve
+        holder.weights = [variable.value for variable in self.variables]  # pyright: ignore[reportAttributeAccessIssue]
+        holder.serve = serve  # pyright: ignore[reportAttributeAccessIssue]
         signatures = {"serving_default": int32, "serve": int32, "int64_serving": int64}
         tf.saved_model.save(holder, os.fspath(filepath), signatures)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -32,7 +33,16 @@ if keras.backend.backend() != "tensorflow":
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-class _Block:
+if TYPE_CHECKING:
+
+    class _Layer(keras.layers.Layer):
+        input_size: Any
+        _tracker: Any
+else:
+    _Layer = object
+
+
+class _Block(_Layer):
     """A Keras layer of one kind, unbuilt until `create` gives its variables their values: nothing is drawn.
 
     `layout` says which attribute a schema name is, `shapes` the schema's shape of each attribute.
@@ -58,7 +68,7 @@ class _Block:
 
 
 def _constant(value):
-    return lambda shape, dtype=None, **_: tf.cast(tf.convert_to_tensor(value), dtype)
+    return lambda shape, dtype=None, **_: tf.cast(tf.convert_to_tensor(value), dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 class Linear(_Block, keras.layers.Dense):
@@ -272,8 +282,8 @@ def register_output(cls):
     """Makes an output a container of tensors for Keras; TensorFlow's own `nest` takes any dict."""
     optree.register_pytree_node(
         cls,
-        lambda output: (list(output.values()), list(output), list(output)),
-        lambda keys, values: cls(zip(keys, values, strict=True)),
+        lambda output: (list(output.values()), list(output), list(output)),  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+        lambda keys, values: cls(zip(keys, values, strict=True)),  # pyright: ignore[reportArgumentType]
         namespace="keras",
     )
 
@@ -288,7 +298,7 @@ def shape(x):
     """The shape as a tuple; a dimension unknown while a graph is traced is a scalar tensor."""
     known = x.shape.as_list()
     traced = tf.shape(x) if None in known else None
-    return tuple(traced[i] if size is None else size for i, size in enumerate(known))
+    return tuple(traced[i] if size is None else size for i, size in enumerate(known))  # pyright: ignore[reportOptionalSubscript]
 
 
 def rank(x):

@@ -2,10 +2,11 @@
 
 import re
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.lookup import KeyValueTensorInitializer, StaticHashTable
+from tensorflow.lookup import KeyValueTensorInitializer, StaticHashTable  # pyright: ignore[reportMissingImports]
 
 from bertx.backend import MissingExtraError
 from bertx.tokenizers.base import UNLIMITED
@@ -65,7 +66,7 @@ class TFBertTokenizer(keras.layers.Layer):
             suffix_indicator=self.model.continuing_subword_prefix,
             max_bytes_per_word=10**9,  # the limit is one of characters: see _tokenize
             max_chars_per_token=None,
-            token_out_type=tf.int64,
+            token_out_type=tf.int64,  # pyright: ignore[reportArgumentType]
             unknown_token=self.model.unk_token,
         )
 
@@ -152,7 +153,8 @@ class TFBertTokenizer(keras.layers.Layer):
 
 def _columns(text, text_pair):
     """The texts and their pairs, strings [B] each, of which Keras may have made [B, 1]."""
-    text, text_pair = (None if part is None else tf.convert_to_tensor(part) for part in (text, text_pair))
+    parts: Any = [None if part is None else tf.convert_to_tensor(part) for part in (text, text_pair)]
+    text, text_pair = parts
     if text.shape.rank == 2 and text.shape[1] == 2 and text_pair is None:
         return text[:, 0], text[:, 1]
     for name, part in (("text", text), ("text_pair", text_pair)):

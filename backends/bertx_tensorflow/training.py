@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -24,7 +25,7 @@ class _Batch:
     weights: label name → the weights of its rows, [B], or of its losses.
     """
 
-    weights: Mapping[str, tf.Tensor] = field(default_factory=dict)
+    weights: Mapping[str | None, tf.Tensor] = field(default_factory=dict)
     replicas: int = 1
 
 
@@ -86,7 +87,18 @@ def _weights_of(losses, weights, name):
     return weights
 
 
-class Training:
+if TYPE_CHECKING:
+    from bertx.pretrained import PreTrainedModel
+
+    class Native(PreTrainedModel, keras.Model):
+        """What a model class has beside what is added here."""
+
+        _compile_loss: Any
+else:
+    Native = object
+
+
+class Training(Native):
     """What a model does in `compile`, `fit` and `evaluate` beyond a keras.Model.
 
     Labels are among the inputs, or are `y`: an array, several in the order of the head's labels, or a dict by the names
@@ -274,9 +286,9 @@ class Training:
             if not isinstance(x, Mapping):
                 values = x if isinstance(x, (list, tuple)) else [x]
                 x = dict(zip(("input_ids", "attention_mask", "token_type_ids", "position_ids"), values, strict=False))
-            labels = self._named(y)
+            labels: Any = self._named(y)
             x = {**x, **labels}
-            of_each = {} if weights is None else dict.fromkeys(labels, weights)
+            of_each: Any = {} if weights is None else dict.fromkeys(labels, weights)
             if isinstance(weights, (Mapping, list, tuple)):
                 of_each = self._named(weights)
             token = _batch.set(_Batch(of_each, tf.distribute.get_strategy().num_replicas_in_sync))

@@ -53,7 +53,7 @@ def linear_gelu(dense, x, approximate):
 def _takes(dense, x, least):
     return (
         not torch.compiler.is_compiling()  # first: what follows would break its graph
-        and not torch.jit.is_tracing()  # what it records runs elsewhere too
+        and not torch.jit.is_tracing()  # what it records runs elsewhere too  # pyright: ignore[reportPrivateImportUsage]
         and type(dense) is torch.nn.Linear  # a quantized one has a method for its weight
         and type(dense.weight) is torch.nn.Parameter
         and dense.weight.numel() >= least

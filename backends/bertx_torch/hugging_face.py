@@ -5,19 +5,28 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from .virtual_subclasses import VirtualSubclass
 
+if TYPE_CHECKING:
+    from bertx.pretrained import PreTrainedModel
 
-class HuggingFaceModel(VirtualSubclass):
+    class _Native(PreTrainedModel, torch.nn.Module):
+        base_model: Any
+else:
+    _Native = object
+
+
+class HuggingFaceModel(VirtualSubclass, _Native):
     """Methods and attributes of transformers' PreTrainedModel that its tools use, over those of bertx."""
 
     # For any other model the Trainer writes checkpoints without config.json, and for tied weights it fails.
     virtual_base = ("transformers.modeling_utils", "PreTrainedModel")
+    _require_grads_hook: Any = None
     _no_split_modules = ("BertEmbeddings", "BertLayer")
 
     @staticmethod
@@ -92,12 +101,12 @@ class HuggingFaceModel(VirtualSubclass):
 
     def enable_input_require_grads(self) -> None:
         """Lets the word embeddings require gradients, as adapters need where a checkpoint is reentrant."""
-        if getattr(self, "_require_grads_hook", None) is None:
+        if self._require_grads_hook is None:
             self._require_grads_hook = self.get_input_embeddings().register_forward_hook(_require_grads)
 
     def disable_input_require_grads(self) -> None:
         """Undoes `enable_input_require_grads`."""
-        if getattr(self, "_require_grads_hook", None) is not None:
+        if self._require_grads_hook is not None:
             self._require_grads_hook.remove()
             self._require_grads_hook = None
 

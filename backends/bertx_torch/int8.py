@@ -21,6 +21,10 @@ class Int8Linear(torch.nn.Module):
     each position. The product is exact, in int32.
     """
 
+    weight: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, linear):
         super().__init__()
         weight, scale = _rounded(linear.weight.detach(), _LARGEST_IN_PAIRS if IN_PAIRS else _LARGEST)
@@ -31,7 +35,7 @@ class Int8Linear(torch.nn.Module):
     def forward(self, x):
         """[..., in] → [..., out]."""
         rows, step = _rounded(x.reshape(-1, x.shape[-1]), _LARGEST)
-        multiply = _multiply_in_pairs if IN_PAIRS and x.device.type == "cpu" else torch._int_mm
+        multiply = _multiply_in_pairs if IN_PAIRS and x.device.type == "cpu" else torch._int_mm  # pyright: ignore[reportPrivateImportUsage]
         product = multiply(rows, self.weight.t()).to(x.dtype)
         return product.mul_(step).mul_(self.scale).add_(self.bias).view(*x.shape[:-1], -1)
 

@@ -50,8 +50,9 @@ def LayerNorm(features, eps):
 def Decoder(in_features, out_features, bias, embedding):
     """A torch.nn.Linear whose bias, and where tied also its weight, is the parameter of another module."""
     decoder = torch.nn.Linear(in_features, out_features, bias=False, device="meta")
-    own = None if embedding is not None else torch.nn.Parameter(torch.empty(out_features, in_features))
-    decoder.weight = embedding.weight if own is None else own
+    decoder.weight = (
+        torch.nn.Parameter(torch.empty(out_features, in_features)) if embedding is None else embedding.weight
+    )
     decoder.bias = bias
     return decoder
 
@@ -76,7 +77,7 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
             if not getattr(parameter, "_is_filled", False):
                 with torch.no_grad():
                     parameter.copy_(torch.from_numpy(value_of(name, tuple(parameter.shape))))
-                parameter._is_filled = True
+                parameter._is_filled = True  # pyright: ignore[reportAttributeAccessIssue]
 
     def replace_parameter(self, name, value):
         """Gives a parameter a value of another length; what is tied to it stays so."""

@@ -78,7 +78,7 @@ class Inspection:
             "source": self.source,
             "head": f"{self.architecture} ({self.task})",
             "config": sizes,
-            "labels": ", ".join(config.id2label.values()) if "classification" in self.task else "",
+            "labels": ", ".join((config.id2label or {}).values()) if "classification" in self.task else "",
             "parameters": f"{self.parameters:,} in {self.tensors} tensors",
             "": ", ".join(f"{part} {count:,}" for part, count in self.parts.items()),
             "dtypes": ", ".join(f"{dtype} ({count} tensors)" for dtype, count in self.dtypes.items()),

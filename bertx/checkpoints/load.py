@@ -91,7 +91,7 @@ def load_model(
     backend: str | Backend | None,
     *,
     dtype: str = "float32",
-    device: str | None = None,
+    device: Any = None,
     revision: str | None = None,
     changes: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,

@@ -40,10 +40,10 @@ def save_model(
         ValueError: parameters are missing, since blocks of the model were replaced by others; or a pytorch_model.bin
             beside a model.safetensors, which would be read instead.
     """
-    tensors = dict(tensors)
-    rows = schema(architecture, config, **options_of(architecture, tensors))
-    if missing := [row.name for row in rows if row.tied_to is None and row.name not in tensors]:
-        strange = sorted(tensors.keys() - {row.name for row in rows})
+    values = dict(tensors)
+    rows = schema(architecture, config, **options_of(architecture, values))
+    if missing := [row.name for row in rows if row.tied_to is None and row.name not in values]:
+        strange = sorted(values.keys() - {row.name for row in rows})
         found = f"and has {_some(strange)} in their place" if strange else "since quantization replaced their blocks"
         raise ValueError(
             f"this {architecture} cannot be saved: it has no {_some(missing)}, {found}; save it before it is quantized "
@@ -51,9 +51,9 @@ def save_model(
         )
     for row in rows:
         if row.tied_to is not None and config.tie_word_embeddings:
-            tensors.pop(row.name, None)
+            values.pop(row.name, None)
     config = config.replace(
-        architectures=(architecture,), dtype=_widest({dtype_name(t.dtype) for t in tensors.values()})
+        architectures=(architecture,), dtype=_widest({dtype_name(t.dtype) for t in values.values()})
     )
     folder = Path(folder)
     if has_adapter(folder):
@@ -61,7 +61,7 @@ def save_model(
             f"{folder} has an adapter, which would be merged into what is saved there: save to another folder"
         )
     with one_writer(folder):
-        _write(folder, config, tensors, max_bytes, format_name)
+        _write(folder, config, values, max_bytes, format_name)
         if beside is not None:
             beside()
 

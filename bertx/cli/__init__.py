@@ -65,7 +65,7 @@ def main() -> None:
 def _said() -> Iterator[None]:
     try:
         yield
-    except typer.BadParameter.__base__ as error:  # the usage error of the click that typer has
+    except typer.BadParameter.__base__ as error:  # the usage error of the click that typer has  # pyright: ignore[reportGeneralTypeIssues]
         error.message = printable(error.message)
         raise
     except KeyboardInterrupt:

@@ -37,6 +37,7 @@ class Format(Protocol):
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
         """What a chunk adds to the unfinished file; the first one begins it."""
+        ...
 
     def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
         """Makes the target, whole or not at all, from the unfinished file; removes that.

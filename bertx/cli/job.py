@@ -104,7 +104,7 @@ def rows_of(
             problems[i] = "gives a number that is not finite: is the checkpoint whole?"
         elif dtype != "float32" and not _is_finite(result := _stored(result, dtype)):
             problems[i] = f"gives a vector that {dtype} cannot hold"
-        rows.append(row | ({"error": problems[i]} if i in problems else result))
+        rows.append({**row, **({"error": problems[i]} if i in problems else result)})
     return rows
 
 

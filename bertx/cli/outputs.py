@@ -36,8 +36,12 @@ class Output(Protocol):
     """
 
     records: int
-    failed: int
     digest: str
+
+    @property
+    def failed(self) -> int:
+        """See above."""
+        ...
 
     def write(self, rows: Sequence[Row], failed: int, digest: str) -> None:
         """Takes a chunk; `digest` is that of the input up to its end."""

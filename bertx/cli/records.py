@@ -120,10 +120,11 @@ def record_of(
             return Record(row, line, {}, kept, f"has no {names}; it has {', '.join(found) or 'nothing'}")
         if lost:
             continue
+        first: Any = next(iter(one.sources))
         if one.many and len(one.sources) > 1:
             values[one.name] = [found[column] for column in one.sources if found[column] not in (None, "")]
-        elif one.required or found[one.sources[0]] is not None:
-            values[one.name] = found[one.sources[0]]
+        elif one.required or found[first] is not None:
+            values[one.name] = found[first]
     return checked(Record(row, line, values, kept), fields, surrogate)
 
 

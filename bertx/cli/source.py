@@ -98,9 +98,10 @@ class Source:
         self.kept: dict[str, Any] = {}
         several = sum(one.required for one in fields) > 1
         guessed = reading.form is None and (path is None or form_of(path) == "txt")
-        self.form = reading.form or (form_of(path) if path else "jsonl" if columns_given or several else "txt")
-        if self.form is None:
+        form = reading.form or (form_of(path) if path else "jsonl" if columns_given or several else "txt")
+        if form is None:
             raise WrongUsage(f"{path}: its name does not say what it is: give --input-format {', '.join(FORMS)}")
+        self.form: str = form
         if reading.delimiter is not None and self.form not in ("csv", "tsv"):
             raise WrongUsage(f"--delimiter is of a table, and {self._name} is read as {self.form}")
         if self.form == "parquet":
@@ -151,7 +152,7 @@ class Source:
             return self._rows_read
         if not self._path:
             return 0
-        return self.size if self._raw.closed else self._raw.tell()
+        return (self.size or 0) if self._raw.closed else self._raw.tell()
 
     def digest(self) -> str:
         """SHA-256 of what was read until now, in hexadecimal."""
@@ -197,7 +198,7 @@ class Source:
 
     def _decoded(self) -> Iterator[bytes]:
         """The lines, decompressed and in UTF-8: what is not of the encoding becomes what is not UTF-8."""
-        stream = self._raw
+        stream: Any = self._raw
         try:
             start = stream.peek(2) if hasattr(stream, "peek") else stream.getvalue()
         except OSError as error:

@@ -90,9 +90,9 @@ def _verb(
         ]
         first = [common["source"], common["texts"]]
         rest = [*own.values(), *(one for name, one in common.items() if name not in ("source", "texts"))]
-        command.__signature__ = inspect.Signature([one.replace(annotation=hints[one.name]) for one in [*first, *rest]])
-        command.__annotations__ = {name: hints[name] for name in command.__signature__.parameters}
-        command.epilog = epilog(*examples)
+        command.__signature__ = inspect.Signature([one.replace(annotation=hints[one.name]) for one in [*first, *rest]])  # pyright: ignore[reportAttributeAccessIssue]  # for typer
+        command.__annotations__ = {name: hints[name] for name in command.__signature__.parameters}  # pyright: ignore[reportAttributeAccessIssue]  # for typer
+        command.epilog = epilog(*examples)  # pyright: ignore[reportAttributeAccessIssue]  # for typer
         return command
 
     return register

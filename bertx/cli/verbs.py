@@ -157,7 +157,7 @@ def _run(
     from .outputs import check_finished, check_form, open_output
 
     backend = chosen_backend(call)
-    columns = columns_of(records, fields) | asked.results | {"error": "text"}
+    columns = {**columns_of(records, fields), **asked.results, "error": "text"}
     check_form(call.out, columns, asked.vectors)
     found = checked_head(name, task, call)
     options = {**asked.options, "batch_tokens": call.batch_tokens}
@@ -167,7 +167,7 @@ def _run(
     if call.out is not None:
         job = _job(backend, name, fields, options, asked, call, records, found)
     if done:
-        failed = check_finished(call.out, job, records, digest_of(records))
+        failed = check_finished(call.out, job, records, digest_of(records))  # pyright: ignore[reportArgumentType]  # done: there is one
         lost = f"; {failed} of its lines failed" if failed else ""
         tell(f"{call.out} is whole: nothing to do{lost}", "green")
         return failed

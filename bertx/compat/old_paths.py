@@ -30,7 +30,7 @@ class _OldPaths:
 
     def find_spec(self, fullname, path=None, target=None):
         """A spec for the old names alone."""
-        return ModuleSpec(fullname, self, is_package=fullname == "bertx.spec") if fullname in MOVED else None
+        return ModuleSpec(fullname, self, is_package=fullname == "bertx.spec") if fullname in MOVED else None  # pyright: ignore[reportArgumentType]  # a loader by its methods
 
     def create_module(self, spec):
         """An ordinary module."""

@@ -112,7 +112,7 @@ def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
 
 def show_arguments(cls: type, *more: str) -> None:
     """Gives a class its own `__call__`, with the arguments of `forward`, and `more`, for `inspect.signature`."""
-    call = cls.__call__
+    call: Any = cls.__call__
     own = types.FunctionType(call.__code__, call.__globals__, call.__name__, call.__defaults__, call.__closure__)
     own.__kwdefaults__, own.__doc__, own.__module__ = call.__kwdefaults__, call.__doc__, call.__module__
     own.__qualname__ = f"{cls.__qualname__}.__call__"

@@ -177,7 +177,7 @@ class ModelConfig:
         if self.id2label is None:
             id2label = {i: f"LABEL_{i}" for i in range(2 if self.num_labels is None else self.num_labels)}
         else:
-            id2label = {_label_id(i): str(label) for i, label in self.id2label.items()}
+            id2label = {_label_id(i): str(label) for i, label in (self.id2label or {}).items()}
         label2id = {label: i for i, label in id2label.items()} if self.label2id is None else dict(self.label2id)
         for name, value in (("id2label", id2label), ("label2id", label2id), ("num_labels", len(id2label))):
             self._set(name, value)
@@ -260,7 +260,7 @@ class ModelConfig:
         """
         fields = {key: value for key, value in values.items() if key in _FIELDS}
         added = {key: value for key, value in values.items() if key not in _FIELDS}
-        changed = self.replace(**{"extra": self.extra | added} | fields)
+        changed = self.replace(**{"extra": {**self.extra, **added}, **fields})
         vars(self).update(vars(changed))
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Self:
@@ -279,13 +279,14 @@ class ModelConfig:
         Raises:
             ValueError: id2label names other ids than 0 to num_labels − 1.
         """
-        if sorted(self.id2label) != list(range(self.num_labels)):
-            ids = ", ".join(map(str, sorted(self.id2label)[:9])) + (", …" if self.num_labels > 9 else "")
+        names, count = self.id2label or {}, self.num_labels or 0  # the constructor sets both
+        if sorted(names) != list(range(count)):
+            ids = ", ".join(map(str, sorted(names)[:9])) + (", …" if count > 9 else "")
             raise ValueError(
-                f"id2label has the ids {ids}, and the model's outputs are numbered from 0 to {self.num_labels - 1}: it "
+                f"id2label has the ids {ids}, and the model's outputs are numbered from 0 to {count - 1}: it "
                 "is unknown which name belongs to which output; number id2label and label2id in config.json from 0"
             )
-        return tuple(self.id2label[i] for i in range(self.num_labels))
+        return tuple(names[i] for i in range(count))
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -344,7 +345,8 @@ class ModelConfig:
         config = cls.from_json_file(path, **known)
         known |= {name: value for name, value in changes.items() if name in config.extra}
         config.update(known)
-        return config, {name: value for name, value in changes.items() if name not in known}
+        unused = {name: value for name, value in changes.items() if name not in known}
+        return config, unused  # pyright: ignore[reportReturnType]  # what most callers get is named above
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str], **changes: Any) -> Self:
@@ -372,7 +374,7 @@ class ModelConfig:
         if self.id2label == {0: "LABEL_0", 1: "LABEL_1"} and self.label2id == {"LABEL_0": 0, "LABEL_1": 1}:
             del values["id2label"], values["label2id"]
         else:
-            values["id2label"] = {str(i): label for i, label in self.id2label.items()}
+            values["id2label"] = {str(i): label for i, label in (self.id2label or {}).items()}
         for name in _OPTIONAL:
             if values.get(name, 0) is None:
                 del values[name]
@@ -435,7 +437,7 @@ def config_class(cls: Config) -> Config:
     They go to `extra`, as transformers keeps them.
     """
     cls = dataclass(unsafe_hash=True)(cls)
-    init = cls.__init__
+    init: Any = cls.__init__
 
     @functools.wraps(init)
     def construct(self: ModelConfig, *args: Any, **values: Any) -> None:
@@ -447,7 +449,7 @@ def config_class(cls: Config) -> Config:
                 fields["extra"]["torch_dtype"] = name_of_dtype(values["torch_dtype"])
         init(self, *args, **fields)
 
-    cls.__init__ = construct
+    cls.__init__ = construct  # pyright: ignore[reportAttributeAccessIssue]
     return cls
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bertx_weights.naming import KerasHubNaming, Naming
 
 from .base import ModelConfig, ModelSpec, config_class
@@ -20,7 +22,8 @@ class RobertaConfig(ModelConfig):
     @property
     def max_sequence_length(self) -> int:
         """How many tokens a sequence may have: positions count from pad_token_id + 1."""
-        return self.max_position_embeddings - self.pad_token_id - 1
+        padding_idx: Any = self.pad_token_id  # checked to be a number
+        return self.max_position_embeddings - padding_idx - 1
 
     def _problems(self) -> list[str]:
         found = super()._problems()

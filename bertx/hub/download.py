@@ -73,12 +73,13 @@ def fetch(hub_id: str, revision: str | None, weights: bool) -> Path:
             "\n  ".join([f"there is no folder {hub_id}, and the hub could not be reached: {unreachable}", *reasons])
         ) from unreachable
     storage = _storage(hub_id)
-    folder = storage / "snapshots" / model.sha
+    commit: Any = model.sha
+    folder = storage / "snapshots" / commit
     try:
         _fetch_snapshot(hub_id, declared, storage, folder, weights)
         # What was asked for by name is then found by it where the hub cannot be reached.
-        if revision != model.sha:
-            _write_ref(storage / "refs" / (revision or "main"), model.sha)
+        if revision != commit:
+            _write_ref(storage / "refs" / (revision or "main"), commit)
     except CheckpointError:
         raise
     except GatedRepoError as error:
@@ -86,7 +87,7 @@ def fetch(hub_id: str, revision: str | None, weights: bool) -> Path:
     except Exception as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise CheckpointError(
-                f"{hub_id} could not be fetched from the hub: {error.strerror} for its cache {storage}"
+                f"{hub_id} could not be fetched from the hub: {error.strerror} for its cache {storage}"  # pyright: ignore[reportAttributeAccessIssue]
             ) from error
         if getattr(error, "errno", None) not in _NOT_WRITABLE:
             raise CheckpointError(f"{hub_id} could not be fetched from the hub, try again: {error}") from error

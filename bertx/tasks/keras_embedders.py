@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from bertx_weights import CheckpointError, write_atomically
 from bertx_weights.files import exists
@@ -49,7 +50,7 @@ def write_embedder(source: Path, preset: Path) -> None:
     settings = read_settings(source, None)
     if settings.model_type is None and not settings.modules:
         return
-    poolings = [module for module in settings.modules if isinstance(module, Pooling)]
+    poolings: list[Any] = [module for module in settings.modules if isinstance(module, Pooling)]
     normalize = settings.modules[1:] == (Normalize(),)
     if (
         len(poolings) != 1

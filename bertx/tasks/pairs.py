@@ -34,11 +34,11 @@ def encode_pairs(
         InputError: texts without a second one, or texts that are not truncated and longer than the model takes.
     """
     options = options or TokenizerOptions()
-    split = [as_pair(text, place) for place, text in enumerate(texts)]
+    split: list[Any] = [as_pair(text, place) for place, text in enumerate(texts)]
     if second:
         alone = [place for place, (_, pair) in enumerate(split) if pair is None]
         InputError.raise_for(dict.fromkeys(alone, "is one text: give a pair, (first, second)"))
-    rows: list[Row | None] = [None] * len(split)
+    rows: list[Any] = [None] * len(split)
     for has_pair in (False, True):
         places = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
         if places:

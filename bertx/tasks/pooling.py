@@ -54,7 +54,7 @@ def embed(modules: Sequence[Any], vectors: np.ndarray, mask: np.ndarray, prompt_
 
     `prompt_tokens` are the first of each row, which a Pooling may leave out.
     """
-    found = None
+    found: Any = None
     for module in modules:
         if isinstance(module, Pooling):
             counted = mask.copy()

@@ -71,7 +71,8 @@ class QuestionAnswering:
         def encode(window: list[Any]) -> list[list[Row]]:
             problems = {i: self._problem(question, longest, shared) for i, question in enumerate(window)}
             InputError.raise_for({i: problem for i, problem in problems.items() if problem})
-            return [self._windows(*_parts(question), longest, shared) for question in window]
+            parts: list[Any] = [_parts(question) for question in window]
+            return [self._windows(*each, longest, shared) for each in parts]
 
         def combine(rows: list[Row], logits: list[np.ndarray]) -> Any:
             answers: dict[str, dict[str, Any]] = {}

@@ -288,7 +288,7 @@ def read_cross_encoder(folder: Path | None, config: Any) -> SentenceSettings | N
         CheckpointError: as `read_settings`.
     """
     root = None if folder is None else settings_folder(folder)
-    if root is not None and _read_model_config(root)["model_type"] == "CrossEncoder":
+    if folder is not None and root is not None and _read_model_config(root)["model_type"] == "CrossEncoder":
         settings = read_settings(folder, config.hidden_size)
     else:
         settings = SentenceSettings()
@@ -309,11 +309,11 @@ def read_cross_encoder(folder: Path | None, config: Any) -> SentenceSettings | N
     return replace(settings, activation=name or ("Sigmoid" if config.num_labels == 1 else "Identity"))
 
 
-def lowercased(tokenizer: Any, folder: Path) -> Any:
+def lowercased(tokenizer: Any, folder: Path | None) -> Any:
     """A copy of a folder's tokenizer that lowercases texts, but no special tokens, before its own normalizer."""
     from tokenizers.normalizers import Lowercase, Sequence
 
-    own = tokenizer.backend_tokenizer.normalizer
+    own: Any = tokenizer.backend_tokenizer.normalizer
     steps = list(own) if isinstance(own, Sequence) else [] if own is None else [own]
     if any(isinstance(step, Lowercase) for step in steps):
         return tokenizer
@@ -432,7 +432,7 @@ def _read_dense(root: Path, module: Module, width: int | None) -> pooling.Dense:
     residual = bool(_of_type(path, config, "use_residual", bool))
     name = config.get("activation_function", "torch.nn.modules.activation.Tanh")
     activation = _activation(name, f"{path}: activation_function")
-    expected = {"linear.weight": (features[1], width)}
+    expected: dict[str, tuple[int | None, ...]] = {"linear.weight": (features[1], width)}
     if has_bias:
         expected["linear.bias"] = (features[1],)
     if residual and features[1] != width:

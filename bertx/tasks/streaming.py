@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
-Row = Mapping[str, Sequence[int]]
+Row = Mapping[str, Any]
 """The keys that a tokenizer gives for one text, unpadded."""
 
 

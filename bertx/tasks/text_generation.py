@@ -79,7 +79,7 @@ class TextGeneration:
         return run_whole(self._model, prompts, self._encode, compute, batch_tokens)
 
     def _encode(self, prompts: list[str]) -> list[Row]:
-        rows = rows_of(self._tokenizer(prompts, add_special_tokens=False, verbose=False))
+        rows: Any = rows_of(self._tokenizer(prompts, add_special_tokens=False, verbose=False))
         limit = self._model.config.max_sequence_length
         for row, prompt in zip(rows, prompts, strict=True):
             row["input_ids"] = [self._tokenizer.cls_token_id, *row["input_ids"]]

@@ -12,12 +12,12 @@ from .scores import softmax
 from .streaming import InputError, Row, padded, rows_of, run
 
 if TYPE_CHECKING:
-    from .protocol import TaskModel
+    from ..model import Model
 
 
 @takes_options("zero-shot-classification")
 def zero_shot_classification(
-    model: TaskModel,
+    model: Model,
     texts: Any,
     candidate_labels: str | Sequence[str],
     *,
@@ -53,7 +53,9 @@ def zero_shot_classification(
         raise ValueError(f"hypothesis_template is {hypothesis_template!r:.60}: expected {{}} in the place of a label")
     if model.task != "text-classification":
         raise ValueError(f"the model is of {model.task}, expected text-classification")
-    names = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    id2label: Any = model.config.id2label
+    num_labels: Any = model.config.num_labels
+    names = [str(id2label[i]) for i in range(num_labels)]
     entailing = [i for i, name in enumerate(names) if name.lower().startswith("entail")]
     if not entailing or len(names) < 2:
         raise ValueError(

@@ -24,7 +24,7 @@ def around(defaults: Mapping[str, Any], settings: Mapping[str, Any], tokenizer: 
         ValueError: the vocabulary lacks one, and every text needs both.
     """
     named = contents(defaults, settings)
-    tokens = [named["cls_token"], named["sep_token"]]
+    tokens: list[Any] = [named["cls_token"], named["sep_token"]]
     if lost := sorted({token or "null" for token in tokens if token is None or tokenizer.token_to_id(token) is None}):
         raise ValueError(f"the vocabulary lacks the special tokens {', '.join(lost)}")
     return [(token, tokenizer.token_to_id(token)) for token in tokens]

@@ -26,7 +26,7 @@ def read_tokenizer(source: str | os.PathLike[str], revision: str | None = None, 
     folder = resolve(source, revision=revision, weights=False)
     named, model_type = class_and_model_type(folder)
     if named is None or names.plain(named) in names.GENERIC:
-        named = MODELS[model_type].tokenizers[0] if model_type in MODELS else None
+        named = MODELS[model_type].tokenizers[0] if model_type is not None and model_type in MODELS else None
     family = next((family for family in _FILES if named and names.plain(named) in family), names.BERT)
     file = importlib.import_module(f"{__package__}.{_FILES[family]}")
     tokenizer = getattr(file, family[0]).from_pretrained(folder, **changes)

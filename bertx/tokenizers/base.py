@@ -112,9 +112,9 @@ class PreTrainedTokenizer(SpecialTokens):
         kind = CheckpointError if isinstance(source, Path) else ValueError
         self.settings = dict(settings)
         # The errors of the library name no file, and it may end the process on deep nesting.
-        parsed = None if rules is None else parse_json(rules, source)
+        parsed: Any = None if rules is None else parse_json(rules, source)
         with library_errors(f"{source}: not a tokenizer", kind):
-            tokenizer = Tokenizer.from_str(rules) if vocabulary is None else None
+            tokenizer = None if rules is None else Tokenizer.from_str(rules)
         with library_errors(str(source), kind):
             if tokenizer is None:
                 tokenizer = self._build(vocabulary)
@@ -194,7 +194,7 @@ class PreTrainedTokenizer(SpecialTokens):
         settings = read_settings(folder, has_rules, cls.family)
         if has_rules:
             path = inside(folder, TOKENIZER_JSON)
-            return cls._read(path, settings | changes, rules=read_text(path))
+            return cls._read(path, {**settings, **changes}, rules=read_text(path))
         found = cls._read_vocabulary(folder)
         if found is None:
             own = " with ".join(cls.family.files)
@@ -206,7 +206,7 @@ class PreTrainedTokenizer(SpecialTokens):
                 )
             raise FileNotFoundError(f"{folder} has no tokenizer: expected {TOKENIZER_JSON} or {own}")
         path, vocabulary = found
-        return cls._read(path, settings | changes, vocabulary)
+        return cls._read(path, {**settings, **changes}, vocabulary)
 
     @classmethod
     def _read(cls, source: Any, settings: Mapping[str, Any], vocabulary: Any = None, rules: str | None = None) -> Self:
@@ -333,7 +333,7 @@ class PreTrainedTokenizer(SpecialTokens):
         add = self.backend_tokenizer.add_special_tokens if special_tokens else self.backend_tokenizer.add_tokens
         return add(tokens)
 
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
         """The id of a token, or of each; unk_token's for one that the vocabulary lacks."""
         if isinstance(tokens, str):
             found = self.backend_tokenizer.token_to_id(tokens)
@@ -356,7 +356,7 @@ class PreTrainedTokenizer(SpecialTokens):
 
     def decode(
         self, ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> str | list[str]:
+    ) -> Any:
         """The text of a sequence of ids, or of each sequence of a batch.
 
         `clean_up_tokenization_spaces` takes out spaces before punctuation; None is the checkpoint's own choice.
@@ -476,9 +476,11 @@ class PreTrainedTokenizer(SpecialTokens):
             return encoded
         check_kind("text", text)
         if text_pair is None and not is_split_into_words and are_pairs(text):
-            text, text_pair = (list(texts) for texts in zip(*text, strict=True))
+            pairs: Any = text
+            text, text_pair = (list(texts) for texts in zip(*pairs, strict=True))
         if not isinstance(text, (str, Sequence)):
-            text = list(text)
+            others: Any = text
+            text = list(others)
         # What the first is says what all are to be: a word, or a text of words.
         one = isinstance(text, str) or (is_split_into_words and (not len(text) or isinstance(text[0], str)))
         text_pair = None if one and not text_pair else text_pair
@@ -577,7 +579,7 @@ class PreTrainedTokenizer(SpecialTokens):
         if cut and total > cut.max_length:
             if return_overflowing_tokens and second is not None and cut.strategy == "longest_first":
                 raise ValueError("longest_first gives no overflowing tokens of a pair: take only_first or only_second")
-            keep = lengths_kept(
+            keep: Any = lengths_kept(
                 len(first), None if second is None else len(second), cut.max_length - special, cut, "ids"
             )
             first, lost = split(first, keep[0], cut)
@@ -642,7 +644,7 @@ class PreTrainedTokenizer(SpecialTokens):
             columns["attention_mask"] = [[1] * length for length in lengths]
         padding = option("padding", padding, PADDINGS, ("longest", "max_length", "do_not_pad"))
         side = option("padding_side", self.padding_side if padding_side is None else padding_side, {}, SIDES)
-        length = self._padded_length(lengths, padding, max_length, pad_to_multiple_of)
+        length: Any = self._padded_length(lengths, padding, max_length, pad_to_multiple_of)
         fills = {
             "input_ids": self.pad_token_id or 0,
             "token_type_ids": 0,

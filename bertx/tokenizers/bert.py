@@ -80,10 +80,10 @@ class BertTokenizer(PreTrainedTokenizer):
                 f"{type(self).__name__} takes one vocabulary, as vocab or as vocab_file, and got "
                 f"{'none' if vocab is None else 'two'}; from_pretrained reads that of a folder"
             )
-        vocab = vocab_file if vocab is None else vocab
-        vocabulary = vocab if isinstance(vocab, Mapping) else word_piece.read_vocabulary(Path(vocab))
+        given: Any = vocab_file if vocab is None else vocab
+        vocabulary = given if isinstance(given, Mapping) else word_piece.read_vocabulary(Path(given))
         _check_new(settings)
-        self._set_up(VOCAB if isinstance(vocab, Mapping) else vocab, settings, vocabulary=vocabulary)
+        self._set_up(VOCAB if isinstance(given, Mapping) else given, settings, vocabulary=vocabulary)
 
     # --- reading, writing, training ---------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class BertTokenizer(PreTrainedTokenizer):
         if preset := keras_hub.read_tokenizer(folder):
             path, of_preset = preset
             settings = read_settings(folder, has_rules=False, family=FAMILY) | of_preset
-            self = cls._read(path, settings | changes, word_piece.read_vocabulary(path))
+            self = cls._read(path, {**settings, **changes}, word_piece.read_vocabulary(path))
         else:
             self = super()._from_folder(folder, changes)
         for key in ("tokenize_chinese_chars", "clean_text"):

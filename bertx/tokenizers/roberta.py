@@ -73,12 +73,16 @@ class RobertaTokenizer(PreTrainedTokenizer):
                 f"{type(self).__name__} takes one vocabulary, as vocab or as vocab_file, and its merges, as merges or "
                 "as merges_file; from_pretrained reads those of a folder"
             )
-        vocab = vocab_file if vocab is None else vocab
-        merges = merges_file if merges is None else merges
+        vocab_given: Any = vocab_file if vocab is None else vocab
+        merges_given: Any = merges_file if merges is None else merges
         check_settings(settings, self.family)
-        tokens = vocab if isinstance(vocab, Mapping) else read_vocabulary(Path(vocab))
-        pairs = read_merges(Path(merges)) if isinstance(merges, (str, os.PathLike)) else [tuple(p) for p in merges]
-        self._set_up(VOCAB_JSON if isinstance(vocab, Mapping) else Path(vocab), settings, (tokens, pairs))
+        tokens = vocab_given if isinstance(vocab_given, Mapping) else read_vocabulary(Path(vocab_given))
+        pairs = (
+            read_merges(Path(merges_given))
+            if isinstance(merges_given, (str, os.PathLike))
+            else [tuple(p) for p in merges_given]
+        )
+        self._set_up(VOCAB_JSON if isinstance(vocab_given, Mapping) else Path(vocab_given), settings, (tokens, pairs))
 
     @classmethod
     def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any] | None:

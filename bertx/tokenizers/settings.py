@@ -201,7 +201,7 @@ def class_and_model_type(folder: Path) -> tuple[str | None, str | None]:
 
 def problems_of(settings: Mapping[str, Any], family: Family, tokens_only: bool = False) -> list[str]:
     """What is wrong with settings, key by key; `tokens_only` of those that special_tokens_map.json may have."""
-    known, not_run = _KNOWN | family.settings, _NOT_RUN | family.not_run
+    known, not_run = {**_KNOWN, **family.settings}, {**_NOT_RUN, **family.not_run}
     problems = []
     for key, value in settings.items():
         if key in known and (not tokens_only or "token" in key):

@@ -51,7 +51,7 @@ class SpecialTokens:
             self._set_named(name, value)
         elif name.endswith("_id") and name.removesuffix("_id") in named:
             possible = value is not None and 0 <= value < 2**32
-            token = self.backend_tokenizer.id_to_token(operator.index(value)) if possible else None
+            token = self.backend_tokenizer.id_to_token(operator.index(value)) if possible else None  # pyright: ignore[reportArgumentType]
             if value is not None and token is None:
                 raise ValueError(f"{name} is {value}, and the vocabulary has no such id")
             self._set_named(name.removesuffix("_id"), token)
@@ -106,12 +106,13 @@ class SpecialTokens:
     @property
     def additional_special_tokens(self) -> list[str]:
         """The special tokens without a name; transformers 5 calls them extra_special_tokens."""
-        return list(self._additional_tokens)
+        tokens: list[Any] = list(self._additional_tokens)
+        return tokens
 
     @additional_special_tokens.setter
     def additional_special_tokens(self, tokens: Sequence[Any] | None) -> None:
         """Sets them; each must be in the vocabulary."""
-        contents = [_content("additional_special_tokens", token) for token in _as_sequence(tokens)]
+        contents: list[Any] = [_content("additional_special_tokens", token) for token in _as_sequence(tokens)]
         if lost := [token for token in contents if self.backend_tokenizer.token_to_id(token) is None]:
             raise ValueError(
                 f"additional_special_tokens has {', '.join(lost)}, which the vocabulary lacks: "
@@ -135,7 +136,7 @@ class SpecialTokens:
     @property
     def all_special_tokens(self) -> list[str]:
         """The special tokens that the vocabulary has, in the order of `all_special_ids`."""
-        tokens = dict.fromkeys([*self.special_tokens_map.values(), *self._additional_tokens])
+        tokens: dict[Any, None] = dict.fromkeys([*self.special_tokens_map.values(), *self._additional_tokens])
         return [token for token in tokens if self.backend_tokenizer.token_to_id(token) is not None]
 
     @property

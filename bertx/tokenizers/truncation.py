@@ -115,14 +115,14 @@ def lengths_kept(n1: int, n2: int | None, room: int, truncation: Truncation, nam
         raise ValueError(
             f"{how}: {name} has a sequence too short to be cut: {target} tokens, and {surplus} are too many"
         )
-    return (n1 - surplus, n2) if truncation.strategy == "only_first" else (n1, n2 - surplus)
+    return (n1 - surplus, n2) if truncation.strategy == "only_first" else (n1, target - surplus)
 
 
 def _cut(
     bare: Any, first: Any, second: Any, pair: Any, room: int, truncation: Truncation, windows: bool, name: str
 ) -> tuple[Any, Any]:
     """Both to `room` tokens together; `pair` is the text of the second."""
-    keep = lengths_kept(len(first), None if second is None else len(second), room, truncation, name)
+    keep: Any = lengths_kept(len(first), None if second is None else len(second), room, truncation, name)
     for encoding, length in zip((first, second), keep, strict=True):
         if encoding is not None and 0 < length < len(encoding) and length <= truncation.stride:
             raise ValueError(

@@ -111,7 +111,7 @@ def apply_normalization(tokenizer: Any, settings: Mapping[str, Any]) -> None:
             )
 
 
-def normalization(tokenizer: Any, key: str) -> bool | None:
+def normalization(tokenizer: Any, key: str) -> Any:
     """Whether a normalizer does what a key such as do_lower_case says; of BERT's normalizer its setting."""
     normalizer = tokenizer.normalizer
     if hasattr(normalizer, "lowercase") and hasattr(normalizer, "clean_text"):
@@ -135,12 +135,12 @@ def train(
     """
     from tokenizers import trainers
 
-    files = [str(path) for path in files]
+    names = [str(path) for path in files]
     settings = {key: value for key, value in settings.items() if key != "added_tokens_decoder"}
     first = [token for token in added_tokens.contents(SPECIAL_TOKENS, settings).values() if token is not None]
     first += [token.content for token in map(as_added_token, further_tokens(settings)) if token.content not in first]
     tokenizer = build({token: i for i, token in enumerate(first)}, settings)
-    characters = sorted(_characters(files, tokenizer.normalizer, limit_alphabet) - set(first))
+    characters = sorted(_characters(names, tokenizer.normalizer, limit_alphabet) - set(first))
     pieces: list[str] = []
     for size in (0, vocab_size):  # the first round finds which of the characters go on a word
         trainer = trainers.WordPieceTrainer(
@@ -150,7 +150,7 @@ def train(
             special_tokens=[*first, *characters, *pieces],
             show_progress=False,
         )
-        tokenizer.train(files, trainer)
+        tokenizer.train(names, trainer)
         found = tokenizer.get_vocab(with_added_tokens=False)
         pieces = sorted(found.keys() - set(first) - set(characters))
         tokenizer = build({token: i for i, token in enumerate(first)}, settings)

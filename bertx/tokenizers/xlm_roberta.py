@@ -61,13 +61,13 @@ class XLMRobertaTokenizer(PreTrainedTokenizer):
                 f"{type(self).__name__} takes one vocabulary, as vocab or as vocab_file, and got "
                 f"{'none' if vocab is None else 'two'}; from_pretrained reads that of a folder"
             )
-        vocab = vocab_file if vocab is None else vocab
+        given: Any = vocab_file if vocab is None else vocab
         check_settings(settings, self.family)
-        if isinstance(vocab, (str, os.PathLike)):
-            self._file = Path(vocab)
+        if isinstance(given, (str, os.PathLike)):
+            self._file = Path(given)
             self._set_up(self._file, settings, sentence_piece.read(self._file))
         else:
-            pieces = [(piece, float(score)) for piece, score in vocab]
+            pieces = [(piece, float(score)) for piece, score in given]
             self._set_up("vocab", settings, pieces)
 
     @classmethod
@@ -100,7 +100,7 @@ class XLMRobertaTokenizer(PreTrainedTokenizer):
         tokenizer.add_tokens([AddedToken(piece, normalized=False, special=special) for piece, special in model.whole])
         if model.characters:
             tokenizer.normalizer = normalizers.Precompiled(model.characters)
-        spaces = {"replacement": "▁", "prepend_scheme": "always"}
+        spaces: dict[str, Any] = {"replacement": "▁", "prepend_scheme": "always"}
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(**spaces)]
         )

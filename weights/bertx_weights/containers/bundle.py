@@ -126,7 +126,7 @@ def _variable(name: str, entry: bytes, data: Mapping[int, np.ndarray], prefix: P
         if fields[1] == _STRING and _masked_crc(_as_checked(whole[begin : begin + size].tobytes(), shape)) != checksum:
             raise ValueError(f"the values of {name} do not match their checksum")
         return Variable(shape, None, lambda: np.empty(0))
-    dtype = _DTYPES[fields.get(1)]
+    dtype = _DTYPES[fields.get(1)]  # pyright: ignore[reportArgumentType]
     if size != math.prod(shape) * dtype.itemsize or begin + size > len(whole):
         raise ValueError(f"{size} bytes at {begin} for {dtype} {list(shape)}, the file has {len(whole)}")
     stored = whole[begin : begin + size]

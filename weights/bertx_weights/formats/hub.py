@@ -43,12 +43,12 @@ def under_hub_names(tensors: Iterable[StoredTensor]) -> dict[str, StoredTensor]:
     A model without a head has no prefix such as `bert.` before them; a decoder of its own has the bias that it shares
     beside it, where transformers looks for it.
     """
-    tensors = {tensor.schema_name: tensor for tensor in tensors}
-    for head in {head_of_decoder(name) for name in tensors} - {None}:
-        if f"{head}.decoder.weight" in tensors and f"{head}.bias" in tensors:
-            tensors.setdefault(f"{head}.decoder.bias", tensors[f"{head}.bias"])
-    prefix = base_prefix(tensors)
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    named = {tensor.schema_name: tensor for tensor in tensors}
+    for head in {head_of_decoder(name) for name in named} - {None}:
+        if f"{head}.decoder.weight" in named and f"{head}.bias" in named:
+            named.setdefault(f"{head}.decoder.bias", named[f"{head}.bias"])
+    prefix = base_prefix(named)
+    return {name.removeprefix(prefix): tensor for name, tensor in named.items()}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

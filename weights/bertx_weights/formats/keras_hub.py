@@ -268,7 +268,7 @@ def _read_config(
 
 def _counts(folder: Path, config: Mapping[str, Any], *keys: str) -> list[int]:
     """Settings that are numbers from 0 on."""
-    found = [config.get(key) for key in keys]
+    found: list[Any] = [config.get(key) for key in keys]
     if not all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST for value in found):
         listed = ", ".join(f"{key} {value!r:.40}" for key, value in zip(keys, found, strict=True))
         raise CheckpointError(f"{folder}: the config has {listed}, expected numbers from 0 to {_MOST}")

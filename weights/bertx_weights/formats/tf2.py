@@ -96,7 +96,7 @@ def files(folder: Path) -> list[Path]:
     return bundle.files(folder, prefix) if prefix else []
 
 
-def _prefix(folder: Path) -> str | None:
+def _prefix(folder: Path) -> Any:
     if not any((folder / name).is_file() for name in (hub.BERT_CONFIG, hub.CONFIG)):
         return None
     found = [prefix for prefix in bundle.prefixes(folder) if bundle.is_object_based(folder, prefix)]
