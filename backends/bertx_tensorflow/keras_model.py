@@ -68,7 +68,7 @@ class KerasModel(Training):
         """A model with initial values from a BertConfig, the keys of a config.json, or what `get_config` gave."""
         if isinstance(config, Mapping) and isinstance(config.get("config"), Mapping):
             config, options = config["config"], {key: config[key] for key in config if key != "config"}
-            return cls(config_from(config), **options)  # pyright: ignore[reportCallIssue]
+            return cls(config_from(config), **options)
         return super().from_config(config)
 
     def build_from_config(self, config):

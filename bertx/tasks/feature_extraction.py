@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,7 @@ class FeatureExtraction:
         options = TokenizerOptions.checked(self._model, max_length, truncation, padding, self.max_length)
         prompt_tokens = self._prompt_tokens(before, options.max_length) if before else 0
 
-        def compute(rows: list[Row]) -> Sequence[np.ndarray] | np.ndarray:
+        def compute(rows: list[Row]) -> Any:
             batch = padded(self._model, rows)
             vectors, mask = self._model.forward(**batch)["last_hidden_state"], batch["attention_mask"]
             if not modules:

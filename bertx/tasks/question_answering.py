@@ -72,7 +72,7 @@ class QuestionAnswering:
             problems = {i: self._problem(question, longest, shared) for i, question in enumerate(window)}
             InputError.raise_for({i: problem for i, problem in problems.items() if problem})
             parts: list[Any] = [_parts(question) for question in window]
-            return [self._windows(*each, longest, shared) for each in parts]
+            return [self._windows(asked, context, longest, shared) for asked, context in parts]
 
         def combine(rows: list[Row], logits: list[np.ndarray]) -> Any:
             answers: dict[str, dict[str, Any]] = {}

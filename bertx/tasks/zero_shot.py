@@ -85,7 +85,8 @@ def zero_shot_classification(
         ]
 
     def compute(rows: list[Row]) -> Sequence[np.ndarray]:
-        return model.forward(**padded(model, rows))["logits"]
+        inputs: dict[str, Any] = {**padded(model, rows)}
+        return model.forward(**inputs)["logits"]
 
     def combine(rows: list[Row], logits: list[np.ndarray]) -> dict[str, Any]:
         of_label = np.stack(logits)

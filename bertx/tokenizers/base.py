@@ -644,7 +644,7 @@ class PreTrainedTokenizer(SpecialTokens):
             columns["attention_mask"] = [[1] * length for length in lengths]
         padding = option("padding", padding, PADDINGS, ("longest", "max_length", "do_not_pad"))
         side = option("padding_side", self.padding_side if padding_side is None else padding_side, {}, SIDES)
-        length: Any = self._padded_length(lengths, padding, max_length, pad_to_multiple_of)
+        length = self._padded_length(lengths, padding, max_length, pad_to_multiple_of)
         fills = {
             "input_ids": self.pad_token_id or 0,
             "token_type_ids": 0,
@@ -652,7 +652,7 @@ class PreTrainedTokenizer(SpecialTokens):
             "special_tokens_mask": 1,
         }
         for key in fills.keys() & columns.keys() if length is not None else ():
-            blanks = [[fills[key]] * (length - own) for own in lengths]
+            blanks = [[fills[key]] * ((length or 0) - own) for own in lengths]
             rows = zip(map(as_list, columns[key]), blanks, strict=True)
             columns[key] = [[*row, *blank] if side == "right" else [*blank, *row] for row, blank in rows]
         if one:

@@ -61,7 +61,7 @@ def _packed(packer: Any, node: Any) -> Iterator[bytes]:
     release(array)
 
 
-def _packed_array(packer: Any, array: np.ndarray) -> Iterator[bytes]:
+def _packed_array(packer: Any, array: np.ndarray) -> Iterator[bytes | memoryview]:
     name = "bfloat16" if array.dtype == BFLOAT16 else array.dtype.name
     inner = packer.pack_array_header(3) + packer.pack(array.shape) + packer.pack(name)
     data = array.view("<u2") if array.dtype == BFLOAT16 else array
@@ -146,9 +146,9 @@ def _joined(tree: Mapping[str, Any]) -> np.ndarray:
     shape, chunks = tree.get("shape"), tree.get("chunks")
     if not isinstance(shape, dict) or not isinstance(chunks, dict) or not chunks:
         raise ValueError("an array in chunks without its shape or its chunks")
-    shape = [shape.get(str(i)) for i in range(len(shape))]
-    chunks = [chunks.get(str(i)) for i in range(len(chunks))]
-    whole = all(isinstance(chunk, np.ndarray) and chunk.dtype == chunks[0].dtype for chunk in chunks)
-    if not whole or not all(isinstance(length, int) and length >= 0 for length in shape):
+    lengths: list[Any] = [shape.get(str(i)) for i in range(len(shape))]
+    parts: list[Any] = [chunks.get(str(i)) for i in range(len(chunks))]
+    whole = all(isinstance(part, np.ndarray) and part.dtype == parts[0].dtype for part in parts)
+    if not whole or not all(isinstance(length, int) and length >= 0 for length in lengths):
         raise ValueError("an array in chunks that are no arrays of one dtype, or of a shape that is none")
-    return np.concatenate([chunk.reshape(-1) for chunk in chunks]).reshape(shape)
+    return np.concatenate([part.reshape(-1) for part in parts]).reshape(lengths)

@@ -32,7 +32,6 @@ def check(stream: BinaryIO, largest: int) -> None:
     tuples: set[int] = set()
     before, memo = "", 0
     for opcode, argument, _ in pickletools.genops(stream):
-        memo_key: Any = argument
         name = opcode.name
         if name in _CODE or (name == "GLOBAL" and argument not in _GLOBALS) or (name == "PROTO" and before):
             raise ValueError(f"it asks for {argument or name}, which no state dict needs")
@@ -40,8 +39,8 @@ def check(stream: BinaryIO, largest: int) -> None:
             raise ValueError(f"it has the number {argument}, the file {largest} bytes")
         if name in _PUTS:
             if before.startswith("TUPLE"):
-                tuples.add(memo if name == "MEMOIZE" else int(memo_key))
+                tuples.add(memo if name == "MEMOIZE" else int(argument or 0))
             memo += 1
-        elif name in _GETS and int(memo_key) in tuples:
+        elif name in _GETS and int(argument or 0) in tuples:
             raise ValueError("a tuple that is used twice, which no state dict has")
         before = name

@@ -49,11 +49,11 @@ def release(tensor: np.ndarray) -> None:
         mapped = mapped.base
     # A copy of a mapped array is an np.memmap without a mapping.
     if getattr(mapped, "_mmap", None) is not None and hasattr(mmap, "MADV_DONTNEED"):
-        start = tensor.ctypes.data - mapped.ctypes.data
+        start = tensor.ctypes.data - mapped.ctypes.data  # pyright: ignore[reportOptionalMemberAccess]
         first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
         last = (start + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
         if last > first:
-            mapped._mmap.madvise(mmap.MADV_DONTNEED, first, last - first)
+            mapped._mmap.madvise(mmap.MADV_DONTNEED, first, last - first)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
 
 def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndarray]) -> None:

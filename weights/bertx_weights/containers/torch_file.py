@@ -130,7 +130,7 @@ def _stored(torch: Any, name: str, tensor: Any) -> StoredTensor:
     return StoredTensor(name, name, tuple(tensor.shape), _numpy_dtype(tensor.dtype), read)
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype | None:
+def _numpy_dtype(dtype: Any) -> Any:
     name = str(dtype).removeprefix("torch.")
     try:
         return BFLOAT16 if name == "bfloat16" else np.dtype(name)
