@@ -314,7 +314,7 @@ def lowercased(tokenizer: Any, folder: Path | None) -> Any:
     from tokenizers.normalizers import Lowercase, Sequence
 
     own: Any = tokenizer.backend_tokenizer.normalizer
-    steps: list[Any] = [*own] if isinstance(own, Sequence) else [] if own is None else [own]  # pyright: ignore[reportGeneralTypeIssues]
+    steps: list[Any] = [*own] if isinstance(own, Sequence) else [] if own is None else [own]
     if any(isinstance(step, Lowercase) for step in steps):
         return tokenizer
     copy = type(tokenizer).from_pretrained(folder)

@@ -12,10 +12,19 @@ from language_server import LanguageServer
 ROOT = Path(__file__).parents[2]
 
 
-def test_pyright_finds_no_error_in_the_tree_nor_in_what_users_write():
-    command = [Path(sys.executable).with_name("basedpyright"), "--pythonpath", sys.executable]
+def _check(*files: str) -> None:
+    command = [Path(sys.executable).with_name("basedpyright"), "--pythonpath", sys.executable, *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pyright_finds_no_error_in_what_users_write():
+    _check("tests/typing/user_code.py")
+
+
+@pytest.mark.slow
+def test_pyright_finds_no_error_in_the_whole_tree():
+    _check()
 
 
 def test_the_stubs_are_those_of_the_spec():

@@ -37,7 +37,7 @@ def write(path: Path, tree: Mapping[str, Any]) -> None:
             file.write(part)
 
 
-def _packed(packer: Any, node: Any) -> Iterator[bytes]:
+def _packed(packer: Any, node: Any) -> Iterator[bytes | memoryview]:
     if isinstance(node, dict):
         yield packer.pack_map_header(len(node))
         for name, child in node.items():
