@@ -46,7 +46,8 @@ _FLAGS = {"output_hidden_states": True, "output_attentions": True}
 def config_of(architecture: str, **changes: Any) -> ModelConfig:
     """A small config for a class; a causal head's is that of a decoder."""
     is_decoder = head_of(architecture).causal and not is_base(architecture)
-    return model_of(architecture).config_class(**SIZES, **({"is_decoder": is_decoder} | changes))
+    fields: dict[str, Any] = {**SIZES, "is_decoder": is_decoder, **changes}
+    return model_of(architecture).config_class(**fields)
 
 
 @functools.cache
@@ -59,7 +60,7 @@ def values_of(architecture: str, seed: int = 0) -> dict[str, np.ndarray]:
     return values
 
 
-def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str, np.ndarray]:
+def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str, Any]:
     """Random ids and token types, and labels of what the head says they are, some of them not counted.
 
     padding: "right" or "left", rows of different length; None: none.
@@ -77,7 +78,7 @@ def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str
     ids = generator.integers(0, config.vocab_size, shape)
     inputs = {
         # Positions may be counted from the padding.
-        "input_ids": np.where(mask == 0, config.pad_token_id, ids),
+        "input_ids": np.where(mask == 0, config.pad_token_id or 0, ids),
         "attention_mask": mask,
         "token_type_ids": generator.integers(0, config.type_vocab_size, shape),
     }
@@ -321,7 +322,7 @@ class BackendSuite:
     @pytest.mark.parametrize("padding", [None, "left"])
     def test_a_past_is_continued(self, case: Case, padding: str | None) -> None:
         """In two pieces a causal model gives what it gives at once; with padding, at positions that are given."""
-        labels, pad = head_of(case.architecture).labels, case.model.config.pad_token_id
+        labels, pad = head_of(case.architecture).labels, case.model.config.pad_token_id or 0
         inputs = inputs_of(case.architecture, padding)
         inputs = {name: value for name, value in inputs.items() if name not in labels}
         ids = inputs["input_ids"]
@@ -401,7 +402,7 @@ def _assert_same_bits(model: Model, expected: Mapping[str, np.ndarray]) -> None:
         assert same and value.tobytes() == expected[name].tobytes(), name
 
 
-def _derivative(architecture: str, inputs: Mapping[str, np.ndarray], name: str, direction: np.ndarray) -> float:
+def _derivative(architecture: str, inputs: Mapping[str, Any], name: str, direction: np.ndarray) -> float:
     """Of the oracle's loss by one parameter in a direction, from both sides."""
     step, losses = 1e-5, []
     parameter = dict(contract.parameters(oracle(architecture).module))[name]
