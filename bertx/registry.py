@@ -1,7 +1,7 @@
 """What every other part of bertx asks about architectures, heads and tasks, and the weight schema of each head.
 
-A head is said once, in the class attributes of `bertx.models`; an architecture once, in the `ModelSpec` of its config's
-file. All that is here is read from these.
+A head is declared once, in the class attributes of `bertx.models`; an architecture once, in the `ModelSpec` of its
+config's file. All that is here is read from these.
 """
 
 from __future__ import annotations

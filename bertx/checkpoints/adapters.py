@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertx_weights import Checkpoint, open_checkpoint
-from bertx_weights.lora import has_adapter, merge_adapter, read_adapter
+from bertx_weights.formats import has_adapter
 
 from ..hub.bases import base_folder
 from ..registry import names_of
@@ -20,6 +20,8 @@ def open_merged(folder: Path) -> Checkpoint:
     """
     if not has_adapter(folder):
         return open_checkpoint(folder, names_of)
+    from bertx_weights.lora import merge_adapter, read_adapter
+
     adapter = read_adapter(folder)
     base = open_checkpoint(base_folder(folder), names_of)
     return merge_adapter(base, adapter, names_of(base.config))

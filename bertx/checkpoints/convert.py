@@ -140,7 +140,7 @@ def convert(
         verify: reads the target back: every tensor bit-equal, and a forward pass on NumPy from both, equal.
         overwrite: replaces a checkpoint that is there, and nothing else: a folder that holds any other file is refused.
         revision: the branch, tag or commit on the hub.
-        progress: told how many bytes are written.
+        progress: called with how many bytes were written.
 
     Returns:
         The report.

@@ -10,7 +10,7 @@ import numpy as np
 
 from bertx_weights import FORMATS, StoredTensor, dtype_name, write_atomically, write_safetensors
 from bertx_weights.containers.safetensors import FILE, write_shards
-from bertx_weights.lora import has_adapter
+from bertx_weights.formats import has_adapter
 
 from ..configs.base import ModelConfig
 from ..registry import names_of, options_of, schema

@@ -10,9 +10,10 @@ import json
 import math
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +30,14 @@ for a value of JSON, or the Arrow type of a column that a parquet file has. ALL 
 Row = Mapping[str, Any]
 
 
-class Format(Protocol):
+class Format(ABC):
     """One form of output."""
 
+    @abstractmethod
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         """`width`: how long a vector is, None where there is none of one length; `dtype`: what it is stored in."""
 
+    @abstractmethod
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
         """What a chunk adds to the unfinished file; the first one begins it."""
         ...
@@ -44,9 +47,11 @@ class Format(Protocol):
 
         `note` is called with the whole file before it gets its name.
         """
+        note(part)
+        part.replace(target)
 
 
-class JsonLines:
+class JsonLines(Format):
     """A JSON object a line."""
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
@@ -64,13 +69,8 @@ class JsonLines:
             cells += [f"{_json(one)}: {_text(row[one], kind)}" for one in named]
         return "{" + ", ".join(cells) + "}"
 
-    def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
-        """See Format."""
-        note(part)
-        part.replace(target)
 
-
-class Csv:
+class Csv(Format):
     """A header and a line a row, as RFC 4180 has it; what has parts is JSON in its cell."""
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
@@ -94,13 +94,8 @@ class Csv:
             return _text(value, kind)
         return value
 
-    def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
-        """See Format."""
-        note(part)
-        part.replace(target)
 
-
-class Npy:
+class Npy(Format):
     """One array [B, H], float32 or float16, a row each; NaN in the row of a line that failed."""
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
@@ -122,13 +117,12 @@ class Npy:
         return (self._header(0) if first else b"") + vectors.tobytes()
 
     def finish(self, part: Path, target: Path, rows: int, note: Callable[[Path], None]) -> None:
-        """See Format."""
+        """See Format; how many rows there are is then known."""
         with open(part, "r+b") as file:
             file.write(self._header(rows))
             file.flush()
             os.fsync(file.fileno())
-        note(part)
-        part.replace(target)
+        super().finish(part, target, rows, note)
 
     def _header(self, rows: int) -> bytes:
         # NumPy leaves room for the number of rows to grow: headers of the same width have the same length.
@@ -139,7 +133,7 @@ class Npy:
         return text.getvalue()
 
 
-class Parquet:
+class Parquet(Format):
     """An Arrow table, zstd-compressed; what has parts is a column of JSON."""
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):

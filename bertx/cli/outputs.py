@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -27,7 +28,7 @@ from .terminal import console, is_terminal, named_stdout, show
 _TECHNICAL = ("start", "end", "index", "token", "tokens", "sequence")
 
 
-class Output(Protocol):
+class Output(ABC):
     """Takes the rows of one chunk after another.
 
     Attributes:
@@ -35,25 +36,24 @@ class Output(Protocol):
         digest: of the input that they were read from.
     """
 
-    records: int
-    digest: str
+    records = 0
+    failed = 0
+    digest = ""
 
-    @property
-    def failed(self) -> int:
-        """See above."""
-        ...
-
+    @abstractmethod
     def write(self, rows: Sequence[Row], failed: int, digest: str) -> None:
         """Takes a chunk; `digest` is that of the input up to its end."""
 
+    @abstractmethod
     def finish(self, digest: str) -> None:
         """After the last chunk; `digest` is that of the whole input."""
 
+    @abstractmethod
     def discard(self) -> None:
         """After a job that failed: takes back what was begun, where there is no chunk yet."""
 
 
-class FileOutput:
+class FileOutput(Output):
     """A file that appears when it is whole; until then OUT.part has the chunks and OUT.part.json says how far it is."""
 
     def __init__(self, path: Path, form: Format, job: Mapping[str, Any], resume: bool):
@@ -133,11 +133,8 @@ class FileOutput:
         note_finished(whole, self._job, self.records, self.failed, self.digest)
 
 
-class StreamOutput:
+class StreamOutput(Output):
     """Rows on stdout, or in a device or a pipe, as they come."""
-
-    records = failed = 0
-    digest = ""
 
     def __init__(self, form: Format, path: Path | None = None):
         """`path` None is stdout."""
@@ -166,7 +163,7 @@ class StreamOutput:
                 self._target.close()
 
 
-class CopiedOutput:
+class CopiedOutput(Output):
     """A form that is made whole before it can be read, for a device or a pipe."""
 
     def __init__(self, path: Path, form: Format):
@@ -174,12 +171,11 @@ class CopiedOutput:
         self._folder = tempfile.TemporaryDirectory(prefix="bertx-")
         self._whole = Path(self._folder.name) / "out"
         self._file = FileOutput(self._whole, form, {}, resume=False)
-        self.write, self.records, self.digest = self._file.write, 0, ""
 
-    @property
-    def failed(self) -> int:
+    def write(self, rows: Sequence[Row], failed: int, digest: str) -> None:
         """See Output."""
-        return self._file.failed
+        self._file.write(rows, failed, digest)
+        self.failed = self._file.failed
 
     def finish(self, digest: str) -> None:
         """See Output."""
@@ -194,11 +190,8 @@ class CopiedOutput:
         self._folder.cleanup()
 
 
-class TableOutput:
-    """A table for people on stdout, one for each chunk; failed lines are told on stderr instead."""
-
-    records = failed = 0
-    digest = ""
+class TableOutput(Output):
+    """A table for people on stdout, one for each chunk; failed lines are reported on stderr instead."""
 
     def __init__(self, columns: Columns):
         hidden = (*_TECHNICAL, "line", "row", "error", ALL)

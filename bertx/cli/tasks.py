@@ -32,7 +32,7 @@ from .options import (
     epilog,
 )
 from .records import Field
-from .verbs import Asked, Call, run_verb
+from .verbs import Call, TaskCall, run_verb
 
 
 def _common(
@@ -71,16 +71,16 @@ def _common(
 
 def _verb(
     task: str, *fields: Field, examples: tuple[str, ...]
-) -> Callable[[Callable[..., Asked]], Callable[..., None]]:
+) -> Callable[[Callable[..., TaskCall]], Callable[..., None]]:
     """Makes a command of a function from its own options to what it asks of the task."""
     needed = [f"{one.name.upper()}{'…' if one.many else ''}" for one in fields if one.required]
     metavar = "TEXT" if len(needed) == 1 else " ".join(needed)
 
-    def register(ask: Callable[..., Asked]) -> Callable[..., None]:
+    def register(ask: Callable[..., TaskCall]) -> Callable[..., None]:
         @functools.wraps(ask)
         def command(**given: Any) -> None:
-            asked = ask(**{name: given.pop(name) for name in own})
-            run_verb(ask.__name__.replace("_", "-"), task, fields, asked, Call(**given))
+            task_call = ask(**{name: given.pop(name) for name in own})
+            run_verb(ask.__name__.replace("_", "-"), task, fields, task_call, Call(**given))
 
         common = inspect.signature(_common).parameters
         own = inspect.signature(ask).parameters
@@ -137,10 +137,10 @@ def embed(
     vectors: Annotated[
         str, typer.Option(callback=_vector_dtype, help="float32, or float16: half as large, about 3 digits.")
     ] = "float32",
-) -> Asked:
+) -> TaskCall:
     """Embed texts, pooled as the checkpoint says."""
     options = {"pooling": pooling, "normalize": normalize, "prompt": prompt, "prompt_name": prompt_name}
-    return Asked(options, {"embedding": "vector"}, vectors)
+    return TaskCall(options, {"embedding": "vector"}, vectors)
 
 
 @_verb(
@@ -154,9 +154,9 @@ def embed(
 def fill_mask(
     top_k: Top = 5,
     target: Annotated[list[str] | None, typer.Option(help="Rank only this word; may be given several times.")] = None,
-) -> Asked:
+) -> TaskCall:
     """Fill the [MASK]s of texts."""
-    return Asked({"top_k": top_k, "targets": target or None}, {"words": "json"})
+    return TaskCall({"top_k": top_k, "targets": target or None}, {"words": "json"})
 
 
 @_verb(
@@ -174,11 +174,11 @@ def classify(
     function: Annotated[str | None, typer.Option(help="softmax, sigmoid or none; else as the checkpoint says.")] = None,
     prompt: Prompt = None,
     prompt_name: PromptName = None,
-) -> Asked:
+) -> TaskCall:
     """Classify texts, or pairs of them (columns text and text_pair)."""
     results = {"label": "text", "score": "number"} if top_k == 1 else {"labels": "json"}
     options = {"top_k": top_k, "function_to_apply": function, "prompt": prompt, "prompt_name": prompt_name}
-    return Asked(options, results)
+    return TaskCall(options, results)
 
 
 @_verb(
@@ -192,9 +192,9 @@ def classify(
 def tag(
     aggregation: Annotated[str, typer.Option(help="none, simple, first, average or max.")] = "simple",
     stride: Annotated[int | None, typer.Option(min=0, help="Tokens that two windows of a long text share.")] = None,
-) -> Asked:
+) -> TaskCall:
     """Find the names and phrases of texts."""
-    return Asked({"aggregation": aggregation, "stride": stride}, {"entities": "json"})
+    return TaskCall({"aggregation": aggregation, "stride": stride}, {"entities": "json"})
 
 
 @_verb(
@@ -210,11 +210,11 @@ def answer(
     top_k: Top = 1,
     impossible: Annotated[bool, typer.Option("--impossible", help='"" is an answer too, as in SQuAD 2.')] = False,
     max_answer_length: Annotated[int, typer.Option(min=1, help="In tokens.")] = 15,
-) -> Asked:
+) -> TaskCall:
     """Answer questions from their contexts (columns question and context)."""
     options = {"top_k": top_k, "handle_impossible_answer": impossible, "max_answer_length": max_answer_length}
     results = {"answer": "text", "score": "number", "start": "integer", "end": "integer"}
-    return Asked(options, results if top_k == 1 else {"answers": "json"})
+    return TaskCall(options, results if top_k == 1 else {"answers": "json"})
 
 
 @_verb(
@@ -226,9 +226,9 @@ def answer(
         "bertx choose my-checkpoint -i questions.csv --column choices=a,b,c,d",
     ),
 )
-def choose() -> Asked:
+def choose() -> TaskCall:
     """Choose among answers (columns question and choices: a list, or choices=A,B,… for a column each)."""
-    return Asked({}, {"choice": "integer", "answer": "text", "scores": "json"})
+    return TaskCall({}, {"choice": "integer", "answer": "text", "scores": "json"})
 
 
 @_verb(
@@ -240,9 +240,9 @@ def choose() -> Asked:
         "bertx next-sentence bert-base -i pairs.tsv --column text=first --column text_pair=second",
     ),
 )
-def next_sentence() -> Asked:
+def next_sentence() -> TaskCall:
     """Say whether one text follows another (columns text and text_pair)."""
-    return Asked({}, {"is_next": "flag", "score": "number"})
+    return TaskCall({}, {"is_next": "flag", "score": "number"})
 
 
 @_verb(
@@ -260,11 +260,11 @@ def generate(
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many of the likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest that first reach this sum.")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
-) -> Asked:
+) -> TaskCall:
     """Continue texts with a causal model."""
     options = {"max_new_tokens": max_new_tokens, "do_sample": sample, "temperature": temperature}
     options |= {"top_k": top_k, "top_p": top_p, "seed": seed}
-    return Asked(options, {"generated_text": "text", "tokens": "json"})
+    return TaskCall(options, {"generated_text": "text", "tokens": "json"})
 
 
 VERBS = (embed, fill_mask, classify, tag, answer, choose, next_sentence, generate)

@@ -1,4 +1,4 @@
-"""How a verb runs: what it is asked is checked, its files are kept for it, and a job goes through its task."""
+"""How a verb runs: its arguments are checked, its files are reserved, and a job goes through its task."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What one call of a verb asks of its task: options, the columns of a result, and the dtype of its vectors."""
+class TaskCall:
+    """A verb's call of its task: options, the columns of a result, and the dtype of its vectors."""
 
     options: Mapping[str, Any]
     results: Columns
@@ -60,7 +60,7 @@ class Call:
     untrained: bool = False
 
 
-def run_verb(name: str, task: str, fields: Sequence[Field], asked: Asked, call: Call) -> None:
+def run_verb(name: str, task: str, fields: Sequence[Field], task_call: TaskCall, call: Call) -> None:
     """Runs a verb; exits with 1 where records could not be used.
 
     Raises:
@@ -73,10 +73,10 @@ def run_verb(name: str, task: str, fields: Sequence[Field], asked: Asked, call: 
     with contextlib.ExitStack() as stack:
         call, done = with_reserved_out(call, stack)
         fields = with_columns(fields, call.column or [])
-        records = open_records(fields, call, asked.results)
+        records = open_records(fields, call, task_call.results)
         if isinstance(records, Source):
             stack.callback(records.close)
-        failed = _run(name, task, fields, asked, call, records, done)
+        failed = _run(name, task, fields, task_call, call, records, done)
     if failed:
         raise typer.Exit(1)
 
@@ -148,7 +148,7 @@ def _run(
     name: str,
     task: str,
     fields: Sequence[Field],
-    asked: Asked,
+    task_call: TaskCall,
     call: Call,
     records: Sequence[Record] | Source,
     done: bool,
@@ -157,15 +157,15 @@ def _run(
     from .outputs import check_finished, check_form, open_output
 
     backend = chosen_backend(call)
-    columns = {**columns_of(records, fields), **asked.results, "error": "text"}
-    check_form(call.out, columns, asked.vectors)
+    columns = {**columns_of(records, fields), **task_call.results, "error": "text"}
+    check_form(call.out, columns, task_call.vectors)
     found = checked_head(name, task, call)
-    options = {**asked.options, "batch_tokens": call.batch_tokens}
+    options = {**task_call.options, "batch_tokens": call.batch_tokens}
     if call.max_length is not None:
         options["max_length"] = call.max_length
     job: dict[str, Any] = {}
     if call.out is not None:
-        job = _job(backend, name, fields, options, asked, call, records, found)
+        job = _job(backend, name, fields, options, task_call, call, records, found)
     if done:
         failed = check_finished(call.out, job, records, digest_of(records))  # pyright: ignore[reportArgumentType]  # done: there is one
         lost = f"; {failed} of its lines failed" if failed else ""
@@ -177,19 +177,19 @@ def _run(
         none = model([], **options)  # the task looks at its options
     except ValueError as error:
         raise WrongUsage(str(error)) from error
-    results, width = asked.results, None
+    results, width = task_call.results, None
     if "vector" in results.values():
         # Of no text the vectors still have their length; without pooling there is one of each token instead.
         width = none.shape[1] if hasattr(none, "shape") else None
         if width is None:
             results = dict.fromkeys(results, "vectors")
-            if asked.vectors != "float32":
-                raise WrongUsage(f"--vectors {asked.vectors} is of one vector of each text: give --pooling")
+            if task_call.vectors != "float32":
+                raise WrongUsage(f"--vectors {task_call.vectors} is of one vector of each text: give --pooling")
     columns |= results
     output = None
     try:
-        output = open_output(call.out, columns, width, asked.vectors, job, call.resume)
-        return run(name, records, lambda inputs: model(inputs, **options), results, output, asked.vectors)
+        output = open_output(call.out, columns, width, task_call.vectors, job, call.resume)
+        return run(name, records, lambda inputs: model(inputs, **options), results, output, task_call.vectors)
     except KeyboardInterrupt:
         kept = ""
         if output is not None:
@@ -263,7 +263,7 @@ def _job(
     name: str,
     fields: Sequence[Field],
     options: Mapping[str, Any],
-    asked: Asked,
+    task_call: TaskCall,
     call: Call,
     records: Sequence[Record] | Source,
     found: Inspection,
@@ -280,7 +280,12 @@ def _job(
         "backend": {backend: backend_versions(backend)},
         "model": files,
         "columns": {one.name: list(one.sources) for one in fields},
-        "options": {**options, "max_length": call.max_length, "untrained": call.untrained, "vectors": asked.vectors},
+        "options": {
+            **options,
+            "max_length": call.max_length,
+            "untrained": call.untrained,
+            "vectors": task_call.vectors,
+        },
         "input": records.description if isinstance(records, Source) else description(Reading(), "arguments"),
         "dtype": call.dtype,
         "device": call.device,

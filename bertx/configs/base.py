@@ -473,7 +473,7 @@ def is_config_kept() -> bool:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What an architecture is, said once.
+    """What an architecture is, declared once.
 
     Attributes:
         model_type: as config.json has it.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertx_weights import FORMATS, CheckpointError
 from bertx_weights.files import exists
-from bertx_weights.lora import has_adapter, read_adapter
+from bertx_weights.formats import has_adapter
 
 from ..tokenizers.names import VOCABULARIES
 from .sources import resolve
@@ -20,6 +20,8 @@ def base_folder(folder: Path) -> Path:
     """
     if not has_adapter(folder) or any(form.files(folder) for form in FORMATS.values()):
         return folder
+    from bertx_weights.lora import read_adapter
+
     adapter = read_adapter(folder)
     if adapter.base is None:
         raise CheckpointError(f"{adapter.config_file}: base_model_name_or_path names no checkpoint to merge it into")

@@ -14,7 +14,7 @@ from typing import Any
 
 from bertx_weights import CheckpointError, MissingExtraError, format_of, write_atomically
 from bertx_weights.files import LARGEST, locked, read_json
-from bertx_weights.lora import has_adapter
+from bertx_weights.formats import has_adapter
 
 from ..checkpoints.files import small_files, weight_files
 from ..tasks.sentence_transformers import MODULES, side_files, transformer_folder
@@ -142,7 +142,11 @@ def _fetch_files(hub_id: str, declared: Mapping[str, _Declared], storage: Path, 
     """Fetches files and checks each once, whoever has put it into the cache; all that are wrong are removed."""
     from huggingface_hub import hf_hub_download
 
-    large = [f"{name} of {said[0]} bytes" for name, said in declared.items() if _is_text(name) and _is_large(said[0])]
+    large = [
+        f"{name} of {declaration[0]} bytes"
+        for name, declaration in declared.items()
+        if _is_text(name) and _is_large(declaration[0])
+    ]
     if large:
         raise CheckpointError(
             f"{hub_id} on the hub has {', '.join(large)}; a config or vocabulary has at most {LARGEST}"
@@ -150,11 +154,11 @@ def _fetch_files(hub_id: str, declared: Mapping[str, _Declared], storage: Path, 
     if not folder.exists():  # else a job that is killed here would leave what looks like another library's download
         _update_state(folder)
     wrong = []
-    for name, said in declared.items():
+    for name, declaration in declared.items():
         hf_hub_download(hub_id, name, revision=folder.name)
-        if _state(folder)["checked"].get(name) == said:
+        if _state(folder)["checked"].get(name) == declaration:
             continue
-        problem = _problem(folder / name, *said)
+        problem = _problem(folder / name, *declaration)
         if problem is None and _is_text(name) and _is_large((folder / name).stat().st_size):
             problem = f"more than {LARGEST} bytes"
         if problem:
@@ -164,7 +168,7 @@ def _fetch_files(hub_id: str, declared: Mapping[str, _Declared], storage: Path, 
             (folder / name).unlink(missing_ok=True)
             wrong.append(f"{name} of {hub_id} has {problem}: it was removed, fetch it again")
         else:
-            _update_state(folder, checked={name: said})
+            _update_state(folder, checked={name: declaration})
     if wrong:
         raise CheckpointError("\n  ".join(wrong))
 
@@ -189,7 +193,7 @@ STATE = ".bertx.json"
 def _state(folder: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError, AttributeError, KeyError, TypeError):
         state = read_json(folder / STATE)
-        checked = {name: tuple(said) for name, said in state["checked"].items()}
+        checked = {name: tuple(declaration) for name, declaration in state["checked"].items()}
         return {"checked": checked, "small": bool(state["small"]), "weights": bool(state["weights"])}
     return {"checked": {}, "small": False, "weights": False}
 

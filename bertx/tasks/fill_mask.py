@@ -73,14 +73,14 @@ class FillMask:
 
         def compute(rows: list[Row]) -> list[Any]:
             batch = padded(self._model, rows)
-            places = [np.flatnonzero(row == self._tokenizer.mask_token_id).tolist() for row in batch["input_ids"]]
-            most = max(len(place) for place in places)
+            masks = [np.flatnonzero(row == self._tokenizer.mask_token_id).tolist() for row in batch["input_ids"]]
+            most = max(map(len, masks))
             # A row with fewer masks than another is filled up with its first, which is then left out.
-            positions = np.array([place + place[:1] * (most - len(place)) for place in places])
+            positions = np.array([of_row + of_row[:1] * (most - len(of_row)) for of_row in masks])
             logits = self._model.forward(**batch, mask_positions=positions)["logits"]
             return [
-                self._filled(row["input_ids"], softmax(scores[: len(place)]), top_k, ids)
-                for row, scores, place in zip(rows, logits, places, strict=True)
+                self._filled(row["input_ids"], softmax(scores[: len(of_row)]), top_k, ids)
+                for row, scores, of_row in zip(rows, logits, masks, strict=True)
             ]
 
         return run_whole(self._model, texts, encode, compute, batch_tokens)
@@ -103,12 +103,12 @@ class FillMask:
     ) -> list[Any]:
         masked = [i for i, token in enumerate(ids) if token == self._tokenizer.mask_token_id]
         filled = []
-        for place, scores in zip(masked, probabilities, strict=True):
+        for position, scores in zip(masked, probabilities, strict=True):
             candidates = np.arange(len(scores)) if targets is None else targets
             ranked = candidates[largest(scores[candidates], top_k)]
             words = []
             for token in ranked.tolist():
-                sequence = [*ids[:place], token, *ids[place + 1 :]]
+                sequence = [*ids[:position], token, *ids[position + 1 :]]
                 text = self._tokenizer.decode(sequence, skip_special_tokens=len(masked) == 1)
                 words.append(
                     {

@@ -33,7 +33,7 @@ class MultipleChoice:
             batch_tokens: the most tokens of a batch, those of all choices together.
 
         Returns:
-            {"choice": its place, "answer": its text, "scores": the probability of each} of each question.
+            {"choice": its index, "answer": its text, "scores": the probability of each} of each question.
 
         Raises:
             InputError: fewer than two choices, or mappings without these keys.

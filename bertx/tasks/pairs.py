@@ -34,28 +34,28 @@ def encode_pairs(
         InputError: texts without a second one, or texts that are not truncated and longer than the model takes.
     """
     options = options or TokenizerOptions()
-    split: list[Any] = [as_pair(text, place) for place, text in enumerate(texts)]
+    split: list[Any] = [as_pair(text, index) for index, text in enumerate(texts)]
     if second:
-        alone = [place for place, (_, pair) in enumerate(split) if pair is None]
+        alone = [index for index, (_, pair) in enumerate(split) if pair is None]
         InputError.raise_for(dict.fromkeys(alone, "is one text: give a pair, (first, second)"))
     rows: list[Any] = [None] * len(split)
     for has_pair in (False, True):
-        places = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
-        if places:
+        indices = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
+        if indices:
             encoded = options.rows(
                 model,
                 tokenizer or model.tokenizer,
-                [prompt + split[i][0] for i in places],
-                [split[i][1] for i in places] if has_pair else None,
+                [prompt + split[i][0] for i in indices],
+                [split[i][1] for i in indices] if has_pair else None,
             )
-            for place, row in zip(places, encoded, strict=True):
-                rows[place] = row
+            for index, row in zip(indices, encoded, strict=True):
+                rows[index] = row
     check_lengths(model, rows)
     return rows
 
 
-def as_pair(text: Any, place: int = 0) -> tuple[str, str | None]:
-    """A text and its pair, None where it has none; `place` is its position among others, for the error.
+def as_pair(text: Any, index: int = 0) -> tuple[str, str | None]:
+    """A text and its pair, None where it has none; `index` is its position among others, for the error.
 
     Raises:
         TypeError: neither a string, a pair of them nor a mapping of "text" and "text_pair".
@@ -69,6 +69,6 @@ def as_pair(text: Any, place: int = 0) -> tuple[str, str | None]:
         pair = None
     if pair is None or not isinstance(pair[1], (str, type(None))):
         raise TypeError(
-            f"input {place} is {text!r:.60}: expected a string, a tuple of two, or {{'text': …, 'text_pair': …}}"
+            f"input {index} is {text!r:.60}: expected a string, a tuple of two, or {{'text': …, 'text_pair': …}}"
         )
     return pair

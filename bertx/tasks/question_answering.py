@@ -100,8 +100,8 @@ class QuestionAnswering:
         for name, text in zip(("question", "context"), parts, strict=True):
             if not text.strip():
                 return f"has an empty {name}"
-        asked = len(self._tokenizer(parts[0], verbose=False, add_special_tokens=False)["input_ids"])
-        room = longest - asked - self._tokenizer.num_special_tokens_to_add(pair=True)
+        question_length = len(self._tokenizer(parts[0], verbose=False, add_special_tokens=False)["input_ids"])
+        room = longest - question_length - self._tokenizer.num_special_tokens_to_add(pair=True)
         if room <= stride:
             return (
                 f"has a question that leaves {room} tokens for its context, and windows share {stride}; "
@@ -109,9 +109,9 @@ class QuestionAnswering:
             )
         return None
 
-    def _windows(self, asked: str, context: str, longest: int, stride: int) -> list[Row]:
+    def _windows(self, question: str, context: str, longest: int, stride: int) -> list[Row]:
         encoded = self._tokenizer(
-            [asked],
+            [question],
             [context],
             truncation="only_second",
             max_length=longest,

@@ -34,11 +34,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def largest(scores: np.ndarray, count: int) -> np.ndarray:
-    """The places of the largest of scores [N], in falling order; without sorting the others."""
-    places = np.arange(len(scores))
+    """The indices of the largest scores of [N], in falling order; without sorting the others."""
+    indices = np.arange(len(scores))
     if count < len(scores):
-        places = np.sort(np.argpartition(-scores, count - 1)[:count])
-    return places[np.argsort(-scores[places], kind="stable")]
+        indices = np.sort(np.argpartition(-scores, count - 1)[:count])
+    return indices[np.argsort(-scores[indices], kind="stable")]
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -40,12 +40,12 @@ class InputError(ValueError):
     """Inputs that a task cannot take.
 
     Attributes:
-        problems: the place of each such input → what is wrong with it.
+        problems: the index of each such input → what is wrong with it.
     """
 
     def __init__(self, problems: Mapping[int, str]):
         self.problems = dict(problems)
-        super().__init__("\n".join(f"input {place} {problem}" for place, problem in self.problems.items()))
+        super().__init__("\n".join(f"input {index} {problem}" for index, problem in self.problems.items()))
 
     @classmethod
     def raise_for(cls, problems: Mapping[int, str]) -> None:
@@ -132,22 +132,22 @@ def _stream(
             encoded = encode(window)
             InputError.raise_for(_unknown_tokens(encoded, model.config.vocab_size))
         except InputError as error:
-            raise InputError({first + place: problem for place, problem in error.problems.items()}) from None
+            raise InputError({first + index: problem for index, problem in error.problems.items()}) from None
         first += len(window)
         rows = [row for of_input in encoded for row in of_input]
-        said: list[Any] = [None] * len(rows)
+        results: list[Any] = [None] * len(rows)
         # Large batches are few shapes to compile, and what an accelerator is fast with.
         full = model.compiles_each_shape or model.device != "cpu"
-        places = batches([_width(model, len(row["input_ids"])) for row in rows], batch_tokens, full)
-        made = [[rows[place] for place in of_batch] for of_batch in places]
+        indices = batches([_width(model, len(row["input_ids"])) for row in rows], batch_tokens, full)
+        made = [[rows[index] for index in of_batch] for of_batch in indices]
         if model.compiles_each_shape:
             made = [batch + batch[:1] * _missing(model, batch, batch_tokens) for batch in made]
-        for of_batch, answers in zip(places, model.map(compute, made), strict=True):
-            for place, answer in zip(of_batch, answers, strict=not model.compiles_each_shape):
-                said[place] = answer
+        for of_batch, answers in zip(indices, model.map(compute, made), strict=True):
+            for index, answer in zip(of_batch, answers, strict=not model.compiles_each_shape):
+                results[index] = answer
         start = 0
         for of_input in encoded:
-            yield combine(of_input, said[start : start + len(of_input)])
+            yield combine(of_input, results[start : start + len(of_input)])
             start += len(of_input)
 
 
@@ -164,7 +164,7 @@ def run_whole(
         inputs,
         lambda window: [[row] for row in encode(window)],
         compute,
-        lambda rows, said: said[0],
+        lambda rows, results: results[0],
         batch_tokens,
     )
 
@@ -172,8 +172,8 @@ def run_whole(
 def _unknown_tokens(encoded: Sequence[Sequence[Row]], vocab_size: int) -> dict[int, str]:
     largest = [max((max(row["input_ids"], default=0) for row in rows), default=0) for rows in encoded]
     return {
-        place: f"has a token of id {token}, and the model has embeddings of {vocab_size}: give it its own tokenizer"
-        for place, token in enumerate(largest)
+        index: f"has a token of id {token}, and the model has embeddings of {vocab_size}: give it its own tokenizer"
+        for index, token in enumerate(largest)
         if token >= vocab_size
     }
 
@@ -191,13 +191,13 @@ def batches(lengths: Sequence[int], batch_tokens: int, full: bool = False) -> li
         batch_tokens: the most that the longest row of a batch times their number may be; a longer row is alone.
         full: as many rows in each batch as that has room for, whatever the padding.
     """
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    changes = [place for place in range(1, len(order)) if lengths[order[place]] < lengths[order[place - 1]]]
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    changes = [index for index in range(1, len(order)) if lengths[order[index]] < lengths[order[index - 1]]]
     # For the first n rows in order: the least that their batches cost, and where the last of these begins.
     best = [(0.0, 0)] + [(math.inf, 0)] * len(order)
-    for start, place in enumerate(order):
+    for start, index in enumerate(order):
         if best[start][0] < math.inf:
-            longest = max(lengths[place], 1)
+            longest = max(lengths[index], 1)
             last = min(start + max(batch_tokens // longest, 1), len(order))
             shorter = [] if full else changes[bisect_right(changes, start) : bisect_right(changes, last)]
             for end in (*shorter, last):

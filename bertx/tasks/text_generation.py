@@ -15,7 +15,7 @@ from .streaming import InputError, Row, rows_of, run_whole
 if TYPE_CHECKING:
     from .protocol import TaskModel
 
-# The places for keys and values grow in steps where each shape is compiled.
+# The positions of keys and values grow in steps where each shape is compiled.
 _STEP = 32
 
 
@@ -104,14 +104,14 @@ class TextGeneration:
         while going:
             logits, past = self._score([ids[i] for i in going], past)
             still = []
-            for place, (i, scores) in enumerate(zip(going, logits, strict=True)):
+            for index, (i, scores) in enumerate(zip(going, logits, strict=True)):
                 token = choose(scores, generators[i])
                 ids[i].append(token)
                 if token not in self._ends and len(ids[i]) - starts[i] < max_new_tokens and len(ids[i]) < limit:
-                    still.append(place)
+                    still.append(index)
             if len(still) < len(going):
                 past = _each(past, lambda part, still=still: part[still])
-            going = [going[place] for place in still]
+            going = [going[index] for index in still]
         return [
             {
                 "generated_text": extended(self._tokenizer, row["prompt"], all_ids[:start], all_ids[start:]),
@@ -121,30 +121,30 @@ class TextGeneration:
         ]
 
     def _score(self, ids: list[list[int]], past: Any) -> tuple[np.ndarray, Any]:
-        """The logits of what follows each row, [B, V], and the keys and values of all its places.
+        """The logits of what follows each row, [B, V], and the keys and values of all its positions.
 
-        Without a past whole rows are computed, with it their last tokens. Rows end at the same place: what comes
+        Without a past whole rows are computed, with it their last tokens. Rows end at the same position: what comes
         before a shorter one is hidden.
         """
         lengths = np.array([len(row) for row in ids])
-        new = 1 if past else self._places(lengths.max())
-        before = self._places(lengths.max() - 1) if past else 0
+        new = 1 if past else self._positions(lengths.max())
+        before = self._positions(lengths.max() - 1) if past else 0
         batch = np.full((len(ids), new), self._tokenizer.pad_token_id or 0)
-        for place, row in enumerate(ids):
-            batch[place, -min(len(row), new) :] = row[-new:]
+        for index, row in enumerate(ids):
+            batch[index, -min(len(row), new) :] = row[-new:]
         positions = np.arange(-before - new, 0) + lengths[:, None]
         outputs = self._model.forward(
             input_ids=batch,
             attention_mask=positions >= 0,
             position_ids=np.maximum(positions, 0)[:, before:],
             mask_positions=np.full((len(ids), 1), new - 1),
-            past_key_values=_each(past, lambda part: _last_places(part, before)),
+            past_key_values=_each(past, lambda part: _last_positions(part, before)),
             use_cache=True,
         )
         return outputs["logits"][:, 0], outputs["past_key_values"]
 
-    def _places(self, length: int) -> int:
-        """How many places so many tokens are given."""
+    def _positions(self, length: int) -> int:
+        """How many positions so many tokens are padded to."""
         step = _STEP if self._model.compiles_each_shape else 1
         return int(min(-(-length // step) * step, self._model.config.max_sequence_length - 1))
 
@@ -153,7 +153,7 @@ def _each(past: Any, function: Any) -> Any:
     return tuple(tuple(function(part) for part in pair) for pair in past)
 
 
-def _last_places(part: np.ndarray, count: int) -> np.ndarray:
+def _last_positions(part: np.ndarray, count: int) -> np.ndarray:
     """[B, N, P, D] → [B, N, count, D]: the last of them, after zeros where there are fewer."""
     missing = max(count - part.shape[2], 0)
     return np.pad(part, ((0, 0), (0, 0), (missing, 0), (0, 0))) if missing else part[:, :, part.shape[2] - count :]

@@ -100,11 +100,6 @@ class Adapter:
         return revision if isinstance(revision, str) and revision else None
 
 
-def has_adapter(folder: Path) -> bool:
-    """Whether a folder has an adapter, beside the weights it belongs to or alone."""
-    return exists(folder, CONFIG)
-
-
 def read_adapter(folder: Path) -> Adapter:
     """The adapter of a folder.
 

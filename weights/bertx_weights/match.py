@@ -21,7 +21,7 @@ _MOST_PARTS = 8  # of an unread prefix
 
 @dataclass
 class LoadReport:
-    """What a load found. The lists of `problems` make it fail; the others are told for information.
+    """What a load found. The lists of `problems` make it fail; the others are for information.
 
     Attributes:
         source: the checkpoint.

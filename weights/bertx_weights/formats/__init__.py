@@ -116,13 +116,18 @@ def format_of(folder: Path) -> str:
     raise CheckpointError(f"{folder} is no checkpoint: expected config.json and the weights, {known}; found {present}")
 
 
+def has_adapter(folder: Path) -> bool:
+    """Whether a folder has an adapter of PEFT, beside the weights it belongs to or alone."""
+    return exists(folder, ADAPTER_CONFIG)
+
+
 def checkpoints_below(folder: Path) -> list[Path]:
     """Subfolders that hold weights, or an adapter's, a few of them; links are not followed."""
     found: list[Path] = []
     for looked, (at, folders, _) in enumerate(os.walk(folder), 1):
         path = Path(at)
         depth = len(path.relative_to(folder).parts)
-        is_one = depth and (exists(path, ADAPTER_CONFIG) or any(form.files(path) for form in FORMATS.values()))
+        is_one = depth and (has_adapter(path) or any(form.files(path) for form in FORMATS.values()))
         if is_one:
             found.append(path)
         if is_one or depth == _DEEPEST_BELOW:
