@@ -23,6 +23,7 @@ from .models.base_model import BaseModel
 from .parameters import skip_init
 from .printable import printable
 
+_OTHERS = "a model of another architecture computes something else from such tensors: run it with its own library"
 # Older names of pipeline tags that transformers takes too.
 _TASK_ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 
@@ -268,15 +269,20 @@ def model_type_of(values: Mapping[str, Any]) -> str:
     if stated in (None, ""):
         oldest = next(iter(MODELS.values()))
         if strange := [name for name in names if not oldest.owns(name)]:
-            meant = {owner.model_type for owner in map(_owner, names) if owner} or {oldest.model_type}
+            meant = {owner.model_type for owner in map(_owner, names) if owner}
+            way_out = (
+                f'add "model_type": "{min(meant)}" to config.json'
+                if meant
+                else f"where the class is your own and its encoder is a plain {oldest.name}, add "
+                f'"model_type": "{oldest.model_type}" to config.json and name the head with task=; {_OTHERS}'
+            )
             raise ValueError(
                 f"architectures names {_shown(strange)}, which is no class of {oldest.name}, and there is no "
-                f"model_type: bertx takes what states none for a {oldest.name}; say what it is, such as by "
-                f'"model_type": "{min(meant)}", and where the class is your own, name the head with task='
+                f"model_type: {way_out}"
             )
         return oldest.model_type
     if not isinstance(stated, str) or stated not in MODELS:
-        raise ValueError(f"model_type is {stated!r:.40}, bertx runs {', '.join(map(repr, MODELS))}")
+        raise ValueError(f"model_type is {stated!r:.40}, bertx runs {', '.join(map(repr, MODELS))}; {_OTHERS}")
     if names and not any(map(MODELS[stated].owns, names)):
         owners = {name: owner.name for name in names if (owner := _owner(name)) is not None}
         if owners:

@@ -268,9 +268,14 @@ class ModelConfig:
         return self
 
     @property
+    def first_position(self) -> int:
+        """The position of the first token of a sequence."""
+        return 0
+
+    @property
     def max_sequence_length(self) -> int:
         """How many tokens a sequence may have."""
-        return self.max_position_embeddings
+        return self.max_position_embeddings - self.first_position
 
     @property
     def labels(self) -> tuple[str, ...]:

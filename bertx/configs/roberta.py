@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bertx_weights.naming import KerasHubNaming, Naming
 
 from .base import ModelConfig, ModelSpec, config_class
@@ -20,10 +18,9 @@ class RobertaConfig(ModelConfig):
     model_type: str = "roberta"
 
     @property
-    def max_sequence_length(self) -> int:
-        """How many tokens a sequence may have: positions count from pad_token_id + 1."""
-        padding_idx: Any = self.pad_token_id  # checked to be a number
-        return self.max_position_embeddings - padding_idx - 1
+    def first_position(self) -> int:
+        """pad_token_id + 1, as in fairseq: the positions before are for padding."""
+        return (self.pad_token_id or 0) + 1
 
     def _problems(self) -> list[str]:
         found = super()._problems()

@@ -136,7 +136,7 @@ class TextGeneration:
         outputs = self._model.forward(
             input_ids=batch,
             attention_mask=positions >= 0,
-            position_ids=np.maximum(positions, 0)[:, before:],
+            position_ids=np.maximum(positions, 0)[:, before:] + self._model.config.first_position,
             mask_positions=np.full((len(ids), 1), new - 1),
             past_key_values=_each(past, lambda part: _last_positions(part, before)),
             use_cache=True,

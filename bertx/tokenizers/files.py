@@ -52,6 +52,11 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
 
 
 def _write_preset(tokenizer: PreTrainedTokenizer, source: Path, target: Path) -> list[str]:
+    if VOCAB not in tokenizer.family.files:
+        raise CheckpointError(
+            f"{source} has a tokenizer of {tokenizer.family.name}, and bertx writes that of a KerasHub preset for BERT "
+            "only: take another format, or convert a folder without the tokenizer's files and add KerasHub's tokenizer"
+        )
     rules = tokenizer.backend_tokenizer
     steps = [type(step).__name__ for step in (rules.model, rules.normalizer, rules.pre_tokenizer)]
     problems = []

@@ -9,6 +9,7 @@ import transformers
 from tokenizers import ByteLevelBPETokenizer
 
 import bertx
+from bertx.tokenizers.files import copy_tokenizer
 
 TEXTS = ["the quick brown fox", "a happy person sits by the river", "the lazy dog jumps over ☃"]
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -100,10 +101,15 @@ def test_a_prompt_is_continued_as_it_reads(saved):
     tokenizer, model, folder = saved("ForCausalLM", is_decoder=True, initializer_range=0.3)
     prompt = "the quick brown"
     ids = torch.tensor([[tokenizer.cls_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]])
-    expected = model.generate(ids, max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.pad_token_id)[0]
-    found = bertx.load(folder, backend="numpy")(prompt, max_new_tokens=6)
-    assert found["tokens"] == expected[ids.shape[1] :].tolist()
-    assert found["generated_text"] == tokenizer.decode(expected, skip_special_tokens=True)
+    # Not model.generate(), which counts RoBERTa's positions from 0: the model itself counts from pad_token_id + 1.
+    expected = ids
+    for _ in range(6):
+        best = model(expected, use_cache=False).logits[:, -1].argmax(-1, keepdim=True)
+        expected = torch.cat([expected, best], 1)
+    for backend in ("numpy", "torch", "jax"):
+        found = bertx.load(folder, backend=backend)([prompt, "the"], max_new_tokens=6)[0]
+        assert found["tokens"] == expected[0, ids.shape[1] :].tolist(), backend
+        assert found["generated_text"] == tokenizer.decode(expected[0], skip_special_tokens=True)
 
 
 def test_answers_are_words_of_their_context(saved):
@@ -117,3 +123,10 @@ def test_answers_are_words_of_their_context(saved):
         start, end = answer["start"], answer["end"]
         assert answer["answer"] == context[start:end] != ""
         assert " " in f" {context}"[start] and " " in f"{context} "[end]
+
+
+def test_a_preset_of_kerashub_gets_no_tokenizer(saved, tmp_path):
+    _, _, folder = saved("ForSequenceClassification")
+    with pytest.raises(bertx.CheckpointError, match="KerasHub preset for BERT only: take another format, or convert"):
+        copy_tokenizer(folder, tmp_path, keras=True)
+    assert not list(tmp_path.iterdir())
