@@ -106,13 +106,16 @@ def labels(head: str, seed: int = 2, batch_size: int = BATCH) -> dict[str, np.nd
     return {"labels": per_token}
 
 
+_CAUSAL = (transformers.BertLMHeadModel, transformers.RobertaForCausalLM, transformers.XLMRobertaForCausalLM)
+
+
 def peer_forward(model: transformers.PreTrainedModel, inputs: dict[str, np.ndarray], **flags) -> dict:
     """What transformers says, as NumPy float64."""
     tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
     tensors = {name: t.double() if t.is_floating_point() else t for name, t in tensors.items()}
     with torch.no_grad():
         outputs = model(**tensors, **flags)
-        if "loss" in outputs and isinstance(model, (transformers.BertLMHeadModel, transformers.RobertaForCausalLM)):
+        if "loss" in outputs and isinstance(model, _CAUSAL):
             # transformers computes this one loss in float32 even for a float64 model.
             logits, following = outputs["logits"][:, :-1], tensors["labels"][:, 1:]
             outputs["loss"] = torch.nn.functional.cross_entropy(logits.flatten(0, 1), following.flatten())

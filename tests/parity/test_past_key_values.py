@@ -119,22 +119,6 @@ def test_each_query_its_own_keys_and_positions_that_are_given(peers, loaded, bac
     assert np.abs(found - expected).max() <= 5e-6
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_loaded_model_goes_on(peers, loaded, backend):
-    """NumPy in and NumPy out."""
-    model = loaded(peers(HEAD)[1], backend=backend)
-    inputs = batch(HEAD, "left")
-    expected = model.forward(**inputs)["logits"]
-    first = model.forward(**{name: value[:, :5] for name, value in inputs.items()}, use_cache=True)
-    assert list(first) == ["logits", "past_key_values"]
-    assert all(type(part) is np.ndarray for pair in first["past_key_values"] for part in pair)
-    rest = {name: value[:, 5:] for name, value in inputs.items()} | {"attention_mask": inputs["attention_mask"]}
-    second = model.forward(**rest, past_key_values=first["past_key_values"])
-    assert list(second) == ["logits"]
-    found = {"logits": np.concatenate([first["logits"], second["logits"]], 1)}
-    assert max(differences(seen(found, inputs), seen({"logits": expected}, inputs)).values()) <= 5e-6
-
-
 # --- what is kept, and when -----------------------------------------------------------------------
 
 
