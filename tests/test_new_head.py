@@ -22,7 +22,7 @@ class BertForTokenRegression(heads.Head, BertHead):
     output_class = TokenClassifierOutput
 
     def add_layers(self, config, base):
-        heads.add_classifier(self, config, 1)
+        self.dropout, self.classifier = heads.classifier_layers(config, 1)
 
     def logits(self, hidden_states, pooled):
         return self.classifier(self.dropout(hidden_states))[..., 0]

@@ -269,7 +269,7 @@ GIVEN = {
         "BertForPreTraining",
         {},
         {"labels": IDS, "next_sentence_label": np.ones((4, 2), np.int64)},
-        r"next_sentence_label has the shape \[4, 2\], expected \[4, 1\]",
+        r"next_sentence_label has the shape \[4, 2\], expected \[4\]",
     ),
 }  # fmt: skip
 
