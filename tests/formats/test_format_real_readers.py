@@ -34,6 +34,7 @@ from format_support import (
 import bertx
 from bertx_weights.containers import msgpack
 
+pytestmark = pytest.mark.slow  # transformers 4.57 reads everything in a process of its own: a minute and a half
 ROOT = Path(__file__).parents[2]
 PEER = ROOT / ".venv-transformers4" / "bin" / "python"
 READER = ROOT / "tests" / "peers" / "read_transformers4.py"
