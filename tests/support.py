@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import transformers
 
+from bertx.testing import BATCH, CHOICES, LENGTH, SIZES
+
 BACKENDS = ("numpy", "torch", "jax", "tensorflow")
 HEADS = {
     "BertModel": "feature-extraction",
@@ -20,18 +22,6 @@ HEADS = {
     "BertForTokenClassification": "token-classification",
     "BertForQuestionAnswering": "question-answering",
 }
-# Odd and all different, so that no transposed or swapped axis fits by accident.
-SIZES = {
-    "vocab_size": 131,
-    "hidden_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 6,
-    "intermediate_size": 100,
-    "max_position_embeddings": 37,
-    "type_vocab_size": 3,
-    "num_labels": 5,
-}
-BATCH, CHOICES, LENGTH = 4, 3, 13
 
 
 def peer(head: str, seed: int = 0, **changes) -> transformers.PreTrainedModel:

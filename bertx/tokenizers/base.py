@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -53,7 +54,7 @@ _CLEANED = {f" {mark}": mark for mark in (".", "?", "!", ",")} | {" ' ": "'"}
 _CLEANED |= {f" {ending}": ending for ending in ("n't", "'m", "'s", "'ve", "'re")}
 
 
-class PreTrainedTokenizer(SpecialTokens):
+class PreTrainedTokenizer(SpecialTokens, ABC):
     """A checkpoint's tokenizer; `BertTokenizer`, `RobertaTokenizer` and `XLMRobertaTokenizer` are its families.
 
     Padding and truncation are what a call asks for, and none by default; of what a `tokenizer.json` bakes
@@ -75,13 +76,13 @@ class PreTrainedTokenizer(SpecialTokens):
     # --- what a family defines --------------------------------------------------------------------
 
     @classmethod
+    @abstractmethod
     def _read_vocabulary(cls, folder: Path) -> tuple[Path, Any] | None:
         """The file that a folder's vocabulary is in, and what it holds; None without one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _build(self, vocabulary: Any) -> Any:
         """A `tokenizers.Tokenizer` of a vocabulary, with the rules of the family and `self.settings`."""
-        raise NotImplementedError
 
     def _apply_settings(self, tokenizer: Any) -> None:
         """Lets `self.settings` have the last word on the rules of a tokenizer.json, where transformers does so."""
@@ -97,9 +98,9 @@ class PreTrainedTokenizer(SpecialTokens):
         """The tokens of a vocabulary and their ids; none where the library keeps them apart itself."""
         return vocabulary if isinstance(vocabulary, Mapping) else {}
 
+    @abstractmethod
     def save_vocabulary(self, folder: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str, ...]:
         """Writes the vocabulary, without tokens added later; gives the paths, or none where it is in no such file."""
-        raise NotImplementedError
 
     # --- reading and writing ----------------------------------------------------------------------
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bertx_weights import CheckpointError
+from bertx_weights.containers.protobuf import fields_of
 from bertx_weights.files import read_bytes
 
 # The numbers of fields in sentencepiece_model.proto.
@@ -53,9 +54,9 @@ def read(path: Path) -> Model:
     pieces, whole = [], []
     messages: dict[int, dict[int, Any]] = {_TRAINER: {}, _NORMALIZER: {}}
     try:
-        for number, value in _fields(content):
+        for number, value in fields_of(content):
             if number == _PIECES:
-                piece = dict(_fields(value))
+                piece = dict(fields_of(value))
                 text = piece[_PIECE].decode()
                 (score,) = struct.unpack("<f", piece.get(_SCORE, bytes(4)))
                 if not math.isfinite(score):
@@ -64,7 +65,7 @@ def read(path: Path) -> Model:
                 if piece.get(_KIND) in (_CONTROL, _USER_DEFINED):
                     whole.append((text, piece[_KIND] == _CONTROL))
             elif number in messages:
-                messages[number] |= dict(_fields(value))
+                messages[number] |= dict(fields_of(value))
         characters = bytes(messages[_NORMALIZER].get(_CHARACTERS, b""))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise CheckpointError(f"{path}: not a model of SentencePiece: {error}") from error
@@ -81,34 +82,3 @@ def read(path: Path) -> Model:
             "tokenise with transformers, and give the ids to model.forward"
         )
     return Model(pieces, characters, whole)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: number → an int, or bytes."""
-    i = 0
-    while i < len(message):
-        tag, i = _varint(message, i)
-        kind = tag & 7
-        if kind == 0:
-            value, i = _varint(message, i)
-        elif kind in (1, 2, 5):
-            length, i = _varint(message, i) if kind == 2 else (8 if kind == 1 else 4, i)
-            value, i = message[i : i + length], i + length
-        else:
-            raise ValueError(f"a field of the wire type {kind}")
-        if i > len(message):
-            raise ValueError("a field that is longer than its message")
-        yield tag >> 3, value
-
-
-def _varint(message: bytes, i: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if i >= len(message):
-            raise ValueError("a number that is cut off")
-        byte = message[i]
-        value |= (byte & 0x7F) << shift
-        i += 1
-        if byte < 0x80:
-            return value, i
-    raise ValueError("a number of more than ten bytes")

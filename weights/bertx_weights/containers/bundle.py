@@ -19,6 +19,7 @@ from ..dtypes import BFLOAT16
 from ..errors import CheckpointError
 from ..files import inside
 from .libraries import needs
+from .protobuf import fields_of, varint
 from .safetensors import release
 
 PREFIX = "bert_model.ckpt"
@@ -86,7 +87,7 @@ def read(folder: Path, prefix: str) -> dict[str, Variable]:
     index = _index(folder, prefix)
     try:
         entries = dict(_table(index))
-        header = dict(_fields(entries.pop(b"")))
+        header = dict(fields_of(entries.pop(b"")))
         shards = header.get(1, 0)
         if header.get(2, 0) != 0:
             raise ValueError("big-endian values")
@@ -94,7 +95,7 @@ def read(folder: Path, prefix: str) -> dict[str, Variable]:
             raise ValueError(f"{shards} shards")
         data = {
             shard: np.memmap(inside(folder, f"{prefix}.data-{shard:05}-of-{shards:05}"), np.uint8, mode="c")
-            for shard in sorted({dict(_fields(entry)).get(3, 0) for entry in entries.values()})
+            for shard in sorted({dict(fields_of(entry)).get(3, 0) for entry in entries.values()})
             if 0 <= shard < shards
         }
         return {
@@ -115,10 +116,10 @@ def _index(folder: Path, prefix: str) -> bytes:
 
 
 def _variable(name: str, entry: bytes, data: Mapping[int, np.ndarray], prefix: Path) -> Variable:
-    fields = dict(_fields(entry))
+    fields = dict(fields_of(entry))
     if 7 in fields:
         raise ValueError("a variable in slices")
-    shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
+    shape = tuple(dict(fields_of(dim)).get(1, 0) for number, dim in fields_of(fields.get(2, b"")) if number == 2)
     begin, size = fields.get(4, 0), fields.get(5, 0)
     whole = data[fields.get(3, 0)]
     checksum = int.from_bytes(fields.get(6, b""), "little")
@@ -147,7 +148,7 @@ def _as_checked(stored: bytes, shape: tuple[int, ...]) -> bytes:
     """The bytes that the checksum of a tensor of strings is made of: the lengths as integers, then what is stored."""
     place, lengths = 0, b""
     for _ in range(math.prod(shape)):
-        length, place = _varint(stored, place)
+        length, place = varint(stored, place)
         lengths += length.to_bytes(4 if length < 2**32 else 8, "little")
     return lengths + stored[place:]
 
@@ -176,8 +177,8 @@ def _table(index: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
-    begin, place = _varint(data, place)
-    size, place = _varint(data, place)
+    begin, place = varint(data, place)
+    size, place = varint(data, place)
     return (begin, size), place
 
 
@@ -195,9 +196,9 @@ def _block(index: bytes, begin: int, size: int) -> Iterator[tuple[bytes, bytes]]
     end = size - 4 * (restarts + 1)
     place, key = 0, b""
     while place < end:
-        shared, place = _varint(block, place)
-        own, place = _varint(block, place)
-        length, place = _varint(block, place)
+        shared, place = varint(block, place)
+        own, place = varint(block, place)
+        length, place = varint(block, place)
         if shared > len(key) or place + own + length > end:
             raise ValueError("an entry that is longer than its block")
         if shared + own > _LONGEST_NAME:
@@ -213,38 +214,6 @@ def _masked_crc(data: Any) -> int:
 
     value = google_crc32c.value(data)
     return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[place]
-        value |= (byte & 0x7F) << shift
-        place += 1
-        if byte < 0x80:
-            return value, place
-    raise ValueError("a number of more than ten bytes")
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: number → an int, or bytes."""
-    place = 0
-    while place < len(message):
-        tag, place = _varint(message, place)
-        kind = tag & 7
-        if kind == 0:
-            value, place = _varint(message, place)
-        elif kind in (1, 5):
-            width = 8 if kind == 1 else 4
-            value, place = message[place : place + width], place + width
-        elif kind == 2:
-            length, place = _varint(message, place)
-            value, place = message[place : place + length], place + length
-        else:
-            raise ValueError(f"a protobuf field of kind {kind}")
-        if place > len(message):
-            raise ValueError("a protobuf field that is longer than its message")
-        yield tag >> 3, value
 
 
 # --- writing ----------------------------------------------------------------------------------------
