@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
 import bertx
 import bertx.backend
+from bertx.models import nn
 from bertx.models.layers.activations import ACTIVATIONS
 from support import BACKENDS, batch, differences, peer, peer_forward, save_peer
 
@@ -69,3 +73,24 @@ def test_an_unknown_one_is_an_error_that_lists_all(folders, tmp_path, backend):
         bertx.load(tmp_path, backend=backend)
     with pytest.raises(ValueError, match=f"hidden_act is 'mish', expected one of {', '.join(NAMES)}"):
         bertx.backend.get_backend(backend).model_class("BertModel")(bertx.BertConfig.from_pretrained(tmp_path))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 2e-15), (np.float32, 4.8e-7)])
+def test_gelu_is_that_of_the_error_function(dtype, tolerance):
+    """To half a unit in the last place of the largest value; the reference is math.erf."""
+    x = np.linspace(-12, 12, 48_001).astype(dtype)
+    expected = np.array([v * 0.5 * math.erfc(-v * 0.5**0.5) for v in x.astype(np.float64)])
+    found = nn.gelu(x)
+    assert found.dtype == dtype
+    assert np.abs(found - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu_of_extremes(dtype):
+    x = np.array([-np.inf, -1e30, -100, -0.0, 1e30, np.inf, np.nan], dtype)
+    assert np.array_equal(nn.gelu(x), np.array([0, 0, 0, 0, 1e30, np.inf, np.nan], dtype), equal_nan=True)
+
+
+def test_gelu_of_float16_is_float32():
+    x = np.linspace(-5, 5, 101).astype(np.float16)
+    assert np.array_equal(nn.gelu(x), nn.gelu(x.astype(np.float32)))

@@ -287,11 +287,47 @@ def sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def gelu(x):
-    """x Φ(x), exact (Hendrycks and Gimpel 2016)."""
-    from scipy.special import erf
+# log 2Φ(-a) ≈ a P(a) / Q(a): the coefficients of P and of Q, from that of 1 upwards, by `tools/fit_gelu.py`.
+_GELU_FLOAT32 = (
+    (-0.7978841270287648, -0.6120177256949272, -0.19554553745203845, -0.025437732002243495, -4.3841150797136404e-05),
+    (1.0, 0.368100552376754, 0.052724612081263625),
+)
+_GELU_FLOAT64 = (
+    (
+        *(-0.7978845608028818, -1.0341844024395666, -0.6367248397793907, -0.2320881305451815),
+        *(-0.05270846066742859, -0.007184486983977855, -0.0004995854938457877, -9.17447645188541e-06),
+    ),
+    (
+        *(1.0, 0.8972156517681711, 0.39453906101095204, 0.09861537807328645),
+        *(0.014174935705326451, 0.0009990173508984785, 1.834702182608918e-05),
+    ),
+)
 
-    return 0.5 * x * (1 + erf(x * 0.5**0.5))
+
+def gelu(x):
+    """x Φ(x), exact (Hendrycks and Gimpel 2016).
+
+    Within 1e-15 in float64, and as close as float32 can be: max(x, 0) - |x| Φ(-|x|), with log 2Φ(-a) as a P(a) / Q(a),
+    fitted by `tools/fit_gelu.py`. NumPy has no erf, and SciPy's takes 0.2 s to import and three times as long to run.
+    """
+    p, q = _GELU_FLOAT64 if x.dtype == np.float64 else _GELU_FLOAT32
+    a = np.minimum(np.abs(x), x.dtype.type(40), dtype=np.result_type(x.dtype, np.float32))  # Φ(-40) is 0
+    lower = _polynomial(p, a)
+    lower *= a
+    lower /= _polynomial(q, a)
+    np.exp(lower, out=lower)
+    lower *= a
+    lower *= a.dtype.type(0.5)
+    return np.subtract(np.maximum(x, 0), lower, out=lower)
+
+
+def _polynomial(coefficients, x):
+    """Σ coefficients[i] xⁱ."""
+    total = np.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total *= x
+        total += x.dtype.type(coefficient)
+    return total
 
 
 def gelu_tanh(x):
