@@ -94,26 +94,33 @@ def check(tokenizer: Any, new: Iterable[Any] = ()) -> None:
         )
 
 
-def check_ids(tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
+def check_ids(tokenizer: Any) -> None:
     """Raises ValueError where two tokens have one id, as where lines of a vocab.txt repeat and tokens were added.
 
     Or where an id is larger than that of any model: the library counts up to it when it writes a vocabulary.
-
-    `vocabulary` is the tokenizer's own, without added tokens: to ask the library for it would take as long as a load.
     """
-    if vocabulary and (largest := max(vocabulary.values())) >= _MOST:
-        token = next(token for token, i in vocabulary.items() if i == largest)
-        raise ValueError(f"the token {token!r:.80} has the id {largest}, expected less than {_MOST}")
-    if len(set(vocabulary.values())) < len(vocabulary):
-        tokens = {i: token for token, i in vocabulary.items()}
-        twice = [token for token, i in vocabulary.items() if tokens[i] != token]
-        raise ValueError(
-            f"two tokens of the vocabulary have one id, such as {twice[0]!r} and {tokens[vocabulary[twice[0]]]!r}"
-        )
+    from tokenizers.models import Unigram
+
+    # n tokens have n ids where each of 0 … n - 1 is one's. The whole vocabulary would take as long as a load; that of a
+    # Unigram is a list.
+    model = tokenizer.model
+    if not isinstance(model, Unigram) and None in map(model.id_to_token, range(tokenizer.get_vocab_size(False))):
+        _check_distinct(tokenizer.get_vocab(with_added_tokens=False))
     for i, token in sorted(tokenizer.get_added_tokens_decoder().items()):
         own = tokenizer.model.id_to_token(i)
         if own not in (None, token.content):
             raise ValueError(f"the added token {token.content!r} has the id {i}, which the vocabulary gives {own!r}")
+
+
+def _check_distinct(vocabulary: Mapping[str, int]) -> None:
+    token, largest = max(vocabulary.items(), key=lambda item: item[1])
+    if largest >= _MOST:
+        raise ValueError(f"the token {token!r:.80} has the id {largest}, expected less than {_MOST}")
+    first: dict[int, str] = {}
+    for token, i in sorted(vocabulary.items()):
+        if i in first:
+            raise ValueError(f"two tokens of the vocabulary have one id, such as {first[i]!r} and {token!r}")
+        first[i] = token
 
 
 def template(cls: tuple[str, int], sep: tuple[str, int], separators: int, second_type: int) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from bertx_weights import CheckpointError
-from bertx_weights.files import exists, inside, parse_json, read_text, write_atomically
+from bertx_weights.files import exists, inside, read_text, write_atomically
 
 from ..hub.arguments import without_hub_arguments
 from . import added_tokens
@@ -93,11 +93,6 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
     def _check_words(self) -> None:
         """Raises ValueError where texts that are split into words would get other ids than they have whole."""
 
-    @staticmethod
-    def _tokens_of(vocabulary: Any) -> Mapping[str, int]:
-        """The tokens of a vocabulary and their ids; none where the library keeps them apart itself."""
-        return vocabulary if isinstance(vocabulary, Mapping) else {}
-
     @abstractmethod
     def save_vocabulary(self, folder: str | os.PathLike[str], filename_prefix: str | None = None) -> tuple[str, ...]:
         """Writes the vocabulary, without tokens added later; gives the paths, or none where it is in no such file."""
@@ -112,8 +107,7 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
 
         kind = CheckpointError if isinstance(source, Path) else ValueError
         self.settings = dict(settings)
-        # The errors of the library name no file, and it may end the process on deep nesting.
-        parsed: Any = None if rules is None else parse_json(rules, source)
+        # The errors of the library name no file.
         with library_errors(f"{source}: not a tokenizer", kind):
             tokenizer = None if rules is None else Tokenizer.from_str(rules)
         with library_errors(str(source), kind):
@@ -128,10 +122,7 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
             added_tokens.add(tokenizer, self.settings, self.family.tokens)
             self._finish(tokenizer)
             added_tokens.check(tokenizer)
-            # To ask the library for the vocabulary would take as long as a load.
-            added_tokens.check_ids(
-                tokenizer, self._tokens_of(parsed["model"]["vocab"] if vocabulary is None else vocabulary)
-            )
+            added_tokens.check_ids(tokenizer)
             tokenizer.encode("a", "a")
         self.backend_tokenizer = tokenizer
         self.padding_side = self.settings.get("padding_side", sides[0])

@@ -95,11 +95,6 @@ class RobertaTokenizer(PreTrainedTokenizer):
         path = inside(folder, VOCAB_JSON)
         return path, (read_vocabulary(path), read_merges(inside(folder, MERGES)))
 
-    @staticmethod
-    def _tokens_of(vocabulary: Any) -> Mapping[str, int]:
-        vocabulary = vocabulary[0] if isinstance(vocabulary, tuple) else vocabulary
-        return vocabulary if isinstance(vocabulary, Mapping) else {}
-
     def _build(self, vocabulary: tuple[Mapping[str, int], Sequence[tuple[str, str]]]) -> Any:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
