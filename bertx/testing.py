@@ -380,14 +380,15 @@ class BackendSuite:
     def test_a_mutant_is_found(self, mutate: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
         """A mistake in `nn` puts an output outside of the tolerance: if it does not, the tests above show nothing."""
         architecture = BASES[0]
+        inputs, expected = inputs_of(architecture, "right"), expected_of(architecture, "right")  # before the mutation
         nn = self._nn()
         for name, value in mutate(nn).items():
             monkeypatch.setattr(nn, name, value)
         # Another config than that of the right model, so that code compiled for that is not run.
         config = config_of(architecture, initializer_range=0.5 + MUTANTS.index(mutate))
         model = build(self._backend(), architecture, self.dtype, config)
-        found = model.forward(**inputs_of(architecture, "right"), **_FLAGS)
-        assert max(differences(found, expected_of(architecture, "right")).values()) > self.tolerance
+        found = model.forward(**inputs, **_FLAGS)
+        assert max(differences(found, expected).values()) > self.tolerance
 
 
 _LAYERS = ("hidden_states", "attentions")
