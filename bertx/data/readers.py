@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import tempfile
+import weakref
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ class Rows(Sequence[Row], ABC):
     """
 
     path: Path
+    column_names: tuple[str, ...]
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -111,11 +113,13 @@ class _Indexed(Rows):
         self, path: Path, file: Any, found: Iterator[tuple[int, int, int]], parse: Callable[[bytes], Row], lines: bool
     ):
         """`found`: (first byte, one past the last, line) of each row; `lines`: whether the user's file has those."""
-        self.path, self._file, self._parse, self._has_lines = path, file, parse, lines
+        self.path, self._parse, self._has_lines = path, parse, lines
         self._index = np.frombuffer(array("q", (number for of_row in found for number in of_row)), np.int64)
         self._index = self._index.reshape(-1, 3)
         if not len(self._index):
             raise ValueError(f"{path} has no rows")
+        self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -123,7 +127,7 @@ class _Indexed(Rows):
 
     def _row(self, index: int) -> Row:
         start, end = (int(number) for number in self._index[index, :2])
-        content = os.pread(self._file.fileno(), end - start, start)
+        content = os.pread(self._descriptor, end - start, start)
         if len(content) != end - start:
             raise _Problem("is no longer there: the file has been changed since it was opened")
         return self._parse(content)
@@ -222,8 +226,8 @@ def _lines(file: Any) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def _json_lines(path: Path) -> Rows:
-    file = open(path, "rb")  # noqa: SIM115 - as long as the rows are
-    return _Indexed(path, file, (line[:3] for line in _lines(file) if line[3].strip()), _json_object, True)
+    with open(path, "rb") as file:
+        return _Indexed(path, file, (line[:3] for line in _lines(file) if line[3].strip()), _json_object, True)
 
 
 def _json_object(content: bytes) -> Row:
@@ -237,9 +241,9 @@ def _json_object(content: bytes) -> Row:
 
 
 def _texts(path: Path) -> Rows:
-    file = open(path, "rb")  # noqa: SIM115
-    found = (line[:3] for line in _lines(file) if line[3].strip())
-    return _Indexed(path, file, found, lambda content: {"text": _text(content.removesuffix(b"\n")).strip()}, True)
+    with open(path, "rb") as file:
+        found = (line[:3] for line in _lines(file) if line[3].strip())
+        return _Indexed(path, file, found, lambda content: {"text": _text(content).strip()}, True)
 
 
 # --- blocks of lines ------------------------------------------------------------------------------
@@ -260,8 +264,8 @@ def _blocks(file: Any) -> Iterator[tuple[int, int, int]]:
 
 
 def _documents(path: Path) -> Rows:
-    file = open(path, "rb")  # noqa: SIM115
-    return _Indexed(path, file, _blocks(file), _document, True)
+    with open(path, "rb") as file:
+        return _Indexed(path, file, _blocks(file), _document, True)
 
 
 def _document(content: bytes) -> Row:
@@ -286,8 +290,8 @@ def _conll(path: Path, word_column: int, tag_column: int) -> Rows:
             tags.append(_text(tag))
         return {"tokens": tokens, "tags": tags}
 
-    file = open(path, "rb")  # noqa: SIM115
-    return _Indexed(path, file, _blocks(file), parse, True)
+    with open(path, "rb") as file:
+        return _Indexed(path, file, _blocks(file), parse, True)
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -295,46 +299,47 @@ def _conll(path: Path, word_column: int, tag_column: int) -> Rows:
 
 def _table(path: Path, delimiter: str) -> Rows:
     csv.field_size_limit(2**31 - 1)  # the library's own limit is less than a long document
-    file = open(path, "rb")  # noqa: SIM115
-    consumed, line = 0, 0
+    with open(path, "rb") as file:
+        records = _records(path, file, delimiter)
+        _, _, _, header = next(records)
+        if twice := sorted({name for name in header if header.count(name) > 1}):
+            raise ValueError(f"{path}: two columns are called {listed(twice)}")
+
+        def parse(content: bytes) -> Row:
+            try:
+                row = next(csv.reader([_text(content)], strict=True, delimiter=delimiter))
+            except csv.Error as error:
+                raise _Problem(f"is not CSV: {error}") from None
+            if len(row) != len(header):
+                raise _Problem(f"has {len(row)} columns, the header {len(header)}")
+            return dict(zip(header, (cell or None for cell in row), strict=True))
+
+        rows = _Indexed(path, file, (record[:3] for record in records if record[3] != []), parse, True)
+    rows.column_names = tuple(header)
+    return rows
+
+
+def _records(path: Path, file: Any, delimiter: str) -> Iterator[tuple[int, int, int, Any]]:
+    """(First byte, one past the last, line, cells) of each record, the header first; None for one that is not CSV."""
+    end = line = 0
 
     def lines() -> Iterator[str]:
-        nonlocal consumed, line
-        for _, consumed, line, content in _lines(file):  # noqa: B007
+        nonlocal end, line
+        for _, end, line, content in _lines(file):  # noqa: B007
             yield content.decode(errors="surrogateescape")
 
     reader = csv.reader(lines(), strict=True, delimiter=delimiter)
-    try:
-        header = next(reader, [])
-    except csv.Error as error:
-        raise ValueError(f"{path}: its header is not CSV: {error}") from None
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise ValueError(f"{path}: two columns are called {listed(twice)}")
-
-    def found() -> Iterator[tuple[int, int, int]]:
-        while True:
-            start, number = consumed, line + 1
-            try:
-                row: Any = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                row = True  # an error when it is asked for
-            if row:
-                yield start, consumed, number
-
-    def parse(content: bytes) -> Row:
+    while True:
+        start, number = end, line + 1
         try:
-            row = next(csv.reader([_text(content)], strict=True, delimiter=delimiter))
+            cells: Any = next(reader)
+        except StopIteration:
+            return
         except csv.Error as error:
-            raise _Problem(f"is not CSV: {error}") from None
-        if len(row) != len(header):
-            raise _Problem(f"has {len(row)} columns, the header {len(header)}")
-        return dict(zip(header, (cell or None for cell in row), strict=True))
-
-    rows = _Indexed(path, file, found(), parse, True)
-    rows.column_names = tuple(header)
-    return rows
+            if not start:
+                raise ValueError(f"{path}: its header is not CSV: {error}") from None
+            cells = None
+        yield start, end, number, cells
 
 
 class _Arrow(Rows):
@@ -420,11 +425,11 @@ def _json(path: Path) -> Rows:
 
 def _spilled(path: Path, values: Sequence[Any]) -> _Indexed:
     """The rows of values that are not kept in memory."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    for value in values:
-        file.write(json.dumps(value).encode() + b"\n")
-    file.seek(0)
-    return _Indexed(path, file, (line[:3] for line in _lines(file)), _json_object, False)
+    with tempfile.TemporaryFile() as file:
+        for value in values:
+            file.write(json.dumps(value).encode() + b"\n")
+        file.seek(0)
+        return _Indexed(path, file, (line[:3] for line in _lines(file)), _json_object, False)
 
 
 _UNPACKED = 8192  # rows of a parquet file that are in memory at once, and of a block of the Arrow file

@@ -107,5 +107,5 @@ class MaskedLMCollator(Collator):
 def numbered(words: Sequence[int | None]) -> np.ndarray:
     """The words of a row's tokens, numbered from 0 in the row; -1 for special tokens."""
     numbers = np.array([-1 if word is None else word for word in words], np.int64)
-    begins = np.diff(numbers, prepend=-2) != 0
+    begins = (np.diff(numbers, prepend=-1) != 0) & (numbers >= 0)
     return np.where(numbers < 0, -1, np.cumsum(begins) - 1)
