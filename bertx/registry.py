@@ -293,6 +293,24 @@ def model_type_of(values: Mapping[str, Any]) -> str:
     return stated
 
 
+def check_tensors_of(model_type: str, names: Iterable[str]) -> None:
+    """Raises ValueError where tensors are named as those of another architecture, such as "roberta.…", and none as its.
+
+    For a config that does not say its model_type.
+    """
+    names = list(names)
+    own = _names(model_type).prefix
+    if any(name.startswith(own) for name in names):
+        return
+    meant = [other for other in MODELS if any(name.startswith(_names(other).prefix) for name in names)]
+    if meant:
+        raise ValueError(
+            f"there is no model_type, and the tensors are named {_names(meant[0]).prefix}…, which is no name of "
+            f'{MODELS[model_type].name}: add "model_type": {" or ".join(map(repr, meant)).replace(chr(39), chr(34))} '
+            "to config.json"
+        )
+
+
 def _owner(class_name: str) -> ModelSpec | None:
     return next((model for model in MODELS.values() if model.owns(class_name)), None)
 

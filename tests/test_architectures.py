@@ -84,6 +84,13 @@ def test_another_family_without_model_type_is_refused(tmp_path, architecture, pr
         bertx.load(folder, backend="numpy")
 
 
+@pytest.mark.parametrize("architecture", ["RobertaForMaskedLM", "XLMRobertaForTokenClassification"])
+def test_tensors_of_another_family_without_any_name_of_it_are_refused(tmp_path, architecture):
+    getattr(transformers, architecture)(OTHERS[architecture](**SIZES)).save_pretrained(tmp_path / "saved")
+    folder = edited(tmp_path / "saved", model_type=None, architectures=None)
+    assert_refused(folder, r'no model_type, and the tensors are named roberta\.….*add "model_type": "roberta" or "xlm-')
+
+
 @pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta", "BERT", "bert-generation", 5, ["bert"]])
 def test_another_model_type_is_refused(tmp_path, model_type):
     folder = edited(save_peer(peer("BertModel", num_hidden_layers=1), tmp_path), model_type=model_type)

@@ -35,6 +35,7 @@ from ..parameters import ValueOf
 from ..registry import (
     architecture_of_task,
     check_task,
+    check_tensors_of,
     config_from,
     known_names,
     model_type_of,
@@ -164,6 +165,7 @@ def config_of(checkpoint: Checkpoint, changes: Mapping[str, Any] | None = None) 
     Raises:
         CheckpointError: it cannot be, it is another family's, or it has more layers than the checkpoint has tensors.
     """
+    _check_family(checkpoint)
     try:
         config = config_from(checkpoint.config, **(changes or {}))
     except (ValueError, TypeError) as error:
@@ -178,7 +180,9 @@ def config_of(checkpoint: Checkpoint, changes: Mapping[str, Any] | None = None) 
 
 def _check_family(checkpoint: Checkpoint) -> None:
     try:
-        model_type_of(checkpoint.config)
+        model_type = model_type_of(checkpoint.config)
+        if not checkpoint.config.get("model_type"):
+            check_tensors_of(model_type, checkpoint.tensors)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
 
