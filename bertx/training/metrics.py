@@ -1,7 +1,7 @@
 """Metrics of each task: scikit-learn's and SciPy's, entities by the rules of conlleval, answers by those of SQuAD.
 
-The libraries are imported when they are needed: `pip install 'bertx[train]'`. seqeval is not used: its one file that
-can be installed, of 2020, no longer builds; `entities` gives what it does by default.
+The libraries are imported when they are needed: `pip install 'bertx[train]'`. seqeval is none of them: it has had no
+release since 2020 and no wheel, and its build failed in 2026; `entities` gives what it does by default.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ class _Classes(_Kept):
         predicted, labels = self._kept()
         sklearn = _library("sklearn.metrics")
         number = 0 if self._config is None else self._config.num_labels or 0
-        average = {"average": "binary"} if number == 2 else {"average": "macro", "labels": np.unique(labels)}
+        average = "binary" if number == 2 else "macro"
         return {
             "accuracy": float(sklearn.accuracy_score(labels, predicted)),
-            "f1": float(sklearn.f1_score(labels, predicted, **average, zero_division=0)),
+            "f1": float(sklearn.f1_score(labels, predicted, average=average, zero_division=0)),
         }
 
 
