@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bertx_weights import MissingExtraError
+from bertx_weights import MissingExtraError, dtype_name
 
 from .parameters import ValueOf
 from .registry import model_of
@@ -41,7 +41,11 @@ class Backend(ABC):
 
     def model_class(self, architecture: str) -> type:
         """The native class by the hub's PyTorch name (`"BertForMaskedLM"`)."""
-        return getattr(importlib.import_module(f"{self.package}.{model_of(architecture).module}"), architecture)
+        return self.spec_class(model_of(architecture).module, architecture)
+
+    def spec_class(self, module: str, name: str) -> type:
+        """The native class that a file of `bertx.models` defines."""
+        return getattr(importlib.import_module(f"{self.package}.{module}"), name)
 
     @abstractmethod
     def build(
@@ -68,6 +72,10 @@ class Backend(ABC):
     @abstractmethod
     def tensors(self, module: Any) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (schema name, tensor in schema layout); a tied tensor may come again under its other names."""
+
+    def dtype(self, module: Any) -> str:
+        """The name of the dtype that the parameters are stored in."""
+        return dtype_name(next(self.tensors(module))[1].dtype)
 
     @abstractmethod
     def tensor(self, array: np.ndarray) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bertx_weights import LoadReport, dtype_name
+from bertx_weights import LoadReport
 
 from .backend import Backend, check_device, check_dtype, get_backend
 from .configs.base import ModelConfig, keep_config
@@ -31,6 +31,7 @@ class Model:
         backend: the name of its backend.
         architecture: the hub's name of its class, such as `"BertForMaskedLM"`.
         task: its pipeline tag, such as `"fill-mask"`.
+        folder: of the checkpoint; None for a model that was not loaded from one.
         load_report: what was loaded from where.
     """
 
@@ -48,7 +49,8 @@ class Model:
         self.architecture = architecture
         self.load_report = load_report
         self._backend = backend
-        self._folder = folder
+        self.folder = folder
+        self._embedding: tuple[Any, Any, Any] = (None, None, None)
 
     @property
     def backend(self) -> str:
@@ -77,15 +79,15 @@ class Model:
         Raises:
             FileNotFoundError: the checkpoint has none.
         """
-        if self._folder is None:
+        if self.folder is None:
             raise FileNotFoundError("this model was not loaded from a folder: it has no tokenizer")
-        return read_tokenizer(self._folder)
+        return read_tokenizer(self.folder)
 
     @functools.cached_property
     def _task(self) -> Any:
         from .tasks import make_task
 
-        return make_task(self, self._folder)
+        return make_task(self, self.folder)
 
     def __call__(self, texts: Any, *args: Any, **options: Any) -> Any:
         """The task on text; arguments and results are described in `bertx.tasks`."""
@@ -136,6 +138,52 @@ class Model:
         with keep_config():
             return self._backend.forward(self.module, checked, flags | {"use_cache": use_cache})
 
+    def embedder(self, modules: Sequence[Any], truncate_dim: int | None = None) -> Callable[..., np.ndarray]:
+        """A function of a batch that gives its sentence embeddings [B, D], computed where the model runs.
+
+        Args:
+            modules: what is computed of the token vectors, of `bertx.tasks.pooling`, in order.
+            truncate_dim: how many values of an embedding are kept, None for all.
+
+        Returns:
+            A function of `input_ids`, `attention_mask` [B, T] and so on, as `forward` takes them. It also takes
+            `prompt_lengths` [B], how many of a row's first tokens are a prompt's; `pooling`, a mode in place of the
+            modules' own; and `normalize`: True scales embeddings to length 1 in the end, False leaves out what does.
+        """
+        head = self._head_of(modules, truncate_dim)
+
+        def embed(
+            prompt_lengths: Any = None, pooling: str | None = None, normalize: bool | None = None, **inputs: Any
+        ) -> np.ndarray:
+            checked = check_inputs(self.architecture, self.config, inputs)
+            if prompt_lengths is not None:
+                checked["prompt_lengths"] = np.asarray(prompt_lengths, np.int64)
+            flags: Any = {"pooling": pooling, "normalize": normalize}
+            return self._backend.forward(head, checked, flags)["sentence_embedding"]
+
+        return embed
+
+    def _head_of(self, modules: Sequence[Any], truncate_dim: int | None) -> Any:
+        """The native SentenceEmbedding of these modules over this model, which is kept as long as nothing changes."""
+        from .tasks.pooling import blocks, values
+
+        # What is compiled of a model, its config is a part of; a user may move it to another device, or replace it.
+        key = (self.device, hash(self.config), truncate_dim)
+        kept, of_modules, head = self._embedding
+        if kept != key or of_modules is not modules or head.base is not self.module:
+            dtype = "float64" if self._backend.dtype(self.module) == "float64" else "float32"
+            head = self._backend.build(
+                self._backend.spec_class("sentence_embedding", "SentenceEmbedding"),
+                self.config,
+                values(modules),
+                dtype,
+                self.device,
+                {"modules": blocks(modules), "truncate_dim": truncate_dim},
+            )
+            head.base = self.module
+            self._embedding = (key, modules, head)
+        return head
+
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
         """Yields `compute` of each batch, in order; several run at once where that is faster on the backend."""
         return map_batches(compute, batches, *self._backend.workers(self.module))
@@ -153,7 +201,7 @@ class Model:
         """
         target = get_backend(backend)
         tensors = dict(self.tensors())
-        dtype = name_of_dtype(dtype) or dtype_name(next(iter(tensors.values())).dtype)
+        dtype = name_of_dtype(dtype) or self._backend.dtype(self.module)
         check_dtype(target, dtype)
         device = check_device(target, device)
         options = options_of(self.architecture, tensors)
@@ -162,7 +210,7 @@ class Model:
             return tensors[name].copy()  # else training one model would change the other
 
         module = target.build(target.model_class(self.architecture), self.config, copy_of, dtype, device, options)
-        return Model(module, self.config, target, self.architecture, self._folder, self.load_report)
+        return Model(module, self.config, target, self.architecture, self.folder, self.load_report)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes config.json, model.safetensors and the tokenizer's files, each whole or not at all.
@@ -176,9 +224,9 @@ class Model:
         folder = Path(folder)
 
         def beside() -> None:
-            if self._folder is None:
+            if self.folder is None:
                 return
-            copy_task_files(self._folder, folder)
+            copy_task_files(self.folder, folder)
             try:
                 tokenizer = self.tokenizer
             except FileNotFoundError:

@@ -21,6 +21,7 @@ from .checkpoints.load import load
 from .configs.base import ModelConfig
 from .model import Model
 from .registry import head_of, is_base
+from .tasks.sentence_transformers import SentenceSettings, read_embedding_settings
 
 TEXTS = (
     "A happy person.",
@@ -40,6 +41,8 @@ LEAST_COSINE = 0.995
 LEAST_RANK = 0.95
 EXACT = ("float32", "float64")
 
+EMBEDDING = "sentence_embedding"
+
 
 @dataclass(frozen=True)
 class ParityRow:
@@ -47,8 +50,8 @@ class ParityRow:
 
     Attributes:
         backend: its name.
-        output: "embeddings", "layer 1", "attention 1", … or the hub's name of a head's output; of a dtype other than
-            float32 also "order of the texts", or "first choice".
+        output: "embeddings", "layer 1", "attention 1", … or the hub's name of a head's output; "sentence_embedding" of
+            a sentence-transformers folder; of a dtype other than float32 also "order of the texts", or "first choice".
         difference: max |Δ| to the oracle over all batches; of another dtype 1 − the mean cosine of its vectors to the
             oracle's, 1 − the rank correlation of the texts' similarities, or the share of other first choices.
         tolerance: what it may be.
@@ -191,13 +194,28 @@ def _backends(names: Sequence[str] | None, dtype: str, device: str | None) -> li
     return seen
 
 
-def output_names(config: ModelConfig, architecture: str, add_pooling_layer: bool = True) -> list[str]:
-    """The outputs that a report on this model has, known before anything runs."""
+def output_names(
+    config: ModelConfig, architecture: str, add_pooling_layer: bool = True, embeds: bool = False
+) -> list[str]:
+    """The outputs that a report on this model has, known before anything runs.
+
+    embeds: whether its folder says how sentence embeddings are made.
+    """
     layers = range(1, config.num_hidden_layers + 1)
     names = ["embeddings", *(f"layer {i}" for i in layers), *(f"attention {i}" for i in layers)]
     if is_base(architecture):
-        return [*names, "last_hidden_state", *(["pooler_output"] if add_pooling_layer else [])]
+        names += ["last_hidden_state", *(["pooler_output"] if add_pooling_layer else [])]
+        return [*names, *([EMBEDDING] if embeds else [])]
     return [*names, *head_of(architecture).logit_names]
+
+
+def embedding_settings(model: Model) -> SentenceSettings:
+    """What the folder of a model without a head says of sentence embeddings; without modules for any other.
+
+    Raises:
+        CheckpointError: modules or settings that bertx does not run.
+    """
+    return read_embedding_settings(model.folder if is_base(model.architecture) else None, model.config.hidden_size)
 
 
 def _tolerance(noise: float, largest: float) -> float:
@@ -244,12 +262,18 @@ def _random_batches(config: ModelConfig) -> list[dict[str, np.ndarray]]:
 def _run(model: Model, batches: list[dict[str, np.ndarray]]) -> dict[str, list[np.ndarray]]:
     """output name → its values, one for each batch and way to run it."""
     found: dict[str, list[np.ndarray]] = {}
+    settings = embedding_settings(model)
     for batch in batches:
         for layers in (True, False):
             flags: dict[str, Any] = {"output_hidden_states": layers, "output_attentions": layers}
             outputs = model.forward(**batch, **flags)
             for name, value in _named(outputs):
                 found.setdefault(name, []).append(value)
+        if settings.modules:
+            embed = model.embedder(settings.modules, settings.truncate_dim)
+            # The first token stands for a prompt, which a Pooling may leave out.
+            prompts = batch["attention_mask"].sum(1) > 1
+            found.setdefault(EMBEDDING, []).append(embed(**batch, prompt_lengths=prompts))
     return found
 
 

@@ -61,15 +61,17 @@ def _parity_items(
     session: pytest.Session, source: str, backends: list[str], device: str | None, revision: str | None
 ) -> list[pytest.Item]:
     from .checkpoints.load import load
-    from .parity_report import output_names
+    from .parity_report import embedding_settings, output_names
     from .registry import options_of
 
     try:
         # The oracle's own backend knows the head without importing a framework.
         model = load(source, backend="numpy", revision=revision)
+        embeds = bool(embedding_settings(model).modules)
     except (ValueError, OSError, ImportError) as error:
         raise pytest.UsageError(f"--bertx-parity {printable(source)}: {printable(error)}") from error
-    outputs = output_names(model.config, model.architecture, **options_of(model.architecture, dict(model.tensors())))
+    options = options_of(model.architecture, dict(model.tensors()))
+    outputs = output_names(model.config, model.architecture, **options, embeds=embeds)
     return [
         ParityItem.from_parent(
             session,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +19,9 @@ from .checkpoints.load import load
 from .configs.base import ModelConfig
 from .model import Model
 from .models import nn as contract
+from .models.sentence_embedding import MODES
 from .registry import MODELS, architectures, head_of, is_base, model_of, options_of, schema
+from .tasks.pooling import Dense, Normalize, Pooling
 
 # Odd and all different, so that no transposed or swapped axis fits by accident.
 SIZES: Mapping[str, int] = {
@@ -211,6 +214,59 @@ def scale_forgotten(nn: Any) -> dict[str, Any]:
     return {"attention": lambda query, key, value, bias, scale, *others: attention(query, key, value, bias, 1, *others)}
 
 
+def modules_of(bias: float = 0) -> tuple[Any, ...]:
+    """All poolings joined, the prompt left out, and what may follow; `bias` is added to one bias."""
+    generator, sizes = np.random.default_rng(5), (len(MODES) * SIZES["hidden_size"], 20, 20)
+    dense = []
+    for given, made in itertools.pairwise(sizes):
+        weights = {name: generator.normal(0, 0.1, (made, given)) for name in ("linear.weight", "residual.weight")}
+        tensors = weights | {"linear.bias": generator.normal(0, 0.1, made) + bias * (given == made)}
+        tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
+        dense.append(Dense(given, made, "Tanh" if given == made else "GELU", True, tensors))
+    return Pooling(tuple(MODES), include_prompt=False), dense[0], Normalize(), dense[1]
+
+
+def embeddings_of(model: Model, padding: str | None, modules: Sequence[Any] | None = None) -> dict[str, np.ndarray]:
+    """What the modules give, and each mode of pooling by itself, of the same batch."""
+    inputs = inputs_of(model.architecture, padding)
+    # One token at least counts.
+    embed = model.embedder(modules_of() if modules is None else modules, truncate_dim=15)
+    prompts = np.minimum(2, inputs["attention_mask"].sum(1) - 1)
+    found = {"modules": embed(**inputs, prompt_lengths=prompts), "unit": embed(**inputs, normalize=True)}
+    pool = model.embedder(())
+    return found | {mode: pool(**inputs, pooling=mode, normalize=False) for mode in MODES}
+
+
+def mask_not_pooled(spec: Any) -> dict[str, Any]:
+    """A pooling that counts padding."""
+    pool = spec.pool
+    return {"pool": lambda hidden_states, attention_mask, *others: pool(hidden_states, None, *others)}
+
+
+def prompt_pooled(spec: Any) -> dict[str, Any]:
+    """A pooling that counts the prompt."""
+    pool = spec.pool
+    return {"pool": lambda states, attention_mask, prompts, modes: pool(states, attention_mask, None, modes)}
+
+
+def other_mode(spec: Any) -> dict[str, Any]:
+    """The mean for the weighted mean."""
+    return {"MODES": spec.MODES | {"weightedmean": spec.MODES["mean"]}}
+
+
+def not_normalized(spec: Any) -> dict[str, Any]:
+    """Embeddings of any length."""
+    return {"unit": lambda embeddings: embeddings}
+
+
+EMBEDDING_MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (
+    mask_not_pooled,
+    prompt_pooled,
+    other_mode,
+    not_normalized,
+)
+
+
 MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (other_gelu, mask_dropped, other_epsilon, scale_forgotten)
 
 
@@ -317,6 +373,35 @@ class BackendSuite:
         ids = inputs_of(case.architecture, None)["input_ids"]
         worst = differences(case.model.forward(input_ids=ids), oracle(case.architecture).forward(input_ids=ids))
         assert all(value <= self.tolerance for value in worst.values()), ("ids alone", worst)
+
+    @pytest.mark.parametrize("case", BASES, indirect=True)
+    def test_sentence_embeddings_are_the_oracles(self, case: Case) -> None:
+        """Poolings, Dense modules and normalisation, of rows padded on the right, on the left and not at all."""
+        for padding in PADDINGS:
+            expected = embeddings_of(oracle(case.architecture), padding)
+            worst = differences(embeddings_of(case.model, padding), expected)
+            assert all(value <= self.tolerance for value in worst.values()), (padding, worst)
+
+    @pytest.mark.parametrize("mutate", EMBEDDING_MUTANTS, ids=lambda mutate: mutate.__name__)
+    def test_a_wrong_embedding_is_found(
+        self, mutate: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A mistake in what is computed of token vectors puts an embedding outside of the tolerance."""
+        architecture, backend = BASES[0], self._backend()
+        expected = embeddings_of(oracle(architecture), "right")
+        spec = sys.modules[backend.spec_class("sentence_embedding", "SentenceEmbedding").__module__]
+        for name, value in mutate(spec).items():
+            monkeypatch.setattr(spec, name, value)
+        config = config_of(architecture, initializer_range=0.6 + EMBEDDING_MUTANTS.index(mutate))
+        found = embeddings_of(build(backend, architecture, self.dtype, config), "right")
+        assert max(differences(found, expected).values()) > self.tolerance
+
+    @pytest.mark.parametrize("case", BASES[:1], indirect=True)
+    def test_another_bias_of_a_dense_is_found(self, case: Case) -> None:
+        """The parameters of the modules reach the backend."""
+        found = embeddings_of(case.model, "right", modules_of(bias=1e-3))
+        expected = embeddings_of(oracle(case.architecture), "right")
+        assert max(differences(found, expected).values()) > self.tolerance
 
     @pytest.mark.parametrize("case", CAUSAL, indirect=True)
     @pytest.mark.parametrize("padding", [None, "left"])

@@ -283,6 +283,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where, concat = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where, jnp.concatenate
 zeros_like, tanh, clip, mean, cumsum = jnp.zeros_like, jnp.tanh, jnp.clip, jnp.mean, jnp.cumsum
+amax = jnp.max
 gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 
 

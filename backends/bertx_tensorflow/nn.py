@@ -290,7 +290,7 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-mean, cumsum = tf.reduce_mean, tf.cumsum
+mean, cumsum, amax = tf.reduce_mean, tf.cumsum, tf.reduce_max
 gelu_tanh = functools.partial(gelu, approximate=True)
 
 

@@ -80,6 +80,10 @@ class TorchBackend(Backend):
             else:
                 yield name, tensor.numpy()
 
+    def dtype(self, module):
+        """That of the first parameter, which an int8 model has in float32."""
+        return str(next(module.parameters()).dtype).removeprefix("torch.")
+
     def tensor(self, array):
         """The array in the framework."""
         return torch.from_numpy(array)

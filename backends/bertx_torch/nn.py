@@ -188,7 +188,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where, concat = torch.reshape, torch.permute, torch.einsum, torch.where, torch.cat
 zeros_like, tanh, sigmoid, clip, cumsum = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip, torch.cumsum
-mean, gelu = torch.mean, torch.nn.functional.gelu
+mean, amax, gelu = torch.mean, torch.amax, torch.nn.functional.gelu
 
 
 def shape(x):

@@ -198,7 +198,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where, concat = np.reshape, np.transpose, np.einsum, np.where, np.concatenate
 zeros_like, tanh, clip, cumsum = np.zeros_like, np.tanh, np.clip, np.cumsum
-mean = np.mean
+mean, amax = np.mean, np.max
 softplus = functools.partial(np.logaddexp, 0)
 
 

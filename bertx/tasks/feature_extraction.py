@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.sentence_embedding import MODES, unit
 from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
-from .pooling import MODES, Dense, Normalize, Pooling, embed, unit
-from .sentence_transformers import SentenceSettings, lowercased, read_settings
+from .pooling import Dense, Pooling
+from .sentence_transformers import lowercased, read_embedding_settings
 from .streaming import Row, padded, run_whole
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ class FeatureExtraction:
     def __init__(self, model: TaskModel, folder: Path | None):
         """Modules, prompts and length as a sentence-transformers folder has them, else none."""
         self._model = model
-        settings = SentenceSettings() if folder is None else read_settings(folder, model.config.hidden_size)
-        # What a CrossEncoder sets is no embedding's.
-        self._settings = SentenceSettings() if settings.model_type == "CrossEncoder" else settings
+        self._settings = read_embedding_settings(folder, model.config.hidden_size)
         self._tokenizer = lowercased(model.tokenizer, folder) if self._settings.lower_case else model.tokenizer
         self.max_length = self._settings.max_length
 
@@ -73,51 +72,47 @@ class FeatureExtraction:
                 or a max_length that the model does not take.
             TypeError: what is neither a text nor a pair of them.
         """
-        modules = self._modules(pooling, normalize)
+        self._check_pooling(pooling)
+        modules = self._settings.modules
+        pools = pooling != "none" and bool(pooling or modules)
+        embed = self._model.embedder(modules, self._settings.truncate_dim) if pools else None
         before = self._settings.prompt(prompt, prompt_name)
         options = TokenizerOptions.checked(self._model, max_length, truncation, padding, self.max_length)
-        prompt_tokens = self._prompt_tokens(before, options.max_length) if before else 0
+        left_out = any(isinstance(module, Pooling) and not module.include_prompt for module in modules)
+        prompt_tokens = self._prompt_tokens(before, options.max_length) if before and left_out else 0
 
         def compute(rows: list[Row]) -> Any:
             batch = padded(self._model, rows)
-            vectors, mask = self._model.forward(**batch)["last_hidden_state"], batch["attention_mask"]
-            if not modules:
+            if embed is None:
+                vectors = self._model.forward(**batch)["last_hidden_state"]
                 return [of_row[: len(row["input_ids"])] for of_row, row in zip(vectors, rows, strict=True)]
-            found = embed(modules, vectors, mask, prompt_tokens)[:, : self._settings.truncate_dim]
-            return unit(found) if normalize else found
+            prompts = np.full(len(rows), prompt_tokens) if prompt_tokens else None
+            return embed(**batch, prompt_lengths=prompts, pooling=pooling, normalize=normalize)
 
         def encode(window: list[Any]) -> list[Row]:
             return encode_pairs(self._model, window, tokenizer=self._tokenizer, options=options, prompt=before)
 
         results = run_whole(self._model, texts, encode, compute, batch_tokens)
-        if not isinstance(texts, list) or not modules:
+        if not isinstance(texts, list) or embed is None:
             return results
-        return np.stack(results) if results else np.empty((0, self._width(modules)), np.float32)
+        return np.stack(results) if results else np.empty((0, self._width(pooling)), np.float32)
 
-    def _modules(self, pooling: str | None, normalize: bool | None) -> tuple[Any, ...]:
+    def _check_pooling(self, pooling: str | None) -> None:
         if pooling not in (None, "none", *MODES):
             raise ValueError(f"pooling is {pooling!r}, expected one of none, {', '.join(MODES)}")
-        modules = () if pooling == "none" else self._settings.modules
-        if normalize is False:
-            modules = tuple(module for module in modules if not isinstance(module, Normalize))
-        if pooling in (None, "none"):
-            return modules
-        poolings = [module for module in modules if isinstance(module, Pooling)]
-        if any(isinstance(module, Dense) for module in modules) and any(len(of.modes) > 1 for of in poolings):
+        modules = self._settings.modules
+        joined = any(isinstance(module, Pooling) and len(module.modes) > 1 for module in modules)
+        if pooling not in (None, "none") and joined and any(isinstance(module, Dense) for module in modules):
             raise ValueError(f"pooling is {pooling!r}, and the checkpoint's Dense takes several joined: leave it None")
-        own = Pooling((pooling,), all(module.include_prompt for module in poolings))
-        if not poolings:
-            return (own, *modules)
-        return tuple(own if isinstance(module, Pooling) else module for module in modules)
 
-    def _width(self, modules: tuple[Any, ...]) -> int:
+    def _width(self, pooling: str | None) -> int:
         """How many values an embedding has."""
-        width = self._model.config.hidden_size
-        for module in modules:
+        hidden_size = width = self._model.config.hidden_size
+        for module in self._settings.modules:
             if isinstance(module, Pooling):
-                width = self._model.config.hidden_size * len(module.modes)
+                width = hidden_size * (1 if pooling else len(module.modes))
             elif isinstance(module, Dense):
-                width = len(module.weight)
+                width = module.out_features
         return min(width, self._settings.truncate_dim or width)
 
     def _prompt_tokens(self, prompt: str, max_length: int | None) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..configs.base import ModelConfig
 
 
@@ -37,4 +39,13 @@ class TaskModel(Protocol):
 
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
         """Yields `compute` of each batch, in order."""
+        ...
+
+    def embedder(self, modules: Sequence[Any], truncate_dim: int | None = None) -> Callable[..., np.ndarray]:
+        """A function of a batch, by the names of `forward`, that gives its sentence embeddings [B, D].
+
+        modules: what is computed of the token vectors, of `bertx.tasks.pooling`; truncate_dim: how many values of an
+        embedding are kept. The function also takes `prompt_lengths` [B], how many of a row's first tokens are a
+        prompt's, and `pooling` and `normalize` as the task does.
+        """
         ...

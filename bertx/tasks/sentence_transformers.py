@@ -18,6 +18,8 @@ from bertx_weights.dtypes import BFLOAT16, as_float
 from bertx_weights.files import exists, inside, read_json
 from bertx_weights.formats import keras_hub
 
+from ..models.layers.activations import TORCH_ACTIVATIONS
+from ..models.sentence_embedding import MODES
 from . import pooling
 
 MODULES = "modules.json"
@@ -262,12 +264,22 @@ def read_settings(folder: Path, hidden_size: int | None) -> SentenceSettings:
             if not pooled:
                 raise CheckpointError(f"{root / MODULES}: a Dense before any Pooling has nothing to take")
             steps.append(_read_dense(root, module, width))
-            width = len(steps[-1].weight)
+            width = steps[-1].out_features
         elif module.kind == "Normalize":
             _check_names(root, module, _read_config(root, module, required=False))
             if pooled:  # sentence-transformers computes nothing where there is no embedding yet
                 steps.append(pooling.Normalize())
     return SentenceSettings(modules=tuple(steps), **found)
+
+
+def read_embedding_settings(folder: Path | None, hidden_size: int | None) -> SentenceSettings:
+    """The settings of sentence embeddings: those of a CrossEncoder, as of a model without a folder, are none.
+
+    Raises:
+        CheckpointError: as `read_settings`.
+    """
+    settings = SentenceSettings() if folder is None else read_settings(folder, hidden_size)
+    return SentenceSettings() if settings.model_type == "CrossEncoder" else settings
 
 
 def _keras_embedder(folder: Path) -> SentenceSettings:
@@ -409,7 +421,7 @@ def _read_pooling(root: Path, module: Module) -> pooling.Pooling:
     flags = [mode for key, mode in _FLAGS.items() if _of_type(path, config, key, bool)]
     modes = config.get("pooling_mode", flags or "mean")
     modes = [modes] if isinstance(modes, str) else modes
-    known = tuple(pooling.MODES)
+    known = tuple(MODES)
     if not isinstance(modes, list) or not modes or any(mode not in known for mode in map(_text, modes)):
         raise CheckpointError(f"{path}: pooling_mode is {modes!r:.100}, and bertx pools by {', '.join(known)}")
     include = _of_type(path, config, "include_prompt", bool)
@@ -443,13 +455,7 @@ def _read_dense(root: Path, module: Module, width: int | None) -> pooling.Dense:
         wrong = [f"{n} is {found.get(n)}, expected {shape}" for n, shape in expected.items() if found.get(n) != shape]
         wrong += [f"{name} is not expected" for name in sorted(found.keys() - expected.keys())]
         raise CheckpointError(f"{root / module.path}: {'; '.join(wrong)[:600]}")
-    return pooling.Dense(
-        tensors["linear.weight"],
-        tensors.get("linear.bias"),
-        activation,
-        residual,
-        tensors.get("residual.weight"),
-    )
+    return pooling.Dense(width, found["linear.weight"][0], activation, residual, tensors)
 
 
 def _read_weights(root: Path, module: Module) -> dict[str, np.ndarray]:
@@ -495,8 +501,8 @@ def _check_names(root: Path, module: Module, config: Mapping[str, Any]) -> None:
 
 def _activation(name: Any, at: str) -> str:
     match = _ACTIVATION.fullmatch(name) if isinstance(name, str) else None
-    if match is None or match["name"] not in pooling.ACTIVATIONS:
-        known = ", ".join(pooling.ACTIVATIONS)
+    if match is None or match["name"] not in TORCH_ACTIVATIONS:
+        known = ", ".join(TORCH_ACTIVATIONS)
         raise CheckpointError(f"{at} is {name!r:.100}, and bertx runs torch.nn's {known}: it imports nothing by name")
     return match["name"]
 

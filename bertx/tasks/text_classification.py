@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.layers.activations import TORCH_ACTIVATIONS
 from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
-from .pooling import ACTIVATIONS
 from .scores import FUNCTIONS, labels_of
 from .sentence_transformers import SentenceSettings, lowercased, read_cross_encoder
 from .streaming import Row, padded, run_whole
@@ -76,7 +76,7 @@ class TextClassification:
             raise ValueError(f"function_to_apply is {function_to_apply!r}, expected one of {', '.join(FUNCTIONS)}")
         settings = self._settings or SentenceSettings()
         if function_to_apply is None and settings.activation is not None:
-            function = ACTIVATIONS[settings.activation]
+            function = TORCH_ACTIVATIONS[settings.activation]
         else:
             function = FUNCTIONS[function_to_apply or _function_of(self._model.config)]
         before = settings.prompt(prompt, prompt_name)

@@ -8,7 +8,9 @@ import pytest
 import bertx
 from bertx import parity_report
 from bertx_numpy import base_model, nn
+from bertx_numpy.backend import NumpyBackend
 from bertx_numpy.layers.activations import ACTIVATIONS
+from fixture_files import CASES
 from support import batch, differences, peer_forward
 
 HEAD = "BertForPreTraining"
@@ -119,3 +121,47 @@ def test_the_parity_report_catches_it_in_a_backend(peers, monkeypatch, source, m
     monkeypatch.setattr(parity_report, "load", load_mutated)
     report = bertx.parity(source, backends=["numpy"])
     assert not report.passed
+
+
+# --- the modules of sentence-transformers ------------------------------------------------------------
+
+
+def another_pooling(head):
+    head.steps[0].modes = ("mean",)
+
+
+def a_dense_bias_changed(head):
+    head.steps[1].linear.bias.value = head.steps[1].linear.bias.value + np.float32(1e-4)
+
+
+def another_activation(head):
+    head.steps[1].activation = nn.sigmoid
+
+
+def embeddings_not_normalized(head):
+    del head.steps[2]
+
+
+HEAD_MUTANTS = [another_pooling, a_dense_bias_changed, another_activation, embeddings_not_normalized]
+
+
+@pytest.mark.parametrize("mutate", [*HEAD_MUTANTS, None], ids=lambda mutate: getattr(mutate, "__name__", "none"))
+def test_the_parity_report_catches_it_in_a_sentence_embedding(monkeypatch, mutate):
+    real_load, build = parity_report.load, NumpyBackend.build
+    compared = []  # the backend that is compared has been loaded: what the oracle and its noise are is known
+
+    def load(*args, **options):
+        compared.extend([True] if options.get("dtype") != "float64" else [])
+        return real_load(*args, **options)
+
+    def build_mutated(self, model_class, config, value_of, dtype, device, options):
+        built = build(self, model_class, config, value_of, dtype, device, options)
+        if mutate is not None and compared and "modules" in options:
+            mutate(built)
+        return built
+
+    monkeypatch.setattr(NumpyBackend, "build", build_mutated)
+    monkeypatch.setattr(parity_report, "load", load)
+    report = bertx.parity(CASES / "06_st_dense/labse_like", backends=["numpy"])
+    failed = {row.output for row in report.rows if not row.passed}
+    assert failed == ({"sentence_embedding"} if mutate else set())

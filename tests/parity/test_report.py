@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,8 @@ import bertx
 from bertx import parity_report
 from bertx.cli import app
 from conftest import MASKED_LM
-from support import HEADS
+from fixture_files import CASES
+from support import BACKENDS, HEADS
 
 pytest_plugins = "pytester"
 
@@ -57,6 +59,32 @@ def test_a_wrong_layer_is_named_and_those_before_it_are_not(monkeypatch):
     failed = {(row.backend, row.output) for row in report.rows if not row.passed}
     assert failed == {("torch", "layer 2"), ("torch", "logits")}
     assert "outside their tolerance" in str(report)
+
+
+def test_the_embeddings_of_a_sentence_transformers_folder_are_compared():
+    report = bertx.parity(CASES / "06_st_dense/labse_like")
+    assert report.passed, str(report)
+    assert list(report.outputs())[-1] == "sentence_embedding" and sorted(report.backends) == sorted(BACKENDS)
+    for dtype in ("bfloat16", "float16"):
+        report = bertx.parity(CASES / "06_st_dense/labse_like", backends=["torch"], dtype=dtype)
+        assert report.passed and "sentence_embedding" in report.outputs()
+
+
+def test_the_plugin_has_a_test_of_the_embeddings(pytester):
+    done = pytester.runpytest_subprocess(
+        "--bertx-parity", str(CASES / "06_st_dense/labse_like"), "--bertx-backend", "numpy", "-v"
+    )
+    done.stdout.fnmatch_lines(["*numpy-sentence_embedding? PASSED*"])
+    assert done.parseoutcomes().keys() == {"passed"}
+
+
+def test_modules_that_are_not_run_are_refused(tmp_path):
+    shutil.copytree(CASES / "06_st_dense/labse_like", tmp_path / "model")
+    entries = json.loads((tmp_path / "model/modules.json").read_text())
+    entries[-1]["type"] = "sentence_transformers.models.LSTM"
+    (tmp_path / "model/modules.json").write_text(json.dumps(entries))
+    with pytest.raises(bertx.CheckpointError, match=r"does not run the modules sentence_transformers\.models\.LSTM"):
+        bertx.parity(tmp_path / "model", backends=["numpy"])
 
 
 def test_a_nan_does_not_pass():

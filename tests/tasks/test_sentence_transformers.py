@@ -289,11 +289,89 @@ def test_a_tuple_is_a_pair_with_one_embedding(tmp_path, encoder):
             model(["a", wrong])
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, encoder):
+    """A folder with all poolings, a Dense of each activation function, and a default prompt that is left out."""
+    modules = [_pooling(*MODES, include_prompt=False), _dense(len(MODES) * HIDDEN, 9, TORCH + "Tanh")]
+    modules += [
+        _dense(9, 9, f"torch.nn.modules.activation.{name}", use_residual=True)
+        for name in ("Sigmoid", "GELU", "SiLU", "LeakyReLU", "ELU", "Softplus", "LogSigmoid", "Softsign", "Hardtanh")
+    ]
+    files = {"config_sentence_transformers": PROMPTS | {"truncate_dim": 7}}
+    return _write(tmp_path_factory.mktemp("whole") / "model", encoder, [*modules, NORMALIZE], **files)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_every_backend(tmp_path, encoder, backend):
-    modules = [_pooling("lasttoken", "weightedmean", include_prompt=False), _dense(2 * HIDDEN, 9, TORCH + "Tanh")]
-    folder = _write(tmp_path / "model", encoder, modules, config_sentence_transformers=PROMPTS)
-    np.testing.assert_allclose(bertx.load(folder, backend=backend)(TEXTS), _peer(folder).encode(TEXTS), atol=1e-5)
+def test_every_backend(whole, backend, monkeypatch):
+    peer, model = _peer(whole), bertx.load(whole, backend=backend)
+    forward, given = model._backend.forward, []
+    monkeypatch.setattr(model._backend, "forward", lambda *args: given.append(forward(*args)) or given[-1])
+    np.testing.assert_allclose(model(TEXTS), peer.encode(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(model(TEXTS, prompt=""), peer.encode(TEXTS, prompt=""), atol=1e-5)
+    lengths = np.linalg.norm(model(TEXTS, normalize=True), axis=-1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-6)
+    # [B, D] alone comes to the host.
+    assert given and all(list(outputs) == ["sentence_embedding"] for outputs in given)
+    assert all(outputs["sentence_embedding"].shape[1:] == (7,) for outputs in given)
+    with pytest.raises(ValueError, match="pooling is 'mean', and the checkpoint's Dense takes several joined"):
+        model(TEXTS, pooling="mean")
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS[1:]])
+def test_bfloat16_is_pooled_in_float32(encoder, backend):
+    model = bertx.load(encoder, backend=backend, dtype="bfloat16")
+    vectors = model(TEXTS, pooling="none")
+    found = model(TEXTS, pooling="mean")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [of_text.mean(0) for of_text in vectors], atol=2e-6)
+
+
+def test_a_model_that_changes_is_not_embedded_as_it_was(encoder):
+    """The parameters are the model's own, whatever is done to them; what is kept is made anew where it must be."""
+    for backend in BACKENDS:
+        model = bertx.load(encoder, backend=backend)
+        before = model(TEXTS, pooling="mean")
+        model.module.resize_token_embeddings(model.config.vocab_size + 3)
+        np.testing.assert_allclose(model(TEXTS, pooling="mean"), before, atol=1e-6)
+        model.module = bertx.load(encoder, backend=backend).to(backend).module
+        np.testing.assert_allclose(model(TEXTS, pooling="mean"), before, atol=1e-6)
+    model = bertx.load(encoder, backend="torch")
+    before = model(TEXTS, pooling="mean")
+    model.module.train()
+    model(TEXTS, pooling="mean")
+    assert all(block.training for block in model.module.modules())
+    model.module.eval()
+    with torch.no_grad():
+        model.module.encoder.layer[-1].output.LayerNorm.bias += 1
+    np.testing.assert_allclose(model(TEXTS, pooling="mean"), before + 1, atol=1e-5)
+    model.module.double()
+    assert model(TEXTS, pooling="mean").dtype == np.float64
+
+
+@pytest.fixture
+def compiled():
+    """The names of the events of JAX's compiler."""
+    import jax
+
+    events: list[str] = []
+
+    def listen(event, duration, **others):
+        events.extend([event] if "backend_compile" in event else [])
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_a_call_compiles_nothing_that_was_compiled(whole, compiled):
+    model = bertx.load(whole, backend="jax", dtype="float16")
+    first = model(TEXTS)
+    assert compiled
+    compiled.clear()
+    np.testing.assert_array_equal(model(TEXTS), first)
+    np.testing.assert_array_equal(model(TEXTS, prompt="query : "), first)
+    np.testing.assert_array_equal(bertx.load(whole, backend="jax", dtype="float16")(TEXTS), first)
+    assert not compiled
 
 
 def test_the_encoder_in_a_folder_of_its_own(tmp_path, encoder):

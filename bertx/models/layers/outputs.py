@@ -118,6 +118,12 @@ class QuestionAnsweringModelOutput(ModelOutput):
     attentions: object
 
 
+class SentenceEmbeddingOutput(ModelOutput):
+    """sentence_embedding [B, D]."""
+
+    sentence_embedding: object
+
+
 PUBLIC = (
     "BaseModelOutputWithPooling",
     "BertForPreTrainingOutput",
