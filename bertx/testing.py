@@ -226,15 +226,20 @@ def modules_of(bias: float = 0) -> tuple[Any, ...]:
     return Pooling(tuple(MODES), include_prompt=False), dense[0], Normalize(), dense[1]
 
 
-def embeddings_of(model: Model, padding: str | None, modules: Sequence[Any] | None = None) -> dict[str, np.ndarray]:
-    """What the modules give, and each mode of pooling by itself, of the same batch."""
-    inputs = inputs_of(model.architecture, padding)
-    # One token at least counts.
+def embeddings_of(
+    model: Model, paddings: Sequence[str | None] = ("right",), modules: Sequence[Any] | None = None
+) -> dict[str, np.ndarray]:
+    """What modules give, and all poolings without more, for each padding."""
     embed = model.embedder(modules_of() if modules is None else modules, truncate_dim=15)
-    prompts = np.minimum(2, inputs["attention_mask"].sum(1) - 1)
-    found = {"modules": embed(**inputs, prompt_lengths=prompts), "unit": embed(**inputs, normalize=True)}
-    pool = model.embedder(())
-    return found | {mode: pool(**inputs, pooling=mode, normalize=False) for mode in MODES}
+    pool, plain = model.embedder((Pooling(tuple(MODES)),)), model.embedder(())
+    found = {}
+    for padding in paddings:
+        inputs = inputs_of(model.architecture, padding)
+        prompts = np.minimum(2, inputs["attention_mask"].sum(1) - 1)  # one token at least counts
+        found[f"modules, {padding}"] = embed(**inputs, prompt_lengths=prompts)
+        found[f"poolings, {padding}"] = pool(**inputs)
+        found[f"unit mean, {padding}"] = plain(**inputs, pooling="mean", normalize=True)
+    return found
 
 
 def mask_not_pooled(spec: Any) -> dict[str, Any]:
@@ -374,13 +379,18 @@ class BackendSuite:
         worst = differences(case.model.forward(input_ids=ids), oracle(case.architecture).forward(input_ids=ids))
         assert all(value <= self.tolerance for value in worst.values()), ("ids alone", worst)
 
-    @pytest.mark.parametrize("case", BASES, indirect=True)
+    @pytest.mark.parametrize("case", BASES[:1], indirect=True)
     def test_sentence_embeddings_are_the_oracles(self, case: Case) -> None:
         """Poolings, Dense modules and normalisation, of rows padded on the right, on the left and not at all."""
-        for padding in PADDINGS:
-            expected = embeddings_of(oracle(case.architecture), padding)
-            worst = differences(embeddings_of(case.model, padding), expected)
-            assert all(value <= self.tolerance for value in worst.values()), (padding, worst)
+        expected = embeddings_of(oracle(case.architecture), PADDINGS)
+        worst = differences(embeddings_of(case.model, PADDINGS), expected)
+        assert all(value <= self.tolerance for value in worst.values()), worst
+
+    @pytest.mark.parametrize("case", BASES[:1], indirect=True)
+    def test_another_bias_of_a_dense_is_found(self, case: Case) -> None:
+        """The parameters of the modules reach the backend."""
+        found = embeddings_of(case.model, modules=modules_of(bias=1e-3))
+        assert max(differences(found, embeddings_of(oracle(case.architecture))).values()) > self.tolerance
 
     @pytest.mark.parametrize("mutate", EMBEDDING_MUTANTS, ids=lambda mutate: mutate.__name__)
     def test_a_wrong_embedding_is_found(
@@ -388,19 +398,12 @@ class BackendSuite:
     ) -> None:
         """A mistake in what is computed of token vectors puts an embedding outside of the tolerance."""
         architecture, backend = BASES[0], self._backend()
-        expected = embeddings_of(oracle(architecture), "right")
+        expected = embeddings_of(oracle(architecture))
         spec = sys.modules[backend.spec_class("sentence_embedding", "SentenceEmbedding").__module__]
         for name, value in mutate(spec).items():
             monkeypatch.setattr(spec, name, value)
         config = config_of(architecture, initializer_range=0.6 + EMBEDDING_MUTANTS.index(mutate))
-        found = embeddings_of(build(backend, architecture, self.dtype, config), "right")
-        assert max(differences(found, expected).values()) > self.tolerance
-
-    @pytest.mark.parametrize("case", BASES[:1], indirect=True)
-    def test_another_bias_of_a_dense_is_found(self, case: Case) -> None:
-        """The parameters of the modules reach the backend."""
-        found = embeddings_of(case.model, "right", modules_of(bias=1e-3))
-        expected = embeddings_of(oracle(case.architecture), "right")
+        found = embeddings_of(build(backend, architecture, self.dtype, config))
         assert max(differences(found, expected).values()) > self.tolerance
 
     @pytest.mark.parametrize("case", CAUSAL, indirect=True)

@@ -65,9 +65,8 @@ def test_the_embeddings_of_a_sentence_transformers_folder_are_compared():
     report = bertx.parity(CASES / "06_st_dense/labse_like")
     assert report.passed, str(report)
     assert list(report.outputs())[-1] == "sentence_embedding" and sorted(report.backends) == sorted(BACKENDS)
-    for dtype in ("bfloat16", "float16"):
-        report = bertx.parity(CASES / "06_st_dense/labse_like", backends=["torch"], dtype=dtype)
-        assert report.passed and "sentence_embedding" in report.outputs()
+    report = bertx.parity(CASES / "06_st_dense/labse_like", backends=["torch"], dtype="bfloat16")
+    assert report.passed and "sentence_embedding" in report.outputs()
 
 
 def test_the_plugin_has_a_test_of_the_embeddings(pytester):
