@@ -69,8 +69,9 @@ class TensorFlowBackend(Backend):
         return ["cpu", *(["gpu"] if gpus else []), *(f"gpu:{i}" for i in range(len(gpus)))]
 
     def device(self, module):
-        """That of the first variable."""
-        found = tf.DeviceSpec.from_string(module.variables[0].value.device)
+        """That of the first block with variables: to list those of all blocks takes longer."""
+        block = next(named_parameters(module, keras.layers.Layer, ()))[1]
+        found = tf.DeviceSpec.from_string(block.variables[0].value.device)
         return f"gpu:{found.device_index}" if found.device_type == "GPU" else "cpu"
 
 
