@@ -61,7 +61,7 @@ def check_columns(fields: Sequence[Field], rows: Sequence[Row]) -> None:
     there = columns_of(rows)
     if lost := [field for field in fields if field.required and not set(field.candidates) & set(there)]:
         needed = "; ".join(
-            f"{field.name}: {listed(field.candidates)}" if len(field.candidates) > 1 else repr(field.candidates[0])
+            f"{field.name}: {listed(field.candidates)}" if len(field.candidates) > 1 else listed(field.candidates)
             for field in lost
         )
         name = lost[0].name

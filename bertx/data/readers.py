@@ -407,7 +407,7 @@ def _json(path: Path) -> Rows:
         raise ValueError(f"{path} is not JSON: {error}") from None
     if isinstance(value, list):
         return _spilled(path, value)
-    articles = value.get("data") if isinstance(value, dict) else None
+    articles: Any = value.get("data") if isinstance(value, dict) else None
     try:
         paragraphs = [
             {"title": article.get("title", ""), "context": paragraph["context"], "qas": paragraph["qas"]}

@@ -134,12 +134,9 @@ class Collator(ABC):
         for has_pair in (False, True):
             indices = [i for i, pair in enumerate(pairs) if (pair is not None) == has_pair]
             if indices:
-                encoded = self.tokenizer(
-                    [texts[i] for i in indices],
-                    [pairs[i] for i in indices] if has_pair else None,
-                    truncation=True,
-                    max_length=self.max_length,
-                )
+                second: Any = [pairs[i] for i in indices] if has_pair else None
+                first = [texts[i] for i in indices]
+                encoded = self.tokenizer(first, second, truncation=True, max_length=self.max_length)
                 for name, values in encoded.items():
                     column = columns.setdefault(name, [None] * len(texts))
                     for index, value in zip(indices, values, strict=True):
