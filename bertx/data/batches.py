@@ -55,7 +55,13 @@ class Batches:
         Raises:
             DataError: rows that the collator cannot use, all of them.
             ValueError: no rows, a batch_size below 1, a negative seed, or another number of lengths than rows.
+            TypeError: rows that have no length, or cannot be had by their index, as those of a stream.
         """
+        if not hasattr(rows, "__len__") or not hasattr(rows, "__getitem__"):
+            raise TypeError(
+                f"rows is {type(rows).__name__}, expected a sequence: a batch is a function of its step, so that each "
+                "row must be there by its index. Write a stream to a .jsonl file, and read that"
+            )
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
         if seed < 0:

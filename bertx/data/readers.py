@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, overload
 
 import numpy as np
@@ -31,6 +32,7 @@ class Rows(Sequence[Row], ABC):
     Attributes:
         path: the file.
         column_names: of a table; absent where each row has its own.
+        features: of a parquet file: the columns whose numbers have names, as `datasets` writes them.
     """
 
     path: Path
@@ -361,6 +363,7 @@ class _Arrow(Rows):
                 raise ValueError(f"{path} is no parquet file, or damaged: {error}") from error
             self._table = pa.ipc.open_file(pa.memory_map(temporary.name)).read_all()
         self.column_names = tuple(self._table.column_names)
+        self.features = _classes_of(self._table.schema.metadata or {})
         if not len(self):
             raise ValueError(f"{path} has no rows")
 
@@ -370,6 +373,16 @@ class _Arrow(Rows):
 
     def _row(self, index: int) -> Row:
         return self._table.slice(index, 1).to_pylist()[0]
+
+
+def _classes_of(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The columns whose numbers have names, as `datasets` writes them; see `labels_of`."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        inner = {name: feature.get("feature", feature) for name, feature in features.items()}
+        return {name: SimpleNamespace(names=one["names"]) for name, one in inner.items() if "names" in one}
+    except (ValueError, KeyError, TypeError, AttributeError):  # a table of another writer
+        return {}
 
 
 # --- JSON of one piece ----------------------------------------------------------------------------

@@ -299,6 +299,7 @@ def _question(question, answer, context=CONTEXT):
 
 QUESTIONS = [
     _question("  When was it founded?", "1629"),
+    _question("What was founded?", "The old library"),
     _question("Where did it stand?", "Wasserkirche"),
     _question("Where is it now?", "Zähringerplatz"),
     _question("Whose is it?", "city, the canton and the univers"),
@@ -356,7 +357,7 @@ def test_windows_and_positions_are_those_of_run_qa(tokenizer, peer, max_length, 
     expected = _run_qa(peer, QUESTIONS, max_length, stride)
     assert_same(collate(QUESTIONS, 0, 0), expected)
     made = Batches(QUESTIONS, collate, 100, 0, shuffle=False)  # windows, each in its batch once
-    assert len(made.rows) == len(expected["input_ids"]) == (6 if max_length == 384 else len(made.rows))
+    assert len(made.rows) == len(expected["input_ids"]) == (len(QUESTIONS) if max_length == 384 else len(made.rows))
     assert_same(made.at(0), expected)
 
 
@@ -461,5 +462,9 @@ def test_a_tokenizer_without_token_types():
     found = collator_of("token-classification", tokenizer, config)(rows, 0, 0)
     assert_same(found, {"input_ids": [[0, 7, 7, 2]], "attention_mask": [[1] * 4], "labels": [[-100, 0, 1, -100]]})
     without = bertx.RobertaTokenizer(vocabulary, [("Ġ", "a")])
+    question = {"question": "  a", "context": "a a", "answers": {"text": ["a"], "answer_start": [0]}}
+    asked = collator_of("question-answering", without, config)([question], 0, 0)
+    assert asked["input_ids"].tolist() == [[0, 5, 2, 2, 5, 7, 2]]  # the spaces before a question are no tokens
+    assert (asked["start_positions"], asked["end_positions"]) == ([4], [4])
     with pytest.raises(ValueError, match="add_prefix_space"):
         collator_of("token-classification", without, config)

@@ -90,6 +90,8 @@ def test_what_cannot_be_is_refused(options, expected):
         batches(**options)
     with pytest.raises(ValueError, match="step is -1"):
         batches().at(-1)
+    with pytest.raises(TypeError, match="rows is generator, expected a sequence"):
+        Batches((row for row in ROWS), collate, 5, 0)
     with pytest.raises(ValueError, match="no rows"):
         Batches([], collate, 5, 0)
 

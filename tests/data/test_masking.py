@@ -266,6 +266,16 @@ def test_hidden_words_of_pairs(tokenizer):
     assert hidden_count / count == pytest.approx(0.15, abs=0.02)
 
 
+def test_words_of_the_two_texts_are_drawn_apart(tokenizer):
+    collate = collator_of("pretraining", tokenizer, CONFIG, whole_word_mask=True)
+    text, begins = np.arange(2000, 2200), np.ones(200, np.int8)
+    pair = {"first": text, "second": text, "first_begins": begins, "second_begins": begins, "next_sentence_label": 0}
+    hidden = collate([pair], 0, 0)["labels"][0] != -100
+    first, second = hidden[1:201], hidden[202:402]
+    assert 10 < first.sum() < 50 and 10 < second.sum() < 50
+    assert (first & second).sum() < 15
+
+
 def test_one_document_is_refused(pretraining):
     with pytest.raises(ValueError, match="1 documents, expected two or more"):
         Batches(documents(1), pretraining, 4, 0)

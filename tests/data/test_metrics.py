@@ -72,7 +72,7 @@ def test_classes():
 
 
 def test_several_labels():
-    outputs = {"logits": np.array([[2.0, -1, -3], [1, 1, -1]])}
+    outputs = {"logits": np.array([[2.0, -1, -3], [1, 0.3, -1]])}
     batch = {"labels": np.array([[1, 0, 0], [1, 0, 0]], np.float32)}
     several = config("a", "b", "c", problem_type="multi_label_classification")
     found = added("text-classification", several, (outputs, batch))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertx.data import DataError, read
+from bertx.data import DataError, labels_of, read
 from bertx_weights import MissingExtraError
 
 ROWS = [{"text": f"Grüße {i}, “so”", "label": i % 3} for i in range(7)]
@@ -60,6 +60,18 @@ def test_parquet(tmp_path):
     assert rows.column_names == ("text", "label", "tags")
     assert [rows[i] for i in (6, 0, 3)] == [{**ROWS[i], "tags": ["x", str(i)]} for i in (6, 0, 3)]
     assert len(rows) == 7
+
+
+def test_parquet_of_datasets_has_the_names_of_its_labels(tmp_path):
+    named = {"names": ["bad", "good"], "_type": "ClassLabel"}
+    features = {"label": named, "tags": {"feature": named, "_type": "List"}, "text": {"dtype": "string"}}
+    table = pa.table({"label": [1, 0], "tags": [[1], [0]], "text": ["a", "b"]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    rows = read(tmp_path / "a.parquet")
+    assert labels_of(rows) == labels_of(rows, "tags") == labels_of(rows[1:]) == ("bad", "good")
+    pq.write_table(table.replace_schema_metadata({"huggingface": "no"}), tmp_path / "b.parquet")
+    assert labels_of(read(tmp_path / "b.parquet")) == ("0", "1")
 
 
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
