@@ -46,8 +46,8 @@ class TokenRegression:
         def compute(rows):
             values = self._model.forward(**padded(self._model, rows))["logits"]
             return [
-                [float(value) for value in numbers[: len(row["input_ids"])]]
-                for row, numbers in zip(rows, values, strict=True)
+                [float(value) for value in numbers[:length]]
+                for length, numbers in zip(rows.lengths, values, strict=True)
             ]
 
         return run_whole(self._model, texts, lambda window: encode_pairs(self._model, window), compute)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.sentence_embedding import MODES, unit
+from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
 from .pooling import Dense, Pooling
 from .sentence_transformers import lowercased, read_embedding_settings
-from .streaming import Row, padded, run_whole
+from .streaming import padded, run_whole
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -81,15 +82,15 @@ class FeatureExtraction:
         left_out = any(isinstance(module, Pooling) and not module.include_prompt for module in modules)
         prompt_tokens = self._prompt_tokens(before, options.max_length) if before and left_out else 0
 
-        def compute(rows: list[Row]) -> Any:
+        def compute(rows: RaggedBatch) -> Any:
             batch = padded(self._model, rows)
             if embed is None:
                 vectors = self._model.forward(**batch)["last_hidden_state"]
-                return [of_row[: len(row["input_ids"])] for of_row, row in zip(vectors, rows, strict=True)]
+                return [of_row[:length] for of_row, length in zip(vectors, rows.lengths, strict=True)]
             prompts = np.full(len(rows), prompt_tokens) if prompt_tokens else None
             return embed(**batch, prompt_lengths=prompts, pooling=pooling, normalize=normalize)
 
-        def encode(window: list[Any]) -> list[Row]:
+        def encode(window: list[Any]) -> RaggedBatch:
             return encode_pairs(self._model, window, tokenizer=self._tokenizer, options=options, prompt=before)
 
         results = run_whole(self._model, texts, encode, compute, batch_tokens)
@@ -118,8 +119,7 @@ class FeatureExtraction:
     def _prompt_tokens(self, prompt: str, max_length: int | None) -> int:
         """How many tokens a prompt has at the beginning of a row, [CLS] included, as sentence-transformers counts."""
         options = TokenizerOptions(max_length)
-        (row,) = encode_pairs(self._model, [prompt], tokenizer=self._tokenizer, options=options)
-        ids = row["input_ids"]
+        ids = encode_pairs(self._model, [prompt], tokenizer=self._tokenizer, options=options).input_ids.tolist()
         return len(ids) - (ids[-1] in self._tokenizer.all_special_ids)
 
 

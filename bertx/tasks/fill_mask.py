@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, check_lengths, takes_options
 from .scores import largest, softmax
-from .streaming import InputError, Row, padded, run_whole
+from .streaming import InputError, padded, run_whole
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -68,10 +69,10 @@ class FillMask:
         options = TokenizerOptions.checked(self._model, max_length, truncation, padding)
         options = replace(options, padding=None)
 
-        def encode(window: list[str]) -> list[Row]:
+        def encode(window: list[str]) -> RaggedBatch:
             return self._encode(window, options)
 
-        def compute(rows: list[Row]) -> list[Any]:
+        def compute(rows: RaggedBatch) -> list[Any]:
             batch = padded(self._model, rows)
             masks = [np.flatnonzero(row == self._tokenizer.mask_token_id).tolist() for row in batch["input_ids"]]
             most = max(map(len, masks))
@@ -79,21 +80,21 @@ class FillMask:
             positions = np.array([of_row + of_row[:1] * (most - len(of_row)) for of_row in masks])
             logits = self._model.forward(**batch, mask_positions=positions)["logits"]
             return [
-                self._filled(row["input_ids"], softmax(scores[: len(of_row)]), top_k, ids)
-                for row, scores, of_row in zip(rows, logits, masks, strict=True)
+                self._filled(own, softmax(scores[: len(of_row)]), top_k, ids)
+                for own, scores, of_row in zip(rows.lists("input_ids"), logits, masks, strict=True)
             ]
 
         return run_whole(self._model, texts, encode, compute, batch_tokens)
 
-    def _encode(self, texts: Sequence[str], options: TokenizerOptions) -> list[Row]:
+    def _encode(self, texts: Sequence[str], options: TokenizerOptions) -> RaggedBatch:
         longest = options.longest(self._model)
         rows = options.rows(self._model, self._tokenizer, texts)
         check_lengths(self._model, rows)
+        masks = np.bincount(rows.rows[rows.input_ids == self._tokenizer.mask_token_id], minlength=len(rows))
         InputError.raise_for(
             {
-                i: f"has no {self._tokenizer.mask_token} in its first {longest} tokens: {text!r:.60}"
-                for i, (row, text) in enumerate(zip(rows, texts, strict=True))
-                if self._tokenizer.mask_token_id not in row["input_ids"]
+                i: f"has no {self._tokenizer.mask_token} in its first {longest} tokens: {texts[i]!r:.60}"
+                for i in np.flatnonzero(masks == 0).tolist()
             }
         )
         return rows

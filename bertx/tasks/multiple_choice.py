@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, takes_options
-from .pairs import encode_pairs
+from .pairs import as_pair, encode_pairs
 from .scores import softmax
-from .streaming import InputError, Row, padded, run_whole
+from .streaming import InputError, padded, run
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
+
+
+@dataclass(frozen=True)
+class _Questions(RaggedBatch):
+    """Questions whose rows have their choices one after the other; choices: [N], the choice that each token is of."""
+
+    choices: np.ndarray | None = None
+
+    def tokens(self) -> dict[str, np.ndarray]:
+        return super().tokens() | {"choices": self.choices}
 
 
 class MultipleChoice:
@@ -41,15 +53,20 @@ class MultipleChoice:
         """
         options = TokenizerOptions.checked(self._model, max_length)
 
-        def encode(window: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        def encode(window: Sequence[Mapping[str, Any]]) -> _Questions:
             return self._encode(window, options)
 
-        def compute(rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-            return [self._choose(row) for row in rows]
+        def compute(rows: _Questions) -> list[np.ndarray]:
+            return [self._scores(rows.select([i])) for i in range(len(rows))]
 
-        return run_whole(self._model, questions, encode, compute, batch_tokens)
+        def combine(question: Mapping[str, Any], rows: _Questions, scores: list[np.ndarray]) -> dict[str, Any]:
+            best = int(np.argmax(scores[0]))
+            answer = question["choices"][best]
+            return {"choice": best, "answer": answer, "scores": [float(score) for score in scores[0]]}
 
-    def _encode(self, questions: Sequence[Mapping[str, Any]], options: TokenizerOptions) -> list[Mapping[str, Any]]:
+        return run(self._model, questions, encode, compute, combine, batch_tokens)
+
+    def _encode(self, questions: Sequence[Mapping[str, Any]], options: TokenizerOptions) -> _Questions:
         problems = {}
         for i, question in enumerate(questions):
             if not isinstance(question, Mapping) or not {"question", "choices"} <= set(question):
@@ -57,18 +74,18 @@ class MultipleChoice:
             elif len(question["choices"]) < 2:
                 problems[i] = f"has {len(question['choices'])} choices: give at least two"
         InputError.raise_for(problems)
-        encoded = []
-        for question in questions:
-            pairs = [(question["question"], choice) for choice in question["choices"]]
-            rows = encode_pairs(self._model, pairs, options=options)
-            every_id = [i for row in rows for i in row["input_ids"]]
-            encoded.append({"input_ids": every_id, "rows": rows, "choices": question["choices"]})
-        return encoded
+        pairs = [
+            as_pair((question["question"], choice), i)
+            for i, question in enumerate(questions)
+            for choice in question["choices"]
+        ]
+        rows = encode_pairs(self._model, pairs, options=options)
+        firsts = np.cumsum([0, *(len(question["choices"]) for question in questions)])
+        return _Questions(**rows.tokens(), row_offsets=rows.row_offsets[firsts], choices=rows.rows)
 
-    def _choose(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        rows: list[Row] = question["rows"]
-        batch = padded(self._model, rows)
-        inputs = {name: value[None] for name, value in batch.items()}
-        scores = softmax(self._model.forward(**inputs)["logits"])[0]
-        best = int(np.argmax(scores))
-        return {"choice": best, "answer": question["choices"][best], "scores": [float(score) for score in scores]}
+    def _scores(self, question: _Questions) -> np.ndarray:
+        """The probability of each choice of one question, [C]."""
+        _, lengths = np.unique(question.choices, return_counts=True)
+        choices = RaggedBatch(**RaggedBatch.tokens(question), row_offsets=np.cumsum([0, *lengths]))
+        inputs = {name: value[None] for name, value in padded(self._model, choices).items()}
+        return softmax(self._model.forward(**inputs)["logits"])[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
 from .scores import softmax
-from .streaming import Row, padded, run_whole
+from .streaming import padded, run_whole
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -38,12 +39,12 @@ class NextSentencePrediction:
         """
         options = TokenizerOptions.checked(self._model, max_length)
 
-        def compute(rows: list[Row]) -> list[dict[str, Any]]:
+        def compute(rows: RaggedBatch) -> list[dict[str, Any]]:
             batch = padded(self._model, rows)
             follows = softmax(self._model.forward(**batch)["logits"])[:, 0]
             return [{"is_next": bool(score >= 0.5), "score": float(score)} for score in follows]
 
-        def encode(window: list[Any]) -> list[Row]:
+        def encode(window: list[Any]) -> RaggedBatch:
             return encode_pairs(self._model, window, second=True, options=options)
 
         return run_whole(self._model, pairs, encode, compute, batch_tokens)

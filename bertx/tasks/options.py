@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .streaming import InputError, Row, rows_of
+from ..tokenizers.ragged import RaggedBatch
+from .streaming import InputError
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -153,23 +154,16 @@ class TokenizerOptions:
 
     def rows(
         self, model: TaskModel, tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> list[Row]:
+    ) -> RaggedBatch:
         """Texts, or pairs of them, as a tokenizer gives them with these options."""
         longest = self.longest(model)
         cut = True if self.truncation is None else self.truncation
-        encoded = tokenizer(list(texts), pairs, truncation=cut, max_length=longest, verbose=False)
-        return [self._padded(tokenizer, row, longest) for row in rows_of(encoded)]
+        rows = tokenizer.ragged(list(texts), pairs, truncation=cut, max_length=longest, verbose=False)
+        return rows.at_least(longest, tokenizer.padding_id()) if self.padding == "max_length" else rows
 
     def longest(self, model: TaskModel) -> int:
         """The most tokens of a row that is truncated."""
         return max_tokens(model) if self.max_length is None else min(self.max_length, positions(model))
-
-    def _padded(self, tokenizer: Any, row: Row, longest: int) -> Row:
-        if self.padding != "max_length" or len(row["input_ids"]) >= longest:
-            return row
-        return tokenizer.pad(
-            row, padding="max_length", max_length=longest, padding_side="right", return_attention_mask=True
-        )
 
 
 def check_max_length(model: TaskModel, max_length: Any) -> None:
@@ -185,18 +179,17 @@ def check_max_length(model: TaskModel, max_length: Any) -> None:
         raise ValueError(f"max_length is {max_length!r}, expected a number from 1 to {limit}, the model's positions")
 
 
-def check_lengths(model: TaskModel, rows: Sequence[Row]) -> None:
+def check_lengths(model: TaskModel, rows: RaggedBatch) -> None:
     """That no row is longer than the model has positions, as one is that was not truncated.
 
     Raises:
         InputError: the rows that are.
     """
     limit = positions(model)
-    lengths = [len(row["input_ids"]) for row in rows]
     InputError.raise_for(
         {
             i: f"has {length} tokens, the model {limit} positions: shorten it, or leave out truncation=False"
-            for i, length in enumerate(lengths)
+            for i, length in enumerate(rows.lengths.tolist())
             if length > limit
         }
     )

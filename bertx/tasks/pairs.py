@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, check_lengths
-from .streaming import InputError, Row
+from .streaming import InputError
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -19,7 +22,7 @@ def encode_pairs(
     tokenizer: Any = None,
     options: TokenizerOptions | None = None,
     prompt: str = "",
-) -> list[Row]:
+) -> RaggedBatch:
     """The row of each text or pair, truncated to what the model takes; with `second` each must be a pair.
 
     Args:
@@ -38,18 +41,14 @@ def encode_pairs(
     if second:
         alone = [index for index, (_, pair) in enumerate(split) if pair is None]
         InputError.raise_for(dict.fromkeys(alone, "is one text: give a pair, (first, second)"))
-    rows: list[Any] = [None] * len(split)
+    parts, order = [], []
     for has_pair in (False, True):
         indices = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
         if indices:
-            encoded = options.rows(
-                model,
-                tokenizer or model.tokenizer,
-                [prompt + split[i][0] for i in indices],
-                [split[i][1] for i in indices] if has_pair else None,
-            )
-            for index, row in zip(indices, encoded, strict=True):
-                rows[index] = row
+            first, second_texts = [prompt + split[i][0] for i in indices], [split[i][1] for i in indices]
+            parts.append(options.rows(model, tokenizer or model.tokenizer, first, second_texts if has_pair else None))
+            order += indices
+    rows = parts[0] if len(parts) == 1 else RaggedBatch.joined(parts).select(np.argsort(order))
     check_lengths(model, rows)
     return rows
 

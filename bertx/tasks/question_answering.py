@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ..tokenizers.ragged import RaggedBatch
 from .options import check_max_length, max_tokens, takes_options
 from .scores import softmax
-from .streaming import InputError, Row, padded, rows_of, run
+from .streaming import InputError, padded, run
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -68,17 +69,27 @@ class QuestionAnswering:
         # Several candidates may be one answer once they reach to the borders of words, or overlap.
         candidates = 2 * top_k + 10 if overlapping or top_k == 1 else 20 * top_k + 10
 
-        def encode(window: list[Any]) -> list[list[Row]]:
-            problems = {i: self._problem(question, longest, shared) for i, question in enumerate(window)}
-            InputError.raise_for({i: problem for i, problem in problems.items() if problem})
+        def encode(window: list[Any]) -> RaggedBatch:
             parts: list[Any] = [_parts(question) for question in window]
-            return [self._windows(asked, context, longest, shared) for asked, context in parts]
+            InputError.raise_for(self._problems(window, parts, longest, shared))
+            return self._tokenizer.ragged(
+                [question for question, _ in parts],
+                [context for _, context in parts],
+                truncation="only_second",
+                max_length=longest,
+                stride=shared,
+                return_overflowing_tokens=True,
+                return_offsets_mapping=True,
+                return_word_ids=True,
+                return_sequence_ids=True,
+            )
 
-        def combine(rows: list[Row], logits: list[np.ndarray]) -> Any:
+        def combine(question: Any, rows: RaggedBatch, logits: list[np.ndarray]) -> Any:
+            _, context = cast(tuple[str, str], _parts(question))
             answers: dict[str, dict[str, Any]] = {}
             nothing = 1.0
-            for row, of_window in zip(rows, logits, strict=True):
-                found, null = self._spans(row, of_window, candidates, max_answer_length)
+            for i, of_window in enumerate(logits):
+                found, null = self._spans(context, rows.select([i]), of_window, candidates, max_answer_length)
                 nothing = min(nothing, null)
                 for answer in found:
                     known = answers.setdefault(answer["answer"].lower(), answer)
@@ -93,48 +104,38 @@ class QuestionAnswering:
 
         return run(self._model, questions, encode, self._compute, combine, batch_tokens)
 
-    def _problem(self, question: Any, longest: int, stride: int) -> str | None:
-        parts = _parts(question)
-        if parts is None:
-            return f"is {question!r:.60}: expected {{'question': …, 'context': …}} or a tuple"
-        for name, text in zip(("question", "context"), parts, strict=True):
-            if not text.strip():
-                return f"has an empty {name}"
-        question_length = len(self._tokenizer(parts[0], verbose=False, add_special_tokens=False)["input_ids"])
-        room = longest - question_length - self._tokenizer.num_special_tokens_to_add(pair=True)
-        if room <= stride:
-            return (
-                f"has a question that leaves {room} tokens for its context, and windows share {stride}; "
+    def _problems(self, window: list[Any], parts: list[Any], longest: int, stride: int) -> dict[int, str]:
+        """What is wrong with each question that cannot be asked."""
+        problems = {
+            i: f"is {question!r:.60}: expected {{'question': …, 'context': …}} or a tuple"
+            if of_question is None
+            else f"has an empty {'context' if of_question[0].strip() else 'question'}"
+            for i, (question, of_question) in enumerate(zip(window, parts, strict=True))
+            if of_question is None or not all(text.strip() for text in of_question)
+        }
+        asked = [i for i in range(len(window)) if i not in problems]
+        if asked:
+            questions = self._tokenizer.ragged([parts[i][0] for i in asked], verbose=False, add_special_tokens=False)
+            rooms = longest - questions.lengths - self._tokenizer.num_special_tokens_to_add(pair=True)
+            problems |= {
+                i: f"has a question that leaves {room} tokens for its context, and windows share {stride}; "
                 "shorten it, or change max_length or stride"
-            )
-        return None
+                for i, room in zip(asked, rooms.tolist(), strict=True)
+                if room <= stride
+            }
+        return dict(sorted(problems.items()))
 
-    def _windows(self, question: str, context: str, longest: int, stride: int) -> list[Row]:
-        encoded = self._tokenizer(
-            [question],
-            [context],
-            truncation="only_second",
-            max_length=longest,
-            stride=stride,
-            return_overflowing_tokens=True,
-        )
-        return [
-            {**row, "encoding": encoding, "context": context}
-            for row, encoding in zip(rows_of(encoded), encoded.encodings, strict=True)
-        ]
-
-    def _compute(self, rows: list[Row]) -> list[np.ndarray]:
+    def _compute(self, rows: RaggedBatch) -> list[np.ndarray]:
         batch = padded(self._model, rows)
         outputs = self._model.forward(**batch)
         logits = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
         return [of_row[:, mask == 1] for of_row, mask in zip(logits, batch["attention_mask"], strict=True)]
 
     def _spans(
-        self, row: Mapping[str, Any], logits: np.ndarray, candidates: int, longest: int
+        self, context: str, window: RaggedBatch, logits: np.ndarray, candidates: int, longest: int
     ) -> tuple[list[dict[str, Any]], float]:
         """The likeliest spans of a window, and how likely it is that it has no answer ([CLS] to [CLS])."""
-        encoding = row["encoding"]
-        in_context = np.array([sequence == 1 for sequence in encoding.sequence_ids])
+        in_context = window.sequence_ids == 1
         readable = in_context.copy()
         readable[0] = True
         start, end = softmax(np.where(readable, logits, -10000.0))
@@ -145,17 +146,17 @@ class QuestionAnswering:
         for first, last in zip(*np.unravel_index(best, scores.shape), strict=True):
             if not (in_context[first] and in_context[last]) or last < first:
                 continue
-            begin, stop = self._characters(encoding, int(first), int(last))
-            answer = row["context"][begin:stop]
+            begin, stop = _characters(window, first, last)
+            answer = context[begin:stop]
             spans.append({"score": float(scores[first, last]), "start": begin, "end": stop, "answer": answer})
         return spans, nothing
 
-    @staticmethod
-    def _characters(encoding: Any, first: int, last: int) -> tuple[int, int]:
-        """From the first character of the first token's word to the last of the last one's."""
-        words = encoding.word_ids
-        begin, stop = encoding.word_to_chars(words[first], 1), encoding.word_to_chars(words[last], 1)
-        return begin[0], stop[1]
+
+def _characters(window: RaggedBatch, first: int, last: int) -> tuple[int, int]:
+    """From the first character of the first token's word to the last of the last one's."""
+    same_word = (window.sequence_ids == 1) & np.isin(window.word_ids, window.word_ids[[first, last]])
+    characters = window.offset_mapping[same_word]
+    return int(characters[0, 0]), int(characters[-1, 1])
 
 
 def _parts(question: Any) -> tuple[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from bisect import bisect_right
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from ..tokenizers.ragged import RaggedBatch
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -31,9 +34,6 @@ _WIDTHS = (*range(8, 65, 8), *range(80, 257, 16), *range(320, 513, 64))
 T = TypeVar("T")
 
 _MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-
-Row = Mapping[str, Any]
-"""The keys that a tokenizer gives for one text, unpadded."""
 
 
 class InputError(ValueError):
@@ -84,9 +84,9 @@ def count_characters(value: Any) -> int:
 def run(
     model: TaskModel,
     inputs: Any,
-    encode: Callable[[list[Any]], list[list[Row]]],
-    compute: Callable[[list[Row]], Sequence[Any]],
-    combine: Callable[[list[Row], list[Any]], Any],
+    encode: Callable[[list[Any]], RaggedBatch],
+    compute: Callable[[RaggedBatch], Sequence[Any]],
+    combine: Callable[[Any, RaggedBatch, list[Any]], Any],
     batch_tokens: int | None = None,
 ) -> Any:
     """Encodes inputs, computes their rows in batches and gives the results as the inputs came.
@@ -94,9 +94,10 @@ def run(
     Args:
         model: the Model, whose vocabulary a tokenizer may exceed, and which may compile each shape.
         inputs: one input (a string, a mapping or a tuple), a list of them, or any other iterable.
-        encode: several inputs → the rows of each: one, or the windows of a long text; raises InputError.
+        encode: several inputs → their rows: one of each, or those that `samples` says, such as the windows of a long
+            text; raises InputError.
         compute: the rows of a batch → what the model says of each.
-        combine: the rows of an input and what the model says of them → its result.
+        combine: an input, its rows and what the model says of them → its result.
         batch_tokens: the most tokens of a batch, padding included; a longer row is a batch of its own. None is
             `BATCH_TOKENS`, or `ACCELERATOR_BATCH_TOKENS` where the model is not on the processor.
 
@@ -106,84 +107,144 @@ def run(
     Raises:
         InputError: inputs that the task or the model cannot take: all those of one window.
     """
-    if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
-        raise TypeError(f"the input is {inputs!r:.60}, expected one text, a list of them or another iterable")
-    alone = isinstance(inputs, (str, Mapping, tuple))
-    if batch_tokens is None:
-        batch_tokens = BATCH_TOKENS if model.device == "cpu" else ACCELERATOR_BATCH_TOKENS
-    stream = _stream(model, [inputs] if alone else inputs, encode, compute, combine, batch_tokens)
-    if alone:
-        return next(stream)
-    return list(stream) if isinstance(inputs, list) else stream
 
+    def combined(window: list[Any], rows: RaggedBatch, answers: list[Any]) -> Iterator[Any]:
+        bounds = range(len(window) + 1)
+        if rows.samples is not None:
+            bounds = np.searchsorted(rows.samples, bounds).tolist()
+        for one, start, end in zip(window, bounds[:-1], bounds[1:], strict=True):
+            yield combine(one, rows.select(range(start, end)), answers[start:end])
 
-def _stream(
-    model: TaskModel,
-    inputs: Iterable[Any],
-    encode: Callable[[list[Any]], list[list[Row]]],
-    compute: Callable[[list[Row]], Sequence[Any]],
-    combine: Callable[[list[Row], list[Any]], Any],
-    batch_tokens: int,
-) -> Iterator[Any]:
-    source = iter(inputs)
-    first = 0
-    while window := next_window(source):
-        try:
-            encoded = encode(window)
-            InputError.raise_for(_unknown_tokens(encoded, model.config.vocab_size))
-        except InputError as error:
-            raise InputError({first + index: problem for index, problem in error.problems.items()}) from None
-        first += len(window)
-        rows = [row for of_input in encoded for row in of_input]
-        results: list[Any] = [None] * len(rows)
-        # Large batches are few shapes to compile, and what an accelerator is fast with.
-        full = model.compiles_each_shape or model.device != "cpu"
-        indices = batches([_width(model, len(row["input_ids"])) for row in rows], batch_tokens, full)
-        made = [[rows[index] for index in of_batch] for of_batch in indices]
-        if model.compiles_each_shape:
-            made = [batch + batch[:1] * _missing(model, batch, batch_tokens) for batch in made]
-        for of_batch, answers in zip(indices, model.map(compute, made), strict=True):
-            for index, answer in zip(of_batch, answers, strict=not model.compiles_each_shape):
-                results[index] = answer
-        start = 0
-        for of_input in encoded:
-            yield combine(of_input, results[start : start + len(of_input)])
-            start += len(of_input)
+    return _run(model, inputs, encode, compute, combined, batch_tokens)
 
 
 def run_whole(
     model: TaskModel,
     inputs: Any,
-    encode: Callable[[list[Any]], list[Row]],
-    compute: Callable[[list[Row]], Sequence[Any]],
+    encode: Callable[[list[Any]], RaggedBatch],
+    compute: Callable[[RaggedBatch], Sequence[Any]],
     batch_tokens: int | None = None,
 ) -> Any:
     """`run` for a task that has one row for each input, whose result is what `compute` gives."""
-    return run(
-        model,
-        inputs,
-        lambda window: [[row] for row in encode(window)],
-        compute,
-        lambda rows, results: results[0],
-        batch_tokens,
-    )
+    return _run(model, inputs, encode, compute, lambda window, rows, answers: answers, batch_tokens)
 
 
-def _unknown_tokens(encoded: Sequence[Sequence[Row]], vocab_size: int) -> dict[int, str]:
-    largest = [max((max(row["input_ids"], default=0) for row in rows), default=0) for rows in encoded]
+def _run(model: TaskModel, inputs: Any, encode: Any, compute: Any, combined: Any, batch_tokens: int | None) -> Any:
+    """`run`; `combined` gives the results of a window, of its inputs, their rows and what the model says of these."""
+    if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
+        raise TypeError(f"the input is {inputs!r:.60}, expected one text, a list of them or another iterable")
+    alone = isinstance(inputs, (str, Mapping, tuple))
+    if batch_tokens is None:
+        batch_tokens = BATCH_TOKENS if model.device == "cpu" else ACCELERATOR_BATCH_TOKENS
+
+    def stream() -> Iterator[Any]:
+        with contextlib.closing(_encoded(model, [inputs] if alone else inputs, encode)) as windows:
+            for window, rows in windows:
+                yield from combined(window, rows, _answers(model, rows, compute, batch_tokens))
+
+    if alone:
+        return next(stream())
+    return list(stream()) if isinstance(inputs, list) else stream()
+
+
+def tokenizes_ahead(model: TaskModel) -> bool:
+    """Whether a window is tokenised while the model runs the one before: the processor is free then."""
+    return model.device != "cpu"
+
+
+def _encoded(
+    model: TaskModel, inputs: Iterable[Any], encode: Callable[[list[Any]], RaggedBatch]
+) -> Iterator[tuple[list[Any], RaggedBatch]]:
+    """Yields the inputs of each window, and their rows.
+
+    Raises:
+        InputError: inputs that cannot be taken, by their number in the stream.
+    """
+    source = iter(inputs)
+    windows = _ahead if tokenizes_ahead(model) else _one_by_one
+    first = 0
+
+    def rows(window: list[Any]) -> RaggedBatch:
+        nonlocal first
+        start, first = first, first + len(window)
+        return _rows(model, window, encode, start)
+
+    yield from windows(source, rows)
+
+
+def _one_by_one(
+    source: Iterator[Any], rows: Callable[[list[Any]], RaggedBatch]
+) -> Iterator[tuple[list[Any], RaggedBatch]]:
+    while window := next_window(source):
+        yield window, rows(window)
+
+
+def _ahead(source: Iterator[Any], rows: Callable[[list[Any]], RaggedBatch]) -> Iterator[tuple[list[Any], RaggedBatch]]:
+    """The same, with the next window read before one is yielded, and tokenised on a thread while its reader computes.
+
+    The inputs are read on the thread of the caller, whose generator or file they may come from.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    window = next_window(source)
+    of_window = rows(window) if window else None
+    with ThreadPoolExecutor(1, "bertx-tokenizer") as pool:
+        while of_window is not None:
+            problem, following = None, []
+            try:
+                following = next_window(source)
+            except Exception as error:  # its turn is after the results of this window
+                problem = error
+            made = pool.submit(rows, following) if following else None
+            yield window, of_window
+            if problem is not None:
+                raise problem
+            window, of_window = following, None if made is None else made.result()
+
+
+def _rows(model: TaskModel, window: list[Any], encode: Callable[[list[Any]], RaggedBatch], first: int) -> RaggedBatch:
+    """The rows of a window, whose first input has this number in the stream."""
+    try:
+        rows = encode(window)
+        InputError.raise_for(_unknown_tokens(rows, model.config.vocab_size))
+    except InputError as error:
+        raise InputError({first + index: problem for index, problem in error.problems.items()}) from None
+    return rows
+
+
+def _answers(
+    model: TaskModel, rows: RaggedBatch, compute: Callable[[RaggedBatch], Sequence[Any]], batch_tokens: int
+) -> list[Any]:
+    """What the model says of each row."""
+    answers: list[Any] = [None] * len(rows)
+    widths = _widths(model, rows.lengths)
+    # Large batches are few shapes to compile, and what an accelerator is fast with.
+    made = batches(widths, batch_tokens, full=model.compiles_each_shape or model.device != "cpu")
+    filled = made
+    if model.compiles_each_shape:
+        filled = [[*batch, *batch[:1] * _missing(len(batch), int(widths[batch[0]]), batch_tokens)] for batch in made]
+    for batch, of_batch in zip(made, model.map(compute, [rows.select(batch) for batch in filled]), strict=True):
+        for index, answer in zip(batch, of_batch, strict=not model.compiles_each_shape):
+            answers[index] = answer
+    return answers
+
+
+def _unknown_tokens(rows: RaggedBatch, vocab_size: int) -> dict[int, str]:
+    unknown = np.flatnonzero(rows.input_ids >= vocab_size)
+    if not len(unknown):
+        return {}
+    of_tokens = rows.rows[unknown]
+    inputs = of_tokens if rows.samples is None else rows.samples[of_tokens]
+    largest: dict[int, int] = {}
+    for index, token in zip(inputs.tolist(), rows.input_ids[unknown].tolist(), strict=True):
+        largest[index] = max(token, largest.get(index, 0))
     return {
         index: f"has a token of id {token}, and the model has embeddings of {vocab_size}: give it its own tokenizer"
-        for index, token in enumerate(largest)
-        if token >= vocab_size
+        for index, token in largest.items()
     }
 
 
-def rows_of(encoded: Mapping[str, Sequence[Any]]) -> list[Row]:
-    """A tokenizer's batch as rows."""
-    return [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
-
-
-def batches(lengths: Sequence[int], batch_tokens: int, full: bool = False) -> list[list[int]]:
+def batches(lengths: Sequence[int] | np.ndarray, batch_tokens: int, full: bool = False) -> list[list[int]]:
     """Places of rows, the longest first, in the batches whose tokens, padding included, and number cost least.
 
     Args:
@@ -191,55 +252,62 @@ def batches(lengths: Sequence[int], batch_tokens: int, full: bool = False) -> li
         batch_tokens: the most that the longest row of a batch times their number may be; a longer row is alone.
         full: as many rows in each batch as that has room for, whatever the padding.
     """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    changes = [index for index in range(1, len(order)) if lengths[order[index]] < lengths[order[index - 1]]]
-    # For the first n rows in order: the least that their batches cost, and where the last of these begins.
-    best = [(0.0, 0)] + [(math.inf, 0)] * len(order)
-    for start, index in enumerate(order):
+    lengths = np.asarray(lengths, np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    ordered = lengths[order]
+    count = len(order)
+    # Where a batch that begins at each row ends at the latest.
+    last = np.minimum(np.arange(count) + np.maximum(batch_tokens // np.maximum(ordered, 1), 1), count).tolist()
+    bounds = _full_bounds(last) if full else _cheapest_bounds(ordered.tolist(), last)
+    places = order.tolist()
+    return [places[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+def _full_bounds(last: list[int]) -> list[int]:
+    """Where batches begin, and where the last ends, if each has all the rows that it has room for."""
+    bounds = [0]
+    while bounds[-1] < len(last):
+        bounds.append(last[bounds[-1]])
+    return bounds
+
+
+def _cheapest_bounds(lengths: list[int], last: list[int]) -> list[int]:
+    """The same, of the batches that cost least: they end where the length changes, or have no more room."""
+    changes = [index for index in range(1, len(lengths)) if lengths[index] < lengths[index - 1]]
+    # For the first n rows: the least that their batches cost, and where the last of these begins.
+    best = [(0.0, 0)] + [(math.inf, 0)] * len(lengths)
+    for start, longest in enumerate(lengths):
         if best[start][0] < math.inf:
-            longest = max(lengths[index], 1)
-            last = min(start + max(batch_tokens // longest, 1), len(order))
-            shorter = [] if full else changes[bisect_right(changes, start) : bisect_right(changes, last)]
-            for end in (*shorter, last):
-                cost = best[start][0] + longest * (end - start) + _BATCH_COST
+            shorter = changes[bisect_right(changes, start) : bisect_right(changes, last[start])]
+            for end in (*shorter, last[start]):
+                cost = best[start][0] + max(longest, 1) * (end - start) + _BATCH_COST
                 best[end] = min(best[end], (cost, start))
-    made, end = [], len(order)
-    while end:
-        start = best[end][1]
-        made.append(order[start:end])
-        end = start
-    return made[::-1]
+    bounds = [len(lengths)]
+    while bounds[-1]:
+        bounds.append(best[bounds[-1]][1])
+    return bounds[::-1]
 
 
-def padded(model: TaskModel, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+def padded(model: TaskModel, rows: RaggedBatch) -> dict[str, np.ndarray]:
     """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types.
 
     Rows are padded on the right, whatever the tokenizer's side: positions then count from a row's first token, so that
     it gives the same alone as in a batch. BERT has no other use for the side: nothing is generated from a row's end.
     """
-    kept = [{name: row[name] for name in _MODEL_INPUTS if name in row} for row in rows]
-    width = max(_width(model, len(row["input_ids"])) for row in rows)
-    return dict(
-        model.tokenizer.pad(
-            kept,
-            padding="max_length",
-            max_length=width,
-            padding_side="right",
-            return_attention_mask=True,
-            return_tensors="np",
-        )
-    )
+    width = int(_widths(model, rows.lengths).max())
+    arrays = rows.padded(width, model.tokenizer.padding_id())
+    return {name: arrays[name] for name in _MODEL_INPUTS if name in arrays}
 
 
-def _missing(model: TaskModel, batch: Sequence[Row], batch_tokens: int) -> int:
-    """How many rows the last batch lacks to the next power of two, or to what a batch of its length has."""
-    full = batch_tokens // _width(model, len(batch[0]["input_ids"]))
-    return max(0, min(1 << (len(batch) - 1).bit_length(), full) - len(batch))
+def _missing(count: int, width: int, batch_tokens: int) -> int:
+    """How many rows a batch lacks to the next power of two, or to what a batch of its length has."""
+    return max(0, min(1 << (count - 1).bit_length(), batch_tokens // width) - count)
 
 
-def _width(model: TaskModel, length: int) -> int:
-    """How long a row becomes: where each shape is compiled, one of a few lengths."""
+def _widths(model: TaskModel, lengths: np.ndarray) -> np.ndarray:
+    """How long rows become: where each shape is compiled, one of a few lengths."""
     if not model.compiles_each_shape:
-        return length
+        return lengths
     longest = model.config.max_sequence_length
-    return next((width for width in _WIDTHS if length <= width <= longest), max(length, longest))
+    widths = np.array([width for width in _WIDTHS if width <= longest] + [longest])
+    return np.maximum(lengths, widths[np.minimum(np.searchsorted(widths, lengths), len(widths) - 1)])

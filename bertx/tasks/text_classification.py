@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.layers.activations import TORCH_ACTIVATIONS
+from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
 from .scores import FUNCTIONS, labels_of
 from .sentence_transformers import SentenceSettings, lowercased, read_cross_encoder
-from .streaming import Row, padded, run_whole
+from .streaming import padded, run_whole
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -83,10 +84,10 @@ class TextClassification:
         options = TokenizerOptions.checked(self._model, max_length, truncation, padding, self.max_length)
         options = replace(options, padding=None)
 
-        def encode(window: list[Any]) -> list[Row]:
+        def encode(window: list[Any]) -> RaggedBatch:
             return encode_pairs(self._model, window, tokenizer=self._tokenizer, options=options, prompt=before)
 
-        def compute(rows: list[Row]) -> list[Any]:
+        def compute(rows: RaggedBatch) -> list[Any]:
             batch = padded(self._model, rows)
             scores = function(self._model.forward(**batch)["logits"])
             return [self._ranked(row, top_k) for row in scores]

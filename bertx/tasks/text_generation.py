@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..tokenizers.ragged import RaggedBatch
 from ..tokenizers.subwords import extended
 from .options import takes_options
 from .scores import softmax
-from .streaming import InputError, Row, rows_of, run_whole
+from .streaming import InputError, run
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -73,30 +74,35 @@ class TextGeneration:
             probabilities = _truncated(softmax(logits.astype(np.float64) / temperature), top_k, top_p)
             return int(generator.choice(len(probabilities), p=probabilities))
 
-        def compute(rows: list[Row]) -> list[dict[str, Any]]:
+        def compute(rows: RaggedBatch) -> list[list[int]]:
             return self._continue(rows, max_new_tokens, choose, seed)
 
-        return run_whole(self._model, prompts, self._encode, compute, batch_tokens)
+        def combine(prompt: str, rows: RaggedBatch, answers: list[list[int]]) -> dict[str, Any]:
+            text = extended(self._tokenizer, prompt, rows.input_ids.tolist(), answers[0])
+            return {"generated_text": text, "tokens": answers[0]}
 
-    def _encode(self, prompts: list[str]) -> list[Row]:
-        rows: Any = rows_of(self._tokenizer(prompts, add_special_tokens=False, verbose=False))
+        return run(self._model, prompts, self._encode, compute, combine, batch_tokens)
+
+    def _encode(self, prompts: list[str]) -> RaggedBatch:
+        rows = self._tokenizer.ragged(prompts, add_special_tokens=False, verbose=False)
         limit = self._model.config.max_sequence_length
-        for row, prompt in zip(rows, prompts, strict=True):
-            row["input_ids"] = [self._tokenizer.cls_token_id, *row["input_ids"]]
-            row["prompt"] = prompt
-        lengths = [len(row["input_ids"]) for row in rows]
+        rows = RaggedBatch(
+            np.insert(rows.input_ids, rows.row_offsets[:-1], self._tokenizer.cls_token_id),
+            rows.row_offsets + np.arange(len(rows) + 1),
+        )
         InputError.raise_for(
             {
                 i: f"has {length} tokens, the model {limit} positions: shorten it"
-                for i, length in enumerate(lengths)
+                for i, length in enumerate(rows.lengths.tolist())
                 if length >= limit
             }
         )
         return rows
 
-    def _continue(self, rows: list[Row], max_new_tokens: int, choose: Any, seed: int) -> list[dict[str, Any]]:
+    def _continue(self, rows: RaggedBatch, max_new_tokens: int, choose: Any, seed: int) -> list[list[int]]:
+        """The ids that are added to each row."""
         limit = self._model.config.max_sequence_length
-        ids = [list(row["input_ids"]) for row in rows]
+        ids = rows.lists("input_ids")
         starts = [len(row) for row in ids]
         generators = [np.random.default_rng([seed, *row]) for row in ids]
         going = list(range(len(rows)))
@@ -112,13 +118,7 @@ class TextGeneration:
             if len(still) < len(going):
                 past = _each(past, lambda part, still=still: part[still])
             going = [going[index] for index in still]
-        return [
-            {
-                "generated_text": extended(self._tokenizer, row["prompt"], all_ids[:start], all_ids[start:]),
-                "tokens": all_ids[start:],
-            }
-            for row, all_ids, start in zip(rows, ids, starts, strict=True)
-        ]
+        return [all_ids[start:] for all_ids, start in zip(ids, starts, strict=True)]
 
     def _score(self, ids: list[list[int]], past: Any) -> tuple[np.ndarray, Any]:
         """The logits of what follows each row, [B, V], and the keys and values of all its positions.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..tokenizers.ragged import RaggedBatch
 from ..tokenizers.subwords import continuation_mark, continues_word
 from .options import check_max_length, max_tokens, takes_options
 from .scores import labels_of, softmax
-from .streaming import InputError, Row, padded, rows_of, run
+from .streaming import InputError, padded, run
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -83,14 +85,15 @@ class TokenClassification:
         if is_split_into_words and isinstance(texts, list) and any(isinstance(text, str) for text in texts):
             texts = [texts]
 
-        def encode(window: list[Any]) -> list[list[Row]]:
+        def encode(window: list[Any]) -> RaggedBatch:
             InputError.raise_for(_not_texts(window, is_split_into_words))
-            return [self._windows(text, longest, shared, between) for text in window]
+            return self._windows(window, longest, shared, between)
 
-        def combine(rows: list[Row], scores: list[np.ndarray]) -> list[dict[str, Any]]:
+        def combine(text: Any, rows: RaggedBatch, scores: list[np.ndarray]) -> list[dict[str, Any]]:
+            text = text if between is None else between.join(text)
             found = []
-            for row, of_window in zip(rows, scores, strict=True):
-                tokens = self._tokens(row, of_window)
+            for i, of_window in enumerate(scores):
+                tokens = self._tokens(text, rows.select([i]), of_window)
                 entities = tokens if aggregation in ("none", "simple") else self._words(tokens, aggregation)
                 entities = [self._labelled(entity) for entity in entities]
                 if aggregation != "none":
@@ -101,56 +104,52 @@ class TokenClassification:
 
         return run(self._model, texts, encode, self._compute, combine, batch_tokens)
 
-    def _windows(self, text: Any, longest: int, stride: int, delimiter: str | None) -> list[Row]:
-        """The windows of a text, or of words with a delimiter between them."""
-        encoded = self._tokenizer(
-            [text],
+    def _windows(self, texts: Sequence[Any], longest: int, stride: int, delimiter: str | None) -> RaggedBatch:
+        """The windows of texts, or of lists of words with a delimiter between them."""
+        rows = self._tokenizer.ragged(
+            texts,
             truncation=True,
             max_length=longest,
             stride=stride,
             return_overflowing_tokens=True,
             return_special_tokens_mask=True,
             return_offsets_mapping=True,
+            return_word_ids=delimiter is not None,
             is_split_into_words=delimiter is not None,
         )
         if delimiter is None:
-            return [{**row, "text": text} for row in rows_of(encoded)]
-        starts = list(itertools.accumulate((len(word) + len(delimiter) for word in text), initial=0))
-        return [
-            {
-                **row,
-                "text": delimiter.join(text),
-                # A token's offsets are within its word.
-                "offset_mapping": [
-                    (first, last) if word is None else (starts[word] + first, starts[word] + last)
-                    for (first, last), word in zip(row["offset_mapping"], encoding.word_ids, strict=True)
-                ],
-            }
-            for row, encoding in zip(rows_of(encoded), encoded.encodings, strict=True)
-        ]
+            return rows
+        # A token's characters are those of its word: here they become those of the text.
+        lengths = [[len(word) + len(delimiter) for word in words] for words in texts]
+        starts = np.array([start for of_text in lengths for start in itertools.accumulate(of_text, initial=0)])
+        firsts = np.cumsum([0, *(1 + len(words) for words in texts)])
+        word = firsts[rows.samples[rows.rows]] + rows.word_ids
+        moved = np.where(rows.word_ids < 0, 0, starts[np.maximum(word, 0)])
+        return replace(rows, offset_mapping=rows.offset_mapping + moved[:, None])
 
-    def _compute(self, rows: list[Row]) -> list[np.ndarray]:
+    def _compute(self, rows: RaggedBatch) -> list[np.ndarray]:
         batch = padded(self._model, rows)
         scores = softmax(self._model.forward(**batch)["logits"])
         return [of_row[mask == 1] for of_row, mask in zip(scores, batch["attention_mask"], strict=True)]
 
-    def _tokens(self, row: Mapping[str, Any], scores: np.ndarray) -> list[dict[str, Any]]:
-        """The tokens of a window that are text, with the scores of all labels."""
+    def _tokens(self, text: str, window: RaggedBatch, scores: np.ndarray) -> list[dict[str, Any]]:
+        """The tokens of a window that are of the text, with the scores of all labels."""
         tokens = []
-        for i, (token, special) in enumerate(zip(row["input_ids"], row["special_tokens_mask"], strict=True)):
-            if special:
+        special, characters = window.special_tokens_mask.tolist(), window.offset_mapping.tolist()
+        for i, token in enumerate(window.input_ids.tolist()):
+            if special[i]:
                 continue
-            start, end = row["offset_mapping"][i]
+            start, end = characters[i]
             word = self._tokenizer.convert_ids_to_tokens(token)
             unknown = token == self._tokenizer.unk_token_id
             tokens.append(
                 {
                     "scores": scores[i],
                     "index": i,
-                    "word": row["text"][start:end] if unknown else word,
+                    "word": text[start:end] if unknown else word,
                     "start": start,
                     "end": end,
-                    "continues": not unknown and continues_word(self._mark, word, row["text"], start),
+                    "continues": not unknown and continues_word(self._mark, word, text, start),
                 }
             )
         return tokens

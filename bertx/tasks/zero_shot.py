@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..tokenizers.ragged import RaggedBatch
 from .options import max_tokens, takes_options
 from .scores import softmax
-from .streaming import InputError, Row, padded, rows_of, run
+from .streaming import InputError, padded, run
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -65,30 +67,24 @@ def zero_shot_classification(
     entailment = entailing[0]
     contradiction = len(names) - 1 if entailment == 0 else 0
     longest = max_tokens(model)
-    room = longest - max(len(row["input_ids"]) for row in rows_of(model.tokenizer(hypotheses, verbose=False))) - 1
+    room = longest - int(model.tokenizer.ragged(hypotheses, verbose=False).lengths.max()) - 1
 
-    def encode(window: list[Any]) -> list[list[Row]]:
+    def encode(window: list[Any]) -> RaggedBatch:
         problems = {
             i: f"is {text!r:.60}, expected a text" for i, text in enumerate(window) if not isinstance(text, str)
         }
         InputError.raise_for(
             problems or (dict.fromkeys(range(len(window)), "has no room beside a label") if room < 1 else {})
         )
-        return [
-            [
-                {**row, "text": text}
-                for row in rows_of(
-                    model.tokenizer([text] * len(hypotheses), hypotheses, truncation="only_first", max_length=longest)
-                )
-            ]
-            for text in window
-        ]
+        repeated = [text for text in window for _ in hypotheses]
+        rows = model.tokenizer.ragged(repeated, hypotheses * len(window), truncation="only_first", max_length=longest)
+        return replace(rows, samples=np.repeat(np.arange(len(window)), len(hypotheses)))
 
-    def compute(rows: list[Row]) -> Sequence[np.ndarray]:
+    def compute(rows: RaggedBatch) -> Sequence[np.ndarray]:
         inputs: dict[str, Any] = {**padded(model, rows)}
         return model.forward(**inputs)["logits"]
 
-    def combine(rows: list[Row], logits: list[np.ndarray]) -> dict[str, Any]:
+    def combine(text: str, rows: RaggedBatch, logits: list[np.ndarray]) -> dict[str, Any]:
         of_label = np.stack(logits)
         if multi_label or len(labels) == 1:
             scores = softmax(of_label[:, [contradiction, entailment]])[:, 1]
@@ -96,7 +92,7 @@ def zero_shot_classification(
             scores = softmax(of_label[:, entailment])
         order = np.argsort(-scores, kind="stable")
         return {
-            "sequence": rows[0]["text"],
+            "sequence": text,
             "labels": [labels[i] for i in order],
             "scores": [float(scores[i]) for i in order],
         }

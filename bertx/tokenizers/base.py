@@ -7,6 +7,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,6 +32,7 @@ from .arguments import (
 )
 from .encoding import BatchEncoding
 from .names import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, TOKENIZER_JSON, VOCABULARIES
+from .ragged import RaggedBatch
 from .settings import (
     FLAGS,
     NAMES,
@@ -45,7 +47,7 @@ from .settings import (
     without_unknown,
 )
 from .special_tokens import SpecialTokens
-from .truncation import Truncation, encode, lengths_kept, library_errors
+from .truncation import Truncation, encode, encode_ragged, lengths_kept, library_errors, with_windows
 
 UNLIMITED = int(1e30)  # transformers' model_max_length of a checkpoint that names none
 _log = logging.getLogger(__name__)
@@ -466,32 +468,99 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
             encoded = self(text, text_pair, **options)
             encoded["labels"] = targets["input_ids"]
             return encoded
-        check_kind("text", text)
-        if text_pair is None and not is_split_into_words and are_pairs(text):
-            pairs: Any = text
-            text, text_pair = (list(texts) for texts in zip(*pairs, strict=True))
-        if not isinstance(text, (str, Sequence)):
-            others: Any = text
-            text = list(others)
-        # What the first is says what all are to be: a word, or a text of words.
-        one = isinstance(text, str) or (is_split_into_words and (not len(text) or isinstance(text[0], str)))
-        text_pair = None if one and not text_pair else text_pair
-        texts = as_batch(text, one, is_split_into_words, "text")
-        pairs = None if text_pair is None else as_batch(text_pair, one, is_split_into_words, "text_pair")
-        if not texts:
-            raise ValueError("an empty batch: give at least one text")
-        if is_split_into_words:
-            self._check_words()
-        if pairs is not None and len(pairs) != len(texts):
-            raise ValueError(f"{len(texts)} texts but {len(pairs)} second texts: give one for each")
-        special = self.backend_tokenizer.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
-        cut = self._truncation(truncation, padding, max_length, stride, special)
+        texts, pairs, one = self._texts(text, text_pair, is_split_into_words)
+        cut = self._truncation(truncation, padding, max_length, stride, self._added(pairs, add_special_tokens))
         padding = option("padding", padding, PADDINGS, ("longest", "max_length", "do_not_pad"))
         if cut and padding != "do_not_pad" and pad_to_multiple_of and cut.max_length % pad_to_multiple_of:
             raise ValueError(
                 f"max_length is {cut.max_length}, expected a multiple of pad_to_multiple_of {pad_to_multiple_of}"
             )
-        encodings = encode(
+        flags = {
+            "token_type_ids": return_token_type_ids,
+            "attention_mask": return_attention_mask,
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+        }
+        names = [key for key, flag in flags.items() if (key in self.model_input_names if flag is None else flag)]
+        arrays = [name for name in names if name != "attention_mask"]
+        inputs = (self.backend_tokenizer, texts, pairs, is_split_into_words, add_special_tokens, cut)
+        encodings: Any = None
+        if return_overflowing_tokens or return_offsets_mapping or is_split_into_words:
+            # Who asks for these goes on to ask for the words of each row.
+            encodings, samples = encode(*inputs, return_overflowing_tokens), None
+            if return_overflowing_tokens:
+                encodings, samples = with_windows(encodings)
+            rows = replace(RaggedBatch.of_encodings(encodings, arrays), samples=samples)
+        else:
+            rows = encode_ragged(*inputs, False, arrays)
+        self._check_lengths(rows, cut, verbose and max_length is None)
+        side = option("padding_side", self.padding_side if padding_side is None else padding_side, {}, SIDES)
+        width = self._padded_length(rows.lengths.tolist(), padding, max_length, pad_to_multiple_of)
+        pad = {"direction": side, "pad_id": self.pad_token_id or 0, "pad_token": self.pad_token}
+
+        def padded_encodings() -> list[Any]:
+            """The `tokenizers.Encoding` of each row."""
+            made = encodings
+            if made is None:
+                made = encode(*inputs, False)
+                if not np.array_equal(RaggedBatch.of_encodings(made).input_ids, rows.input_ids):
+                    raise ValueError(
+                        "the tokenizer has changed since it made this batch, so that the words and characters of its "
+                        "tokens are not known: tokenise the texts again"
+                    )
+            for encoding in made if width is not None else ():
+                encoding.pad(width, **pad)
+            return made
+
+        values = _values(rows, names, width, side, pad["pad_id"], return_tensors is not None)
+        if return_length:
+            values["length"] = [width or length for length in rows.lengths.tolist()]
+        if return_overflowing_tokens:
+            values["overflow_to_sample_mapping"] = rows.samples.tolist()
+        if return_tensors is None and one and not return_overflowing_tokens:
+            values = {key: of_rows[0] if isinstance(of_rows[0], list) else of_rows for key, of_rows in values.items()}
+        return BatchEncoding(values, padded_encodings() if encodings else padded_encodings, return_tensors)
+
+    encode_plus = batch_encode_plus = __call__
+
+    def ragged(
+        self,
+        text: str | Sequence[str] | Sequence[Sequence[str]],
+        text_pair: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        *,
+        add_special_tokens: bool = True,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        return_token_type_ids: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_word_ids: bool = False,
+        return_sequence_ids: bool = False,
+        verbose: bool = True,
+    ) -> RaggedBatch:
+        """Tokenises one text or a batch to flat arrays, which have no padding; the options are those of a call.
+
+        This takes less time and memory than a call where neither characters nor words are asked for. With
+        `return_overflowing_tokens` the batch has `samples`.
+
+        Raises:
+            ValueError, TypeError: as of a call.
+        """
+        texts, pairs, _ = self._texts(text, text_pair, is_split_into_words)
+        cut = self._truncation(truncation, False, max_length, stride, self._added(pairs, add_special_tokens))
+        if return_token_type_ids is None:
+            return_token_type_ids = "token_type_ids" in self.model_input_names
+        flags = {
+            "token_type_ids": return_token_type_ids,
+            "special_tokens_mask": return_special_tokens_mask,
+            "offset_mapping": return_offsets_mapping,
+            "word_ids": return_word_ids,
+            "sequence_ids": return_sequence_ids,
+        }
+        rows = encode_ragged(
             self.backend_tokenizer,
             texts,
             pairs,
@@ -499,41 +568,42 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
             add_special_tokens,
             cut,
             return_overflowing_tokens,
+            [name for name, flag in flags.items() if flag],
         )
-        if max_length is None and verbose:
-            self._warn_of_length(max(map(len, encodings)))
-        samples = list(range(len(encodings)))
-        if return_overflowing_tokens:
-            samples = [i for i, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))]
-            encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
-            if cut is not None and max(map(len, encodings)) > cut.max_length:
-                raise ValueError(
-                    f"max_length is {cut.max_length}, expected more: a window has no room for a token of each text"
-                )
-        self._pad_encodings(encodings, padding, max_length, pad_to_multiple_of, padding_side)
-        columns = {
-            "input_ids": ("ids", True),
-            "token_type_ids": ("type_ids", return_token_type_ids),
-            "attention_mask": ("attention_mask", return_attention_mask),
-            "special_tokens_mask": ("special_tokens_mask", return_special_tokens_mask),
-            "offset_mapping": ("offsets", return_offsets_mapping),
-        }
-        values = {
-            key: [getattr(encoding, attribute) for encoding in encodings]
-            for key, (attribute, wanted) in columns.items()
-            if (key in self.model_input_names if wanted is None else wanted)
-        }
-        if return_length:
-            values["length"] = [len(encoding.ids) for encoding in encodings]
-        if return_overflowing_tokens:
-            values["overflow_to_sample_mapping"] = samples
-        if return_tensors is not None:
-            return BatchEncoding(values, encodings, return_tensors)
-        if one and not return_overflowing_tokens:
-            values = {key: rows[0] if isinstance(rows[0], list) else rows for key, rows in values.items()}
-        return BatchEncoding(values, encodings)
+        self._check_lengths(rows, cut, verbose and max_length is None)
+        return rows
 
-    encode_plus = batch_encode_plus = __call__
+    def _texts(self, text: Any, text_pair: Any, words: bool) -> tuple[list[Any], list[Any] | None, bool]:
+        """The texts of a call, their pairs, and whether it is one text alone."""
+        check_kind("text", text)
+        if text_pair is None and not words and are_pairs(text):
+            text, text_pair = (list(texts) for texts in zip(*text, strict=True))
+        if not isinstance(text, (str, Sequence)):
+            text = list(text)
+        # What the first is says what all are to be: a word, or a text of words.
+        one = isinstance(text, str) or (words and (not len(text) or isinstance(text[0], str)))
+        text_pair = None if one and not text_pair else text_pair
+        texts = as_batch(text, one, words, "text")
+        pairs = None if text_pair is None else as_batch(text_pair, one, words, "text_pair")
+        if not texts:
+            raise ValueError("an empty batch: give at least one text")
+        if words:
+            self._check_words()
+        if pairs is not None and len(pairs) != len(texts):
+            raise ValueError(f"{len(texts)} texts but {len(pairs)} second texts: give one for each")
+        return texts, pairs, one
+
+    def _added(self, pairs: Any, add_special_tokens: bool) -> int:
+        return self.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
+
+    def _check_lengths(self, rows: RaggedBatch, cut: Truncation | None, warn: bool) -> None:
+        longest = int(rows.lengths.max())
+        if warn:
+            self._warn_of_length(longest)
+        if rows.samples is not None and cut is not None and longest > cut.max_length:
+            raise ValueError(
+                f"max_length is {cut.max_length}, expected more: a window has no room for a token of each text"
+            )
 
     def prepare_for_model(
         self,
@@ -728,14 +798,15 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
                 self.model_max_length,
             )
 
-    def _pad_encodings(
-        self, encodings: list[Any], padding: str, max_length: int | None, multiple: int | None, side: str | None
-    ) -> None:
-        side = option("padding_side", self.padding_side if side is None else side, {}, SIDES)
-        length = self._padded_length([len(encoding.ids) for encoding in encodings], padding, max_length, multiple)
-        if length is not None:
-            for encoding in encodings:
-                encoding.pad(length, direction=side, pad_id=self.pad_token_id or 0, pad_token=self.pad_token)
+    def padding_id(self) -> int:
+        """The id that rows are padded with.
+
+        Raises:
+            ValueError: the tokenizer has none.
+        """
+        if self.pad_token is None:
+            raise ValueError("padding needs a pad_token, and this tokenizer's is null: assign one of the vocabulary")
+        return self.pad_token_id or 0
 
     def _padded_length(
         self, lengths: list[int], padding: str, max_length: int | None, multiple: int | None
@@ -744,8 +815,7 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
             raise ValueError(f"pad_to_multiple_of is {multiple}, expected 1 or more")
         if padding == "do_not_pad":
             return None
-        if self.pad_token is None:
-            raise ValueError("padding needs a pad_token, and this tokenizer's is null: assign one of the vocabulary")
+        self.padding_id()
 
         def rounded(length: int) -> int:
             return length if multiple is None else -(-length // multiple) * multiple
@@ -761,6 +831,23 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
                 )
             return rounded(wanted)
         return rounded(longest)
+
+
+def _values(
+    rows: RaggedBatch, names: Sequence[str], width: int | None, side: str, pad_id: int, tensors: bool
+) -> dict[str, Any]:
+    """The ids and what is named, as lists, or where they are to be tensors as arrays if rows have one length."""
+    lengths, names = rows.lengths, ["input_ids", *names]
+    if tensors and width is None and lengths.min() == lengths.max():
+        width = int(lengths[0])
+    if width is None:
+        ones = [[1] * length for length in lengths.tolist()] if "attention_mask" in names else []
+        return {name: ones if name == "attention_mask" else rows.lists(name) for name in names}
+    arrays = rows.padded(width, pad_id, side)
+    values = {name: arrays[name] if tensors else arrays[name].tolist() for name in names}
+    if "offset_mapping" in names:
+        values["offset_mapping"] = [list(map(tuple, row)) for row in arrays["offset_mapping"].tolist()]
+    return values
 
 
 def _plain(token: Any) -> dict[str, Any]:

@@ -45,21 +45,24 @@ class BatchEncoding(dict):
 
         Args:
             data: the values by their keys.
-            encoding: the `tokenizers.Encoding` of each row, or of the only one; None where rows were made otherwise.
+            encoding: the `tokenizers.Encoding` of each row, or of the only one; or a function that gives them when
+                they are first asked for. None where rows were made otherwise.
             tensor_type: "np", "pt", "tf" or "jax" makes tensors of the values.
             prepend_batch_axis: whether the values are those of one row, and the tensors get a batch axis.
             n_sequences: 1 for texts, 2 for pairs; that of the encodings where not given.
         """
         super().__init__(data or {})
-        self._encodings = [] if encoding is None else list(encoding) if isinstance(encoding, Sequence) else [encoding]
+        self._make = encoding if callable(encoding) else None
+        made = () if encoding is None or self._make else encoding
+        self._made = list(made) if isinstance(made, Sequence) else [made]
         self._n_sequences = n_sequences
         self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getitem__(self, item: Any) -> Any:
         if isinstance(item, str):
             return super().__getitem__(item)
-        if self._encodings and isinstance(item, (int, slice)):
-            return self._encodings[item]
+        if self.is_fast and isinstance(item, (int, slice)):
+            return self.encodings[item]
         if isinstance(item, slice):
             return {name: value[item] for name, value in self.items()}
         raise KeyError(f"{item!r}: expected a key ({', '.join(self)}), or the number of a row that a tokenizer made")
@@ -76,7 +79,11 @@ class BatchEncoding(dict):
 
     def copy(self) -> BatchEncoding:
         """A batch of the same values."""
-        return BatchEncoding(self, self._encodings, n_sequences=self._n_sequences)
+        return BatchEncoding(self, self._make or self._made, n_sequences=self._n_sequences)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: with the rows made."""
+        return self.__dict__ | {"_made": self.encodings, "_make": None}
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
         """Moves its PyTorch tensors to a device, and gives itself; what has no device stays as it is."""
@@ -102,18 +109,20 @@ class BatchEncoding(dict):
     @property
     def is_fast(self) -> bool:
         """Whether the rows know their words and characters."""
-        return bool(self._encodings)
+        return bool(self._make or self._made)
 
     @property
     def encodings(self) -> list[Any]:
         """The `tokenizers.Encoding` of each row."""
-        return self._encodings
+        if self._make is not None:
+            self._made, self._make = self._make(), None
+        return self._made
 
     @property
     def n_sequences(self) -> int | None:
         """1 for texts, 2 for pairs; None where it is not known."""
-        if self._n_sequences is None and self._encodings:
-            return self._encodings[0].n_sequences
+        if self._n_sequences is None and self.is_fast:
+            return self.encodings[0].n_sequences
         return self._n_sequences
 
     def tokens(self, batch_index: int = 0) -> list[str]:
@@ -177,9 +186,9 @@ class BatchEncoding(dict):
         return None if span is None else CharSpan(*span)
 
     def _row(self, index: int) -> Any:
-        if not self._encodings:
+        if not self.is_fast:
             raise ValueError("these rows were not made by a call of a tokenizer: their words are not known")
-        return self._encodings[index]
+        return self.encodings[index]
 
     def _place(self, first: int, second: int | None) -> tuple[Any, int]:
         """The row, and what is meant in it: (row, index), or (index) of the first row."""
@@ -199,13 +208,13 @@ def as_tensors(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
     arrays = {}
     for name, rows in values.items():
         try:
-            array = np.array(rows)
+            array = np.asarray(rows)
         except ValueError as error:
             lengths = [len(row) for row in rows]
             raise ValueError(
                 f"{name}: rows of {min(lengths)} to {max(lengths)} tokens make no tensor: without padding the texts of "
                 "a batch must have the same number of tokens; pass padding=True"
             ) from error
-        arrays[name] = array.astype(np.int64) if array.dtype.kind in "iu" or not array.size else array
+        arrays[name] = array.astype(np.int64, copy=False) if array.dtype.kind in "iu" or not array.size else array
     backend = TENSORS[kind]
     return arrays if backend is None else {name: get_backend(backend).tensor(array) for name, array in arrays.items()}

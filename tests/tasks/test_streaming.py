@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 
 import bertx
 from bertx.tasks import streaming
-from bertx.tasks.streaming import batches, run_whole
+from bertx.tasks.streaming import InputError, batches, run, run_whole
+from bertx.tokenizers.ragged import RaggedBatch
 from conftest import MINILM
 
 MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu", map=map)
 
 
 def _encode(window):
-    return [{"input_ids": [0] * length, "item": length} for length in window]
+    return RaggedBatch(np.zeros(sum(window), np.int64), np.cumsum([0, *window]))
 
 
 def _compute(rows):
-    return [row["item"] * 10 for row in rows]
+    return [length * 10 for length in rows.lengths.tolist()]
 
 
 def test_a_list_gives_a_list_and_a_stream_is_read_as_it_is_read(monkeypatch):
@@ -92,7 +93,7 @@ def test_an_accelerator_and_what_compiles_each_shape_have_full_batches(compiles_
         SimpleNamespace(**{**vars(MODEL), **given}),
         [112] * 7 + [64] * 4,
         _encode,
-        lambda batch: sizes.append(len(batch)) or batch,
+        lambda batch: sizes.append(len(batch)) or batch.lengths,
         batch_tokens=896,
     )
     assert sizes == ([8, 4] if compiles_each_shape else [8, 3])
@@ -121,7 +122,7 @@ def test_padding_of_mixed_lengths_is_under_one_percent(monkeypatch):
 @pytest.mark.parametrize(("device", "rows"), [("cpu", 10), ("cuda:0", 81)])
 def test_a_gpu_has_larger_batches(device, rows):
     model, sizes = SimpleNamespace(**{**vars(MODEL), "device": device}), []
-    run_whole(model, [100] * 200, _encode, lambda batch: sizes.append(len(batch)) or batch)
+    run_whole(model, [100] * 200, _encode, lambda batch: sizes.append(len(batch)) or batch.lengths)
     assert max(sizes) == rows
 
 
@@ -162,6 +163,34 @@ def test_filled_batches_change_no_result(loaded, count):
     found = loaded(MINILM, backend="jax")(texts)
     assert found.shape == (count, 384)
     np.testing.assert_allclose(found, loaded(MINILM, backend="numpy")(texts), atol=2e-6)
+
+
+def test_inputs_of_several_rows_and_of_unknown_tokens(monkeypatch):
+    monkeypatch.setattr(streaming, "WINDOW", 2)
+
+    def encode(window):
+        """A row of one token more for each of an input's letters."""
+        lengths = [i + 1 for text in window for i in range(len(text))]
+        ids = [ord(letter) for text in window for i, letter in enumerate(text) for _ in range(i + 1)]
+        samples = [number for number, text in enumerate(window) for _ in text]
+        return RaggedBatch(np.array(ids), np.cumsum([0, *lengths]), samples=np.array(samples))
+
+    def combine(text, rows, answers):
+        assert (rows.lengths == np.arange(len(text)) + 1).all() and (rows.samples == rows.samples[0]).all()
+        return text, "".join(answers)
+
+    def compute(rows):
+        return [chr(row[0]) * len(row) for row in rows.lists("input_ids")]
+
+    found = run(MODEL, ["ab", "c", "abc"], encode, compute, combine, batch_tokens=3)
+    assert found == [("ab", "abb"), ("c", "c"), ("abc", "abbccc")]
+    results = run(MODEL, iter(["ab", "c", "azd", "ye"]), encode, compute, combine)
+    assert [next(results), next(results)] == found[:2]
+    with pytest.raises(InputError) as raised:
+        next(results)
+    problems = {2: "has a token of id 122, ", 3: "has a token of id 121, "}
+    assert list(raised.value.problems) == list(problems)
+    assert all(raised.value.problems[i].startswith(problem) for i, problem in problems.items())
 
 
 def test_a_window_ends_after_so_many_characters(monkeypatch):
