@@ -87,7 +87,7 @@ class Case:
     Attributes:
         what: a sentence for the table.
         kind: "forward" (arrays [rows, length] in, an array out), "embed" (texts in, an array out), "fill" (texts in,
-            words out) or "train" (a step on arrays).
+            words out), "tokenise" (texts in, padded arrays out) or "train" (a step on arrays).
         checkpoint: a key of `checkpoints.ARCHITECTURES`, or "minilm".
         groups: contenders that run in turn; another group begins when the last has left the memory.
         ratios: (contender, what it is compared with, the factor that issue 6 asks for, or None).
@@ -166,6 +166,13 @@ CASES = {
         ((*BERTX, "transformers torch"),),
         tuple((name, "transformers torch", 1.25 if name == "bertx torch" else None) for name in BERTX),
         *(32, 32),
+    ),
+    "tokenise": Case(
+        "100,000 texts of 17 tokens to arrays [B, T], by the tokenizer of all-MiniLM; no model runs",
+        *("tokenise", "minilm"),
+        (("bertx numpy", "transformers torch"),),
+        (("bertx numpy", "transformers torch", 1.5),),
+        *(100_000, 17, "call", 1),
     ),
     "classify": Case(
         "six layers of bert-base, 8 rows of 128 tokens, a label from [CLS]",

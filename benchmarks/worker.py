@@ -40,6 +40,9 @@ def bertx(job):
         model.module.compile(dynamic=job.kind == "embed")  # texts are of many shapes
     if job.kind == "embed":
         return model
+    if job.kind == "tokenise":
+        tokenize = arrays_of(model.tokenizer)
+        return lambda texts: tokenize(texts)["input_ids"]
     if job.kind == "fill":
         # A batch is cut by its tokens; of texts of one length these are FILL_BATCH texts.
         return lambda texts: words(model(texts, batch_tokens=FILL_BATCH * job.length))
@@ -56,6 +59,9 @@ def transformers(job):
     import transformers
     from transformers.models.bert import modeling_bert
 
+    if job.kind == "tokenise":
+        tokenize = hub_tokenizer(job.folder)
+        return lambda texts: tokenize(texts)["input_ids"]
     model = getattr(modeling_bert, job.head).from_pretrained(job.folder).eval()
     if job.kind == "fill":
         tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
@@ -181,7 +187,11 @@ def hub_tokenizer(folder):
     """The tokenizer of transformers, as arrays."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return arrays_of(AutoTokenizer.from_pretrained(folder))
+
+
+def arrays_of(tokenizer):
+    """A tokenizer's call that gives arrays."""
     options = {"padding": True, "truncation": True, "max_length": MAX_LENGTH, "return_tensors": "np"}
     return lambda texts: dict(tokenizer(texts, **options))
 
@@ -288,7 +298,7 @@ def main() -> None:
 
     for module in job.imports if job.timed == "load" else ():
         importlib.import_module(module)
-    if job.kind in ("embed", "fill"):
+    if job.kind in ("embed", "fill", "tokenise"):
         inputs = cases.texts(job.rows, job.length, Path(job.folder) / "vocab.txt", mask=job.kind == "fill")
         inputs = inputs[0] if job.rows == 1 else inputs
     else:
