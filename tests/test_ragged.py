@@ -88,6 +88,8 @@ def test_every_array_is_that_of_the_library(tokenizer, monkeypatch, pairs, split
 
 def test_token_types_of_pairs_without_a_template(own):
     """The fast way of the library forgets that a second text is one, which only a template says again."""
+    own.backend_tokenizer.post_processor = None
+    assert own.ragged(["a b", "c"], ["d", ""]).lists("token_type_ids") == [[0, 0, 1], [0]]
     own.backend_tokenizer.post_processor = processors.BertProcessing(("[SEP]", 102), ("[CLS]", 101))
     rows = own.ragged(["a b", "c"], ["d", ""])
     assert rows.lists("token_type_ids") == [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1]]
