@@ -87,7 +87,8 @@ class Case:
     Attributes:
         what: a sentence for the table.
         kind: "forward" (arrays [rows, length] in, an array out), "embed" (texts in, an array out), "fill" (texts in,
-            words out), "tokenise" (texts in, padded arrays out) or "train" (a step on arrays).
+            words out), "tokenise" (texts in, padded arrays out), "generate" (a text in, ids out) or "train" (a step
+            on arrays).
         checkpoint: a key of `checkpoints.ARCHITECTURES`, or "minilm".
         groups: contenders that run in turn; another group begins when the last has left the memory.
         ratios: (contender, what it is compared with, the factor that issue 6 asks for, or None).
@@ -110,6 +111,7 @@ class Case:
     def head(self) -> str:
         """The hub's name of the class."""
         heads = {"masked": "BertForMaskedLM", "classifier": "BertForSequenceClassification"}
+        heads |= {"causal": "BertLMHeadModel"}
         return heads.get(self.checkpoint.rstrip("0123456789"), "BertModel")
 
     def quick(self) -> Case:
@@ -173,6 +175,13 @@ CASES = {
         (("bertx numpy", "transformers torch"),),
         (("bertx numpy", "transformers torch", 1.5),),
         *(100_000, 17, "call", 1),
+    ),
+    "generate": Case(
+        "six layers of bert-base, causal: 100 tokens after a prompt of 12, the likeliest",
+        *("generate", "causal6"),
+        ((*BERTX, "transformers torch"),),
+        tuple((name, "transformers torch", 1.0) for name in BERTX),
+        *(1, 12),
     ),
     "classify": Case(
         "six layers of bert-base, 8 rows of 128 tokens, a label from [CLS]",

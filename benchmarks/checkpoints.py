@@ -22,6 +22,7 @@ from bertx.registry import schema
 ARCHITECTURES = {
     "base": ("BertModel", {}),
     "masked": ("BertForMaskedLM", {}),
+    "causal6": ("BertLMHeadModel", {"num_hidden_layers": 6, "is_decoder": True}),
     "classifier6": ("BertForSequenceClassification", {"num_hidden_layers": 6, "num_labels": LABELS}),
     "classifier12": ("BertForSequenceClassification", {"num_labels": LABELS}),
 }

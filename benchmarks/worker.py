@@ -24,7 +24,7 @@ import numpy as np
 LIBRARIES = (
     "torch transformers tensorflow keras tf_keras keras_hub jax flax optax sentence_transformers onnxruntime numpy"
 )
-MAX_LENGTH, BATCH, FILL_BATCH = 256, 32, 8
+MAX_LENGTH, BATCH, FILL_BATCH, NEW_TOKENS = 256, 32, 8, 100
 LEARNING_RATE = 2e-5
 LONG = 2.0  # seconds of a call that needs no other before it
 Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
@@ -46,6 +46,8 @@ def bertx(job):
     if job.kind == "fill":
         # A batch is cut by its tokens; of texts of one length these are FILL_BATCH texts.
         return lambda texts: words(model(texts, batch_tokens=FILL_BATCH * job.length))
+    if job.kind == "generate":
+        return lambda text: model(text, max_new_tokens=NEW_TOKENS)["tokens"]
     if job.kind == "train":
         step = {"torch": torch_step, "jax": jax_step, "tensorflow": keras_step}[backend]
         return lambda inputs: model.forward(**inputs)[job.reads], step(model.module, "keras")
@@ -67,6 +69,15 @@ def transformers(job):
         tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
         pipeline = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer, device="cpu")
         return lambda texts: words(pipeline(texts, batch_size=FILL_BATCH))
+    if job.kind == "generate":
+        tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
+        ends = {"eos_token_id": tokenizer.sep_token_id, "pad_token_id": tokenizer.pad_token_id}
+
+        def generate(text):
+            ids = tokenizer(text, return_tensors="pt")["input_ids"][:, :-1]  # without [SEP]
+            return model.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False, **ends)[0, ids.shape[1] :]
+
+        return generate
     forward = torch_forward(model, job.reads)
     if job.kind == "train":
         return forward, torch_step(model)
@@ -298,7 +309,7 @@ def main() -> None:
 
     for module in job.imports if job.timed == "load" else ():
         importlib.import_module(module)
-    if job.kind in ("embed", "fill", "tokenise"):
+    if job.kind in ("embed", "fill", "tokenise", "generate"):
         inputs = cases.texts(job.rows, job.length, Path(job.folder) / "vocab.txt", mask=job.kind == "fill")
         inputs = inputs[0] if job.rows == 1 else inputs
     else:

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
 from typing import Any, ClassVar
 
@@ -89,9 +89,45 @@ class Backend(ABC):
     def device(self, module: Any) -> str:
         """The one of them that holds the parameters, with its number; of several that do, one."""
 
+    def decoder(self, module: Any) -> Decoder:
+        """What generates with a causal model, token by token.
+
+        Raises:
+            ValueError: the backend has none.
+        """
+        raise ValueError(f"the {self.name} backend generates no text: it has no bertx.backend.Decoder")
+
     def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
         """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
         return 0, None
+
+
+class Cache(ABC):
+    """The keys and values of rows that a Decoder continues, on the device of its model."""
+
+    @abstractmethod
+    def select(self, rows: Sequence[int]) -> Cache:
+        """These rows, in this order, in place of all; one may come several times, each with memory of its own.
+
+        What it is called on is not used again, and may be what it returns.
+        """
+
+
+class Decoder(ABC):
+    """A capability beside a Backend: it generates with one causal model, whose keys and values stay on the device."""
+
+    @abstractmethod
+    def prefill(self, input_ids: np.ndarray, lengths: np.ndarray, greedy: bool) -> tuple[np.ndarray, Cache]:
+        """Reads rows [B, T] of `lengths` [B] tokens, shorter ones with padding on the left.
+
+        Returns:
+            The id of the likeliest next token of each row [B], the first of several, or where `greedy` is False their
+            logits [B, V]; and the cache of all rows.
+        """
+
+    @abstractmethod
+    def step(self, tokens: np.ndarray, cache: Cache, greedy: bool) -> np.ndarray:
+        """Reads one token more of each row, [B], which the cache takes in; gives what follows as `prefill` does."""
 
 
 # What other libraries call a backend or a dtype.

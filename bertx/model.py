@@ -12,7 +12,7 @@ import numpy as np
 
 from bertx_weights import LoadReport
 
-from .backend import Backend, check_device, check_dtype, get_backend
+from .backend import Backend, Decoder, check_device, check_dtype, get_backend
 from .configs.base import ModelConfig, keep_config
 from .dtypes import name_of_dtype
 from .inputs import check_inputs
@@ -183,6 +183,15 @@ class Model:
             head.base = self.module
             self._embedding = (key, modules, head)
         return head
+
+    @property
+    def decoder(self) -> Decoder:
+        """What generates with a causal model, token by token: `bertx.generation` has the loop.
+
+        Raises:
+            ValueError: the backend has none.
+        """
+        return self._backend.decoder(self.module)
 
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
         """Yields `compute` of each batch, in order; several run at once where that is faster on the backend."""

@@ -432,6 +432,42 @@ class BackendSuite:
         worst = differences(joined, {name: value * sees for name, value in expected.items()})
         assert all(value <= self.tolerance for value in worst.values()), worst
 
+    @pytest.mark.parametrize("case", CAUSAL, indirect=True)
+    def test_a_decoder_gives_what_each_row_gives_alone(self, case: Case) -> None:
+        """Rows of different lengths, which come again and leave on the way, to the last position.
+
+        Skipped where the backend has no decoder.
+        """
+        try:
+            decoder = case.backend.decoder(case.model.module)
+        except ValueError as error:
+            pytest.skip(str(error))
+        config, generator = case.model.config, np.random.default_rng(5)
+        first, last = config.first_position, config.max_sequence_length
+        rows = [generator.integers(0, SIZES["vocab_size"], length) for length in (5, 2, 7, 1)]
+        lengths = np.array([len(row) for row in rows])
+        input_ids = np.zeros((len(rows), lengths.max()), np.int64)
+        for padded, row in zip(input_ids, rows, strict=True):
+            padded[-len(row) :] = row
+        selected = {2: [2, 0, 0], 4: [1, 2], 10: [1]}
+        found, cache = decoder.prefill(input_ids, lengths, False)
+        for step in range(1, last):
+            assert type(found) is np.ndarray
+            for row, logits in zip(rows, found, strict=True):
+                alone = {"input_ids": row[None], "position_ids": first + np.arange(len(row))[None]}
+                expected = oracle(case.architecture).forward(**alone)["logits"][0, -1]
+                assert np.abs(logits - expected).max() <= self.tolerance, (step, len(row))
+            if max(map(len, rows)) == last:
+                break
+            if step in selected:
+                rows, cache = [rows[i] for i in selected[step]], cache.select(selected[step])
+            tokens = generator.integers(0, SIZES["vocab_size"], len(rows))
+            rows = [np.append(row, token) for row, token in zip(rows, tokens, strict=True)]
+            found = decoder.step(tokens, cache, False)
+        assert step > 20 and len(rows) == 1
+        likeliest, _ = decoder.prefill(input_ids, lengths, True)
+        assert (likeliest == decoder.prefill(input_ids, lengths, False)[0].argmax(-1)).all()
+
     def test_tensors_come_back_bit_by_bit(self, case: Case) -> None:
         """By the schema's names, in its layout."""
         _assert_same_bits(case.model, values_of(case.architecture))

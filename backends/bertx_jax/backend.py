@@ -15,8 +15,10 @@ from bertx_weights import BFLOAT16
 
 from . import nn
 from .arrays import from_numpy
+from .decode import JaxDecoder
 from .functional import to_int32
 from .glibc import keep_freed_memory
+from .structure import MOST_SHAPES, take_apart
 
 
 class JaxBackend(Backend):
@@ -50,13 +52,17 @@ class JaxBackend(Backend):
         """
         dtype = next(nn.parameters(module))[1].dtype
         arrays = jax.tree.map(lambda value: value.astype(dtype) if value.dtype.kind == "f" else to_int32(value), inputs)
-        leaves, structure = jax.tree.flatten(arrays)
-        shapes = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        run = _compiled(type(module), module.config, tuple(flags.items()), shapes)
+        leaves, of_inputs = jax.tree.flatten(arrays)
+        structure, values = take_apart(module)
+        run = _compiled(structure, tuple(flags.items()), of_inputs, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         with jax.default_matmul_precision("highest"):
-            outputs = run(module, arrays)
+            outputs = run(values, arrays)
         # One by one: a mapped dict would come back sorted.
         return {name: jax.tree.map(_to_numpy, value) for name, value in outputs.items()}
+
+    def decoder(self, module):
+        """Keys and values in buffers."""
+        return JaxDecoder(module)
 
     def tensors(self, module):
         """Views of JAX's memory on the CPU, kernels transposed."""
@@ -89,16 +95,12 @@ def _keep_compiled_code():
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-MOST_SHAPES = 256
-
-
 @functools.lru_cache(maxsize=MOST_SHAPES)
-def _compiled(model_class, config, flags, shapes):
+def _compiled(structure, flags, of_inputs, shapes):
     """The function that runs such a model on inputs of such shapes; with it goes its compiled code."""
 
-    # The module itself is the tree of its parameters: nnx.split would take time in each call.
-    def run(module, inputs):
-        return module(**inputs, **dict(flags), return_dict=True)
+    def run(values, inputs):
+        return structure.put_together(values)(**inputs, **dict(flags), return_dict=True)
 
     return jax.jit(run)
 

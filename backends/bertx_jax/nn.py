@@ -22,6 +22,7 @@ from bertx_weights import BFLOAT16
 
 from .arrays import from_numpy
 from .functional import Functional
+from .structure import config_hash
 
 # --- blocks ---------------------------------------------------------------------------------------
 
@@ -126,8 +127,7 @@ class Model(PreTrainedModel, Functional, Module):
     # the time of the call tells it from what was compiled. These are the ways in which Flax takes a module apart.
 
     def _note_config(self):
-        found = hash(self.config)
-        vars(self)["_config_hash"] = vars(self.config).get("_hashes_before_loss", {}).get(found, found)
+        vars(self)["_config_hash"] = config_hash(self.config)
 
     def keep_problem_type(self, problem):
         """As PreTrainedModel; the hash stays, so that neither jit nor a loop's carry sees another model."""
@@ -330,3 +330,8 @@ def take_last(x, index):
 def take_positions(x, positions):
     """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
     return jnp.take_along_axis(x, positions[..., None], axis=1)
+
+
+def write_positions(buffer, new, index):
+    """buffer [B, N, S, D] with new [B, N, T, D] at positions `index` and on; donated memory is reused."""
+    return jax.lax.dynamic_update_slice_in_dim(buffer, new.astype(buffer.dtype), index, 2)

@@ -9,6 +9,7 @@ from bertx.parameters import skip_init
 from bertx_weights import as_float
 
 from . import nn
+from .decode import NumpyDecoder
 
 
 class NumpyBackend(Backend):
@@ -36,6 +37,10 @@ class NumpyBackend(Backend):
 
         outputs = module(**{name: array_of(value) for name, value in inputs.items()}, **flags, return_dict=True)
         return dict(outputs)
+
+    def decoder(self, module):
+        """Keys and values in buffers."""
+        return NumpyDecoder(module)
 
     def tensors(self, module):
         """The parameters themselves, not copies."""

@@ -13,6 +13,7 @@ from bertx.backend import Backend
 from bertx.parameters import named_parameters, skip_init
 from bertx_weights import BFLOAT16
 
+from .decode import TensorFlowDecoder
 from .layers.losses import IGNORE_INDEX  # pyright: ignore[reportMissingImports]  # in bertx.models
 from .variables import value_of
 
@@ -51,6 +52,10 @@ class TensorFlowBackend(Backend):
 
         tensors = tf.nest.map_structure(tensor_of, inputs)
         return tf.nest.map_structure(_to_numpy, _graph(module, tensors, flags)(tensors))
+
+    def decoder(self, module):
+        """Keys and values in buffers."""
+        return TensorFlowDecoder(module)
 
     def tensors(self, module):
         """The variables' values, kernels transposed; see `value_of` for LoRA and quantized layers."""

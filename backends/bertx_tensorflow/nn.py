@@ -374,3 +374,9 @@ def take_last(x, index):
 def take_positions(x, positions):
     """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
     return tf.gather(x, positions, axis=1, batch_dims=1)
+
+
+def write_positions(buffer, new, index):
+    """The value of a tf.Variable [B, N, S, D] with new [B, N, T, D] written at positions `index` and on."""
+    buffer[:, :, index : index + shape(new)[2]].assign(new)
+    return tf.convert_to_tensor(buffer)

@@ -16,6 +16,7 @@ from bertx.pretrained import base_of
 from bertx_weights import BFLOAT16
 
 from . import cpu_kernels
+from .decode import TorchDecoder
 from .int8 import is_int8, to_int8
 from .tensors import from_numpy
 from .threads import can_take_one_core, take_one_core
@@ -68,6 +69,10 @@ class TorchBackend(Backend):
         with torch.inference_mode():
             outputs = module(**tensors, **flags, return_dict=True)
         return tree_map(_to_numpy, dict(outputs))
+
+    def decoder(self, module):
+        """Keys and values in buffers."""
+        return TorchDecoder(module)
 
     def tensors(self, module):
         """The parameters' own memory on the CPU."""

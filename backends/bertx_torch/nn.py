@@ -236,6 +236,12 @@ def take_positions(x, positions):
     return x.gather(1, positions[..., None].long().expand(-1, -1, x.shape[-1]))
 
 
+def write_positions(buffer, new, index):
+    """buffer [B, N, S, D] with new [B, N, T, D] at positions `index` and on, in the same memory."""
+    buffer[:, :, index : index + new.shape[2]] = new
+    return buffer
+
+
 def log_softmax(x):
     """Over the last axis."""
     return torch.log_softmax(x, -1)

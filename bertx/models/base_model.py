@@ -2,6 +2,7 @@
 
 from . import nn
 from .layers.arguments import check_tensors, check_tokens
+from .layers.cache import past_lengths
 from .layers.embeddings import Embeddings
 from .layers.encoder import Encoder
 from .layers.masks import attention_bias
@@ -57,7 +58,8 @@ class BaseModel(nn.Model):
             position_ids: [B, T]; None counts from 0 in every row, or from where the past ends.
             inputs_embeds: [B, T, H], in the place of input_ids: what would be the word embeddings.
             past_key_values: what a decoder gave under this name for the P positions before these, for each layer the
-                keys and the values, [B, N, P, D]; attention_mask is then [B, P + T], or [B, T, P + T].
+                keys and the values, [B, N, P, D], or for each layer `cache.Slots`; attention_mask is then [B, P + T],
+                or [B, T, P + T].
             use_cache: whether a decoder gives past_key_values, these positions among them.
             output_attentions: whether the probabilities of each layer's attention are given too; None, here and
                 below, is as the config says: False, but for return_dict.
@@ -79,7 +81,8 @@ class BaseModel(nn.Model):
             raise ValueError("past_key_values need a decoder, and is_decoder is false in the config")
         check_tensors(attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids)
         check_tokens(input_ids, inputs_embeds)
-        past_length = nn.shape(past_key_values[0][0])[2] if past_key_values else 0
+        tokens = input_ids if inputs_embeds is None else inputs_embeds
+        past_length, keys = past_lengths(past_key_values, nn.shape(tokens)[1])
         hidden_states = self.embeddings(
             input_ids=input_ids,
             token_type_ids=token_type_ids,
@@ -89,7 +92,7 @@ class BaseModel(nn.Model):
         )
         encoded = self.encoder(
             hidden_states,
-            bias=attention_bias(hidden_states, attention_mask, self.is_decoder, past_length),
+            bias=attention_bias(hidden_states, attention_mask, self.is_decoder, past_length, keys),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             readout=readout,

@@ -276,6 +276,12 @@ def take_positions(x, positions):
     return np.take_along_axis(x, positions[..., None], axis=1)
 
 
+def write_positions(buffer, new, index):
+    """buffer [B, N, S, D] with new [B, N, T, D] at positions `index` and on; where a framework can, the same memory."""
+    buffer[:, :, index : index + new.shape[2]] = new
+    return buffer
+
+
 def log_softmax(x):
     """Over the last axis."""
     shifted = x - x.max(-1, keepdims=True)

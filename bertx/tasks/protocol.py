@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..backend import Decoder
 from ..configs.base import ModelConfig
 
 
@@ -35,6 +36,11 @@ class TaskModel(Protocol):
 
     def forward(self, **inputs: Any) -> dict[str, Any]:
         """Arrays by the hub's names (`input_ids`, `attention_mask`, …) → arrays by the hub's names (`logits`, …)."""
+        ...
+
+    @property
+    def decoder(self) -> Decoder:
+        """What generates with a causal model, token by token."""
         ...
 
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:

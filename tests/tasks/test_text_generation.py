@@ -6,8 +6,8 @@ import torch
 import transformers
 
 import bertx
+from bertx.generation.sampling import truncated
 from bertx.hub.sources import resolve
-from bertx.tasks.text_generation import _truncated
 from bertx_numpy.layers.attention import SelfOutput
 from conftest import MINILM
 from support import BACKENDS
@@ -114,7 +114,7 @@ def test_what_is_drawn_from_is_that_of_transformers(top_k, top_p):
     warped = logits
     for warper in warpers:
         warped = warper(None, warped)
-    found = _truncated(logits.softmax(-1)[0].numpy(), top_k, top_p)
+    found = truncated(logits.softmax(-1)[0].numpy(), top_k, top_p)
     np.testing.assert_allclose(found, warped.softmax(-1)[0].numpy(), atol=1e-12)
 
 

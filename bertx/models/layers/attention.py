@@ -1,6 +1,7 @@
 """Self-attention (Vaswani et al. 2017, section 3.2), with the relative positions that BERT's config has."""
 
 from .. import nn
+from .cache import extended
 
 
 class SelfAttention(nn.Module):
@@ -27,18 +28,20 @@ class SelfAttention(nn.Module):
         """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T].
 
         queries [B, K, H]: only these states attend, K for the first T.
-        past_key_value: the keys and values [B, N, P, D] of what came before, or () where nothing did; there are then
-        P + T of them to attend to, and the third result are all these. Where it is None, the third is ().
+        past_key_value: the keys and values [B, N, P, D] of what came before, as a pair or as `cache.Slots`, or () where
+        nothing did; there are then P + T of them to attend to, and the third result are all these. Where it is None,
+        the third is ().
         """
         queries = hidden_states if queries is None else queries
         query = self.split_heads(nn.linear(self.query, queries))
         key = self.split_heads(nn.linear(self.key, hidden_states))
         value = self.split_heads(nn.linear(self.value, hidden_states))
+        before = 0
         if past_key_value:
-            key, value = (nn.concat([past, new], 2) for past, new in zip(past_key_value, (key, value), strict=True))
+            key, value, before = extended(past_key_value, key, value)
         scale = self.head_size**-0.5
         if self.position_embedding_type != "absolute":
-            relative = self.relative_scores(query, key) * scale
+            relative = self.relative_scores(query, key, before) * scale
             bias = relative if bias is None else bias + relative
         context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
         context = nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries))
@@ -49,10 +52,13 @@ class SelfAttention(nn.Module):
         batch, length = nn.shape(projected)[:2]
         return nn.transpose(nn.reshape(projected, (batch, length, self.num_heads, self.head_size)), (0, 2, 1, 3))
 
-    def relative_scores(self, query, key):
-        """query [B, N, T, D], key [B, N, P + T, D] → what the distances add to the scores [B, N, T, P + T]."""
+    def relative_scores(self, query, key, before):
+        """query [B, N, T, D], key [B, N, P + T, D] → what the distances add to the scores [B, N, T, P + T].
+
+        before: P, the index of the first query.
+        """
         index = nn.arange(nn.shape(key)[2], like=query)
-        own = index[-nn.shape(query)[2] :]
+        own = nn.arange(nn.shape(query)[2], like=query) + before
         distance = self.distance_embedding(nn.reshape(own, (-1, 1)) - index + (self.max_length - 1))
         scores = nn.einsum("bnid,ijd->bnij", query, distance)
         if self.position_embedding_type == "relative_key_query":

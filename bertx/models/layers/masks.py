@@ -3,19 +3,21 @@
 from .. import nn
 
 
-def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0):
+def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0, keys=None):
     """What a mask adds to the attention scores: 0 where a position may be attended, half the lowest number where not.
 
     attention_mask [B, P + T], P the `past_length` (0 hides a key from every query; [B, T, P + T], or
     [B, 1, T, P + T] of booleans or integers, gives each query its own keys); a decoder's query also sees no later key.
-    None where nothing is hidden. Half the lowest number of the dtype cannot overflow when a score is added and leaves
-    nothing of the score in float32 and float64: a query whose keys are all hidden attends to all of them alike.
+    `keys`: how many keys there are, where that is more than P + T. None where nothing is hidden. Half the lowest number
+    of the dtype cannot overflow when a score is added and leaves nothing of the score in float32 and float64: a query
+    whose keys are all hidden attends to all of them alike.
 
     Axes are added by reshape: TensorFlow Lite has no slice that adds one.
 
     Shapes: hidden_states [B, T, H] → [B or 1, 1, T or 1, P + T] or None.
     """
-    length = past_length + nn.shape(hidden_states)[1]
+    queries = nn.shape(hidden_states)[1]
+    length = past_length + queries if keys is None else keys
     visible = None
     if attention_mask is not None:
         given = nn.shape(attention_mask)[-1]
@@ -25,11 +27,11 @@ def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0):
         if len(attention_mask.shape) == 4:
             _check_mask_of_four_axes(attention_mask, hidden_states, length)
             attention_mask = nn.reshape(attention_mask, (-1, *nn.shape(attention_mask)[2:]))
-        queries = 1 if len(attention_mask.shape) == 2 else nn.shape(attention_mask)[1]
-        visible = nn.reshape(nn.as_bool(attention_mask), (-1, 1, queries, given))
+        rows = 1 if len(attention_mask.shape) == 2 else nn.shape(attention_mask)[1]
+        visible = nn.reshape(nn.as_bool(attention_mask), (-1, 1, rows, given))
     if is_decoder:
-        index = nn.arange(length, like=hidden_states)
-        causal = nn.reshape(index[past_length:], (1, 1, -1, 1)) >= index
+        own = nn.arange(queries, like=hidden_states) + past_length
+        causal = nn.reshape(own, (1, 1, -1, 1)) >= nn.arange(length, like=hidden_states)
         visible = causal if visible is None else visible & causal
     if visible is None:
         return None

@@ -1,0 +1,75 @@
+"""Generation on JAX."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bertx.generation.slots import SlotDecoder
+
+from .functional import to_int32
+from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
+from .structure import MOST_SHAPES, take_apart
+
+# Prompts are padded to a multiple of this: each of their lengths would be compiled.
+_STEP = 32
+
+
+class JaxDecoder(SlotDecoder):
+    """See `bertx.generation.slots.SlotDecoder`; a step is compiled once for each number of rows and capacity.
+
+    The number of rows in the buffers is a power of two: the last ones may be there for that alone.
+    """
+
+    def read(self, input_ids, starts, layers, before, greedy):
+        """Buffers are donated: XLA writes into them."""
+        count, length = input_ids.shape
+        if not layers:
+            width = min(-(-length // _STEP) * _STEP, self.module.config.max_sequence_length)
+            input_ids = np.pad(input_ids, ((0, 0), (width - length, 0)))
+            starts = starts + (width - length)
+        rows = _filled_up(np.arange(count))
+        structure, values = take_apart(self.module)
+        capacity = layers[0][0].shape[2] if layers else 0
+        run = _compiled(structure, greedy, len(rows), input_ids.shape[1], capacity)
+        with jax.default_matmul_precision("highest"):
+            found, layers = run(values, layers, to_int32(input_ids[rows]), to_int32(starts[rows]), before)
+        return np.asarray(found)[:count], layers
+
+    def move(self, layers, rows, start, length, capacity):
+        """All buffers in one compiled function."""
+        rows = np.arange(len(layers[0][0])) if rows is None else _filled_up(rows)
+        return _move(layers, to_int32(rows), start, capacity)
+
+
+def _filled_up(rows):
+    """Rows, the first of them as often again as are lacking to a power of two."""
+    return np.concatenate([rows, np.repeat(rows[:1], (1 << (len(rows) - 1).bit_length()) - len(rows))])
+
+
+@functools.lru_cache(maxsize=MOST_SHAPES)
+def _compiled(structure, greedy, rows, length, capacity):
+    """The function that reads tokens of such shapes; with it goes its compiled code."""
+
+    def read(values, layers, input_ids, starts, before):
+        module = structure.put_together(values)
+        past = tuple(Slots(*pair, before) for pair in layers)
+        outputs = module(**left_padded(input_ids, starts, module.config.first_position, past))
+        logits = outputs.logits[:, 0]
+        found = logits.argmax(-1) if greedy else logits.astype(jnp.float32)
+        return found, outputs.past_key_values
+
+    return jax.jit(read, donate_argnums=1)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _move(layers, rows, start, capacity):
+    def moved(buffer):
+        # What is rolled round to the end lies past the positions that are taken.
+        kept = jnp.roll(buffer[rows], -start, axis=2)[:, :, :capacity]
+        return jnp.pad(kept, ((0, 0), (0, 0), (0, capacity - kept.shape[2]), (0, 0)))
+
+    return jax.tree.map(moved, layers)

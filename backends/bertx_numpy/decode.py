@@ -1,0 +1,32 @@
+"""Generation on NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bertx.generation.slots import SlotDecoder
+
+from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
+
+
+class NumpyDecoder(SlotDecoder):
+    """See `bertx.generation.slots.SlotDecoder`; buffers are written in place."""
+
+    def read(self, input_ids, starts, layers, before, greedy):
+        """The spec's own outputs."""
+        past = tuple(Slots(*pair, before) for pair in layers)
+        outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past))
+        logits = outputs.logits[:, 0]
+        return logits.argmax(-1) if greedy else logits, layers or outputs.past_key_values
+
+    def move(self, layers, rows, start, length, capacity):
+        """Of memory that is not touched before it is needed."""
+
+        def moved(buffer):
+            kept = buffer[:, :, start : start + length]
+            kept = kept if rows is None else kept[rows]
+            new = np.empty((*kept.shape[:2], capacity, kept.shape[3]), kept.dtype)
+            new[:, :, :length] = kept
+            return new
+
+        return tuple((moved(key), moved(value)) for key, value in layers)

@@ -1,0 +1,39 @@
+"""Generation on PyTorch."""
+
+from __future__ import annotations
+
+import torch
+
+from bertx.generation.slots import SlotDecoder
+
+from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
+
+
+class TorchDecoder(SlotDecoder):
+    """See `bertx.generation.slots.SlotDecoder`; buffers are written in place."""
+
+    def read(self, input_ids, starts, layers, before, greedy):
+        """In inference mode, on the device of the parameters."""
+        device = next(self.module.parameters()).device
+        input_ids, starts = (torch.from_numpy(array).to(device) for array in (input_ids, starts))
+        past = tuple(Slots(*pair, before) for pair in layers)
+        with torch.inference_mode():
+            outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past))
+            logits = outputs.logits[:, 0]
+            found = logits.argmax(-1) if greedy else logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return found.cpu().numpy(), layers or outputs.past_key_values
+
+    def move(self, layers, rows, start, length, capacity):
+        """Of memory that is not touched before it is needed."""
+        if rows is not None:
+            rows = torch.from_numpy(rows).to(layers[0][0].device)
+
+        def moved(buffer):
+            kept = buffer[:, :, start : start + length]
+            kept = kept if rows is None else kept.index_select(0, rows)
+            new = kept.new_empty((*kept.shape[:2], capacity, kept.shape[3]))
+            new[:, :, :length] = kept
+            return new
+
+        with torch.inference_mode():
+            return tuple((moved(key), moved(value)) for key, value in layers)

@@ -1,0 +1,74 @@
+"""What a decoder attends to beside its own positions: the keys and values of those before."""
+
+from typing import NamedTuple
+
+from .. import nn
+
+
+class Slots(NamedTuple):
+    """One layer's past in buffers with room for more: of their S positions the first `length` are taken.
+
+    `length` is an integer, or a scalar tensor where a graph is traced once for all lengths.
+
+    Shapes: key, value [B, N, S, D].
+    """
+
+    key: object
+    value: object
+    length: object
+
+
+def extended(past, key, value):
+    """A layer's past and what follows it → the keys and values of all positions, and how many came before.
+
+    past: Slots, which new keys are written into, or a pair of [B, N, P, D], which they are appended to. Slots whose
+    length is a tensor come back whole: a causal mask hides what is not taken yet.
+
+    Shapes: key, value [B, N, T, D] → [B, N, P + T, D] or [B, N, S, D].
+    """
+    if not isinstance(past, Slots):
+        return nn.concat([past[0], key], 2), nn.concat([past[1], value], 2), nn.shape(past[0])[2]
+    before, length = past.length, nn.shape(key)[2]
+    key, value = nn.write_positions(past.key, key, before), nn.write_positions(past.value, value, before)
+    if isinstance(before, int):
+        key, value = key[:, :, : before + length], value[:, :, : before + length]
+    return key, value, before
+
+
+def past_lengths(past_key_values, length):
+    """(how many positions came before, how many there are to attend to with `length` more)."""
+    if not past_key_values:
+        return 0, length
+    first = past_key_values[0]
+    if not isinstance(first, Slots):
+        before = nn.shape(first[0])[2]
+    elif isinstance(first.length, int):
+        before = first.length
+    else:
+        return first.length, nn.shape(first.key)[2]
+    return before, before + length
+
+
+def left_padded(input_ids, starts, first_position, past_key_values=()):
+    """The inputs of a decoder whose rows end together and have padding on the left; it scores their last position.
+
+    starts: the index of each row's first token among all its positions, the past ones too. first_position: the
+    position id of a first token.
+
+    Shapes: input_ids [B, T], starts [B].
+    """
+    length = nn.shape(input_ids)[1]
+    before, total = past_lengths(past_key_values, length)
+    starts = nn.reshape(starts, (-1, 1))
+    position_ids = nn.arange(length, like=input_ids) + before - starts
+    inputs = {
+        "input_ids": input_ids,
+        "attention_mask": nn.arange(total, like=input_ids) >= starts,
+        "position_ids": nn.where(position_ids < 0, nn.zeros_like(position_ids), position_ids) + first_position,
+        "past_key_values": past_key_values,
+        "use_cache": True,
+        "return_dict": True,
+    }
+    if not isinstance(length, int) or length > 1:
+        inputs["mask_positions"] = nn.zeros_like(starts) + (length - 1)
+    return inputs
