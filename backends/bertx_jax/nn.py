@@ -104,7 +104,8 @@ class Decoder(Module):
         weight, bias = self.weight[...], self.bias[...]
         if self.dtype is not None:
             x, weight, bias = (value.astype(self.dtype) for value in (x, weight, bias))
-        return x @ weight.T + bias
+        # Not x @ weight.T: of one position XLA would write out the transposed table first.
+        return jax.lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ()))) + bias
 
 
 class Model(PreTrainedModel, Functional, Module):
