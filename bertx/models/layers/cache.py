@@ -1,11 +1,9 @@
 """What a decoder attends to beside its own positions: the keys and values of those before."""
 
-from typing import NamedTuple
-
 from .. import nn
 
 
-class Slots(NamedTuple):
+class Slots:
     """One layer's past in buffers with room for more: of their S positions the first `length` are taken.
 
     `length` is an integer, or a scalar tensor where a graph is traced once for all lengths.
@@ -13,9 +11,8 @@ class Slots(NamedTuple):
     Shapes: key, value [B, N, S, D].
     """
 
-    key: object
-    value: object
-    length: object
+    def __init__(self, key, value, length):
+        self.key, self.value, self.length = key, value, length
 
 
 def extended(past, key, value):
