@@ -7,7 +7,7 @@ import pytest
 import transformers
 
 import bertx
-from bertx.data import Batches, DataError, collator_of
+from bertx.data import Batches, DataError, collator_of, read, tokens
 from bertx.data.batches import generator_of
 from bertx.data.collators.masked_lm import Masking, numbered
 from bertx.hub.sources import resolve
@@ -281,6 +281,39 @@ def test_one_document_is_refused(pretraining):
         Batches(documents(1), pretraining, 4, 0)
     with pytest.raises(DataError, match=r"row 1 has \[\] for its sentences"):
         Batches([{"sentences": ["a"]}, {"sentences": []}], pretraining, 4, 0)
+
+
+def test_tokens_of_a_file_are_kept_for_its_texts_and_the_tokenizer(pretraining, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join("\n".join(row["sentences"]) for row in documents(9)))
+    called = []
+    monkeypatch.setattr(tokens, "_tokenised", lambda *given, of=tokens._tokenised: called.append(1) or of(*given))
+
+    def batch(collate=pretraining):
+        return Batches(read(path, "documents"), collate, 4, 0).at(1)
+
+    expected = Batches(documents(9), pretraining, 4, 0).at(1)  # rows of no file: nothing is kept of them
+    assert len(called) == 1 and not list(tmp_path.rglob("*.safetensors"))
+    for _ in range(2):
+        found = batch()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value)
+    assert len(called) == 2
+    (kept,) = tmp_path.rglob("*.safetensors")
+
+    path.write_text(path.read_text() + "\n\none more document\n")
+    batch()
+    assert len(called) == 3
+    cased = bertx.BertTokenizer.from_pretrained(MINILM)
+    cased.add_tokens(["document"])
+    batch(collator_of("pretraining", cased, CONFIG, max_length=48))
+    assert len(called) == 4
+    path.write_text("\n\n".join("\n".join(row["sentences"]) for row in documents(9)))
+    kept.write_bytes(kept.read_bytes()[:-3])  # damaged: made anew
+    np.testing.assert_array_equal(batch()["labels"], expected["labels"])
+    batch()
+    assert len(called) == 5
 
 
 def test_random_numbers_of_two_purposes_share_nothing():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..batches import generator_of
 from ..columns import Field, as_list
 from ..rows import Row, source_of
+from ..tokens import Tokens, tokens_of
 from .base import Collator, not_text
-from .masked_lm import Masking, numbered
+from .masked_lm import Masking
 
 
 class PretrainingCollator(Collator):
@@ -52,20 +53,23 @@ class PretrainingCollator(Collator):
         if self._room < 2:
             raise ValueError(f"max_length is {self.max_length}, expected room for two texts beside the special tokens")
 
+    def _sentences(self, row: Row) -> list[str]:
+        return as_list(self.value("sentences", row))
+
     def problem_of_values(self, row: Row) -> str | None:
         """See Collator."""
-        sentences = as_list(self.value("sentences", row))
+        sentences: Any = self._sentences(row)
         if not isinstance(sentences, list) or not sentences:
             return f"has {sentences!r:.40} for its sentences, expected a list of texts"
         return next(filter(None, (not_text("sentences", sentence) for sentence in sentences)), None)
 
     def prepare(self, rows: Sequence[Row], seed: int = 0) -> Sequence[Row]:
-        """See Collator; gives the pairs. All documents are tokenised here: 5 bytes a token are kept.
+        """See Collator; gives the pairs. All documents are tokenised here; see `tokens_of` of `bertx.data.tokens`.
 
         Raises:
             ValueError: fewer than two documents that have a token.
         """
-        tokens = Tokens.of(super().prepare(rows, seed), self)
+        tokens = tokens_of(super().prepare(rows, seed), self.tokenizer, self._sentences)
         if len(tokens.documents) < 3:
             raise ValueError(
                 f"{source_of(rows)}{len(tokens.documents) - 1} documents, expected two or more: a second sentence that "
@@ -82,7 +86,7 @@ class PretrainingCollator(Collator):
 
     def _pairs_of(self, tokens: Tokens, document: int, generator: np.random.Generator) -> Iterator[tuple[int, ...]]:
         """(Begin and end of the first text, of the second, 1 where that is random) of each pair, in tokens."""
-        begins = tokens.sentences
+        begins = tokens.texts
         first, last = (int(sentence) for sentence in tokens.documents[document : document + 2])
         start = first
         while start < last:
@@ -110,9 +114,9 @@ class PretrainingCollator(Collator):
         first, last = (int(sentence) for sentence in tokens.documents[other : other + 2])
         start = int(generator.integers(first, last))
         end = start + 1
-        while end < last and tokens.sentences[end] - tokens.sentences[start] < target:
+        while end < last and tokens.texts[end] - tokens.texts[start] < target:
             end += 1
-        return int(tokens.sentences[start]), int(tokens.sentences[end])
+        return int(tokens.texts[start]), int(tokens.texts[end])
 
     def _cut(
         self, first: tuple[int, int], second: tuple[int, int], generator: np.random.Generator
@@ -149,43 +153,6 @@ class PretrainingCollator(Collator):
         ids, labels = self._masking(inputs["input_ids"], words, generator_of(seed, step, "masks"))
         following = np.array([row["next_sentence_label"] for row in rows], np.int64)
         return {**inputs, "input_ids": ids, "labels": labels, "next_sentence_label": following}
-
-
-class Tokens(NamedTuple):
-    """The tokens of documents.
-
-    Attributes:
-        ids: of all, one after the other, without special tokens.
-        begins: whether each begins a word.
-        sentences: where each sentence begins in `ids`, and the end of the last.
-        documents: where each document begins in `sentences`, and the end of the last.
-    """
-
-    ids: np.ndarray
-    begins: np.ndarray
-    sentences: np.ndarray
-    documents: np.ndarray
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], collator: Collator) -> Tokens:
-        """Those of documents; sentences and documents without a token are left out."""
-        ids, begins, sentences, documents = array("i"), array("b"), array("q", [0]), array("q", [0])
-        for index in range(len(rows)):
-            texts = as_list(collator.value("sentences", rows[index]))
-            encoded = collator.tokenizer(texts, add_special_tokens=False, verbose=False)
-            for encoding in encoded.encodings:
-                if len(encoding):
-                    ids.extend(encoding.ids)
-                    begins.extend((np.diff(numbered(encoding.word_ids), prepend=-2) != 0).tolist())
-                    sentences.append(len(ids))
-            if len(sentences) - 1 > documents[-1]:
-                documents.append(len(sentences) - 1)
-        return cls(
-            np.frombuffer(ids, np.int32),
-            np.frombuffer(begins, np.int8),
-            np.frombuffer(sentences, np.int64),
-            np.frombuffer(documents, np.int64),
-        )
 
 
 class Pairs(Sequence[Row]):
