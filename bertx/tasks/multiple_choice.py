@@ -26,6 +26,7 @@ class _Questions(RaggedBatch):
     choices: np.ndarray | None = None
 
     def tokens(self) -> dict[str, np.ndarray]:
+        """See RaggedBatch."""
         return super().tokens() | {"choices": self.choices}
 
 
