@@ -11,6 +11,8 @@ import transformers
 import bertx
 from bertx.data import Batches, DataError, collator_of, labels_of, problem_type_of
 from bertx.hub.sources import resolve
+from bertx.inputs import check_inputs
+from bertx.registry import architecture_of_task, head_of
 from conftest import MINILM
 
 
@@ -468,3 +470,24 @@ def test_a_tokenizer_without_token_types():
     assert (asked["start_positions"], asked["end_positions"]) == ([4], [4])
     with pytest.raises(ValueError, match="add_prefix_space"):
         collator_of("token-classification", without, config)
+
+
+# --- what the heads take --------------------------------------------------------------------------
+
+ROWS_OF = {
+    "text-classification": REVIEWS,
+    "token-classification": [{"tokens": ["a", "b"], "tags": ["good", "bad"]}] * 3,
+    "question-answering": QUESTIONS,
+    "multiple-choice": [{"question": "a", "choices": ["b", "c d"], "label": 1}] * 3,
+    "next-sentence-prediction": [{"text": "a", "text_pair": "b", "label": 1}] * 3,
+    "fill-mask": REVIEWS,
+    "pretraining": [{"sentences": ["a b.", "c"]}, {"sentences": ["d e f"]}],
+}
+
+
+@pytest.mark.parametrize("task", ROWS_OF)
+def test_a_batch_is_what_the_head_of_its_task_takes(tokenizer, task):
+    architecture = architecture_of_task(task, "bert")
+    batch = Batches(ROWS_OF[task], collator_of(task, tokenizer, config()), 2, 0).at(0)
+    check_inputs(architecture, config(), batch)
+    assert set(head_of(architecture).labels) < set(batch)
