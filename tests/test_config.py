@@ -708,3 +708,31 @@ def test_update_assigns_several_at_once():
     with pytest.raises(ValueError, match="hidden_size 771"):
         config.update({"hidden_size": 771, "mine": 2})
     assert (config.hidden_size, config.mine) == (770, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("hidden_szie", "hidden_size"),
+        ("layer_norm_epsilon", "layer_norm_eps"),
+        ("num_layers", "num_hidden_layers"),
+        ("n_heads", "num_attention_heads"),
+        ("num_label", "num_labels"),
+    ],
+)
+def test_a_misspelt_field_is_refused(tmp_path, name, meant):
+    message = f"{name} is no field: did you mean {meant}"
+    with pytest.raises(ValueError, match=message):
+        BertConfig(**{name: 2})
+    with pytest.raises(ValueError, match=message):
+        BertConfig().update({name: 2})
+    (tmp_path / "config.json").write_text(json.dumps(BASE_UNCASED | {name: 2}))
+    with pytest.raises(bertx.CheckpointError, match=message):
+        BertConfig.from_pretrained(tmp_path)
+
+
+def test_keys_that_transformers_writes_are_no_misspelt_fields():
+    kinds = [getattr(transformers, f"{name}Config") for name in ("Bert", "Roberta", "XLMRoberta")]
+    keys = {key: value for kind in kinds for key, value in kind().to_dict().items() if key != "model_type"}
+    older = ("_num_labels", "pooler_num_attention_heads", "pooler_type", "output_past", "finetuning_task", "num_beams")
+    BertConfig(**keys, **dict.fromkeys(older, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import functools
 import json
 import math
@@ -75,8 +76,8 @@ class ModelConfig:
     """The shape and the semantics of a model; fields and defaults are the hub's.
 
     Keys of a `config.json` and keyword arguments that are not fields here are kept in `extra`, can be read as
-    attributes, and are written back unchanged. `num_labels` follows from `id2label` where that is given; where both
-    are, they must agree.
+    attributes, and are written back unchanged; a misspelt field is refused. `num_labels` follows from `id2label` where
+    that is given; where both are, they must agree.
 
     An assignment (`config.use_cache = False`) is validated as the constructor validates; where it fails, the config is
     unchanged. It applies to what is read at each call (`output_attentions`, `use_cache`, …) and to what is saved: the
@@ -229,6 +230,9 @@ class ModelConfig:
             found.append("add_cross_attention is true but is_decoder is false")
         if unwritable := sorted(f"{name}={value!r:.40}" for name, value in self.extra.items() if not _is_json(value)):
             found.append(f"{', '.join(unwritable)} cannot be written to a config.json")
+        for name in self.extra:
+            if meant := _SIZES_ELSEWHERE.get(name) or _misspelt(name):
+                found.append(f"{name} is no field: did you mean {meant}? Rename it, or leave it out")
         return found
 
     # --- attributes -------------------------------------------------------------------------------
@@ -457,6 +461,17 @@ def config_class(cls: Config) -> Config:
     cls.__init__ = construct  # pyright: ignore[reportAttributeAccessIssue]
     return cls
 
+
+def _misspelt(name: str) -> str | None:
+    """The field that a name is a misspelling of; a key that begins with _ is a library's own note."""
+    close = [] if name.startswith("_") else difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.87)
+    return close[0] if close else None
+
+
+# What configs of other architectures call the sizes of a model.
+_SIZES_ELSEWHERE = dict.fromkeys(("num_layers", "n_layers", "n_layer"), "num_hidden_layers")
+_SIZES_ELSEWHERE |= dict.fromkeys(("num_heads", "n_heads", "n_head"), "num_attention_heads")
+_SIZES_ELSEWHERE |= dict.fromkeys(("d_model", "n_embd", "dim"), "hidden_size")
 
 _keeps_config: ContextVar[bool] = ContextVar("keeps_config", default=False)
 
