@@ -1,4 +1,4 @@
-"""BERT for PyTorch, TensorFlow and JAX from one layer spec, one config and one weight schema."""
+"""BERT, RoBERTa and XLM-R for PyTorch, TensorFlow and JAX from one layer spec, one config and one weight schema."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -203,7 +203,8 @@ def get_backend(name: str | Backend | None = None) -> Backend:
         name = installed_backends()[0]
     if _entry_point(name) is None:
         raise ValueError(
-            f"there is no backend {name!r}; those known are {', '.join(known_backends())}{meant_backend(name)}"
+            f"there is no backend {name!r}; those known are {', '.join(known_backends())}, and yours is given as "
+            f"a bertx.backend.Backend{meant_backend(name)}"
         )
     if missing := _missing(name):
         raise MissingExtraError(

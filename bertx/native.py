@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib
 from collections.abc import Callable
@@ -37,7 +38,9 @@ def public_names(
         if name == "__all__":
             return public()
         if not name[:1].isupper() or name not in modules():  # an import asks for a package's modules here first
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            close = difflib.get_close_matches(name, modules(), n=1) if name[:1].isupper() else []
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{meant}")
         module, attribute = modules()[name]
         return getattr(importlib.import_module(f"{package}.{module}"), attribute)
 

@@ -153,3 +153,12 @@ def test_older_names_of_tasks_and_the_class_of_a_classifier():
         assert trained_as(config, "BertForTokenClassification") == "BertForSequenceClassification"
         assert trained_as(config, "BertForSequenceClassification") is None
         assert trained_as(config, "BertForMaskedLM") is None
+
+
+def test_a_classifier_of_another_task_is_loaded_with_a_warning(tmp_path, recwarn):
+    folder = save_peer(peer("BertForSequenceClassification", num_hidden_layers=1), tmp_path)
+    with pytest.warns(UserWarning, match="was trained in a BertForSequenceClassification: in a BertForTokenClass"):
+        bertx.load(folder, task="token-classification", backend="numpy")
+    recwarn.clear()
+    bertx.load(folder, task="text-classification", backend="numpy")
+    assert not recwarn

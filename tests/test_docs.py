@@ -313,6 +313,8 @@ def test_what_is_taken_from_the_readme_is_there():
     text = "\n".join(page.read_text() for page in PAGES)
     taken = re.findall(r"^--8<-- \"README.md:(\w+)\"$", text, re.MULTILINE)
     assert taken
+    marks = re.findall(r"^-+ *8.*$", text, re.MULTILINE)  # a formatter may have put spaces into one
+    assert marks and all(re.fullmatch(r'--8<-- "[\w./-]+(:\w+)?"', mark) for mark in marks), marks
     for section in taken:
         assert readme.count(f"[start:{section}]") == readme.count(f"[end:{section}]") == 1
 

@@ -153,6 +153,12 @@ def load_model(
             f"{checkpoint.folder} has {lacks}: initialised for {report.target}; train the model before you rely on it",
             stacklevel=3,
         )
+    if task is not None and (trained := trained_as(config, report.target)):
+        warnings.warn(
+            f"the classifier of {checkpoint.folder} was trained in a {trained}: in a {report.target} its labels mean "
+            "nothing; train the model before you rely on it",
+            stacklevel=3,
+        )
     model_class = model_class or chosen.model_class(report.target)
     value_of = _reader(_rows(report.target, config, options), config, checkpoint, report)
     module = chosen.build(model_class, config, value_of, dtype, device, options)

@@ -117,4 +117,4 @@ def _version(wanted: bool) -> None:
 def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    """BERT for PyTorch, TensorFlow and JAX from one layer spec, one config and one weight schema."""
+    """BERT, RoBERTa and XLM-R for PyTorch, TensorFlow and JAX from one layer spec, one config and one weight schema."""

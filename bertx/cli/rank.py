@@ -147,7 +147,7 @@ def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]]
     except ValueError as error:
         raise WrongUsage(str(error)) from error
     if not isinstance(vector, np.ndarray):
-        raise WrongUsage(f"{call.source} does not say how it pools: give --pooling mean, cls or max")
+        raise WrongUsage(f"{call.source} does not say how it pools: give --pooling, such as mean or cls")
     return lambda texts: cosine_similarity(vector, model(texts, **options))[0].tolist() if texts else []
 
 

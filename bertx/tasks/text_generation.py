@@ -23,7 +23,10 @@ class TextGeneration:
 
     def __init__(self, model: TaskModel, folder: Path | None = None):
         if not model.config.is_decoder:
-            raise ValueError("text-generation needs a causal model: set is_decoder to true in config.json")
+            raise ValueError(
+                "text-generation needs a model that was trained to continue texts, and is_decoder is false in this "
+                "checkpoint's config.json: load another; if it was trained so, say true there"
+            )
         self._model = model
         self._tokenizer = model.tokenizer
         end = model.config.eos_token_id

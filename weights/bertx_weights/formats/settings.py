@@ -36,5 +36,5 @@ def refuse(form: str, found: list[str]) -> None:
     """Raises CheckpointError if there are problems."""
     if found:
         lines = [f"the format {form} cannot say what this model computes:", *found]
-        lines.append("write a format that keeps the whole config: safetensors, pytorch, npz or orbax")
+        lines.append("write a format that keeps the whole config: safetensors, pytorch, tensorflow, flax, npz or orbax")
         raise CheckpointError("\n  ".join(lines))
