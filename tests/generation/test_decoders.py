@@ -9,6 +9,7 @@ import bertx
 from bertx.backend import get_backend
 from bertx.generation import slots
 from bertx.generation.loop import Limits, generate
+from bertx.generation.sampling import Sampling
 from bertx.testing import build, config_of, oracle
 from support import BACKENDS, SIZES
 
@@ -70,6 +71,19 @@ def test_relative_positions(backend, kind):
     assert generate(mine.decoder, PROMPTS, limits) == expected
     assert expected[0][:3] == alone(PROMPTS[0], 3, config=config, **values)
     assert [len(tokens) for tokens in expected] == [33, 36, 35]
+
+
+def test_what_is_drawn_depends_on_the_seed_and_the_prompt():
+    decoder = oracle(HEAD).decoder
+    logits, _ = decoder.prefill(IDS, LENGTHS, False)
+    sampling = Sampling(temperature=2.0, top_k=50)
+    for seed in range(5):
+        found = generate(decoder, PROMPTS, Limits((), 1, 37), sampling, seed)
+        drawn = [
+            sampling.draw(row, np.random.default_rng([seed, *prompt]))
+            for row, prompt in zip(logits, PROMPTS, strict=True)
+        ]
+        assert found == [[token] for token in drawn]
 
 
 def test_only_what_follows_comes_back(model):
