@@ -97,6 +97,10 @@ class Backend(ABC):
         """
         raise ValueError(f"the {self.name} backend generates no text: it has no bertx.backend.Decoder")
 
+    def head_device(self, module: Any) -> str | None:
+        """The device on which `build` makes a head over a built model; None where the framework moves it there."""
+        return self.device(module)
+
     def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
         """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
         return 0, None

@@ -177,7 +177,7 @@ class Model:
                 self.config,
                 values(modules),
                 dtype,
-                self.device,
+                self._backend.head_device(self.module),
                 {"modules": blocks(modules), "truncate_dim": truncate_dim},
             )
             head.base = self.module

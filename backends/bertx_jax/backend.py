@@ -84,6 +84,10 @@ class JaxBackend(Backend):
         held = next(nn.parameters(module))[1].get_value().devices()
         return next((name for name, device in reversed(_devices().items()) if device in held), "cpu")
 
+    def head_device(self, module):
+        """None: arrays on no given device go where those of a model are, which may be several devices."""
+        return None
+
 
 def _keep_compiled_code():
     """XLA's code stays on disk for the next process, at most 1 GiB of it, unless JAX has been told about this."""

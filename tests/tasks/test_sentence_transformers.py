@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -257,6 +259,27 @@ def test_embeddings_equal_sentence_transformers(tmp_path, encoder, variant):
     model.save(tmp_path / "saved")
     np.testing.assert_array_equal(bertx.load(tmp_path / "saved", backend="numpy")(TEXTS), found)
     np.testing.assert_allclose(_peer(tmp_path / "saved").encode(TEXTS), expected, atol=1e-5)
+
+
+SHARDED = """
+import sys, jax, numpy as np, bertx
+model = bertx.load(sys.argv[1], backend="jax")
+before = model(["the dog", "a cat"])
+mesh = jax.make_mesh((1, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+model.module.shard(mesh)
+np.testing.assert_allclose(model(["the dog", "a cat"]), before, atol=1e-5)
+"""
+
+
+def test_a_model_on_several_devices_is_embedded_there():
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED, str(CASES / "06_st_dense/labse_like")],
+        env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_prompts_by_name_and_as_text(tmp_path, encoder):
