@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..tokenizers.ragged import RaggedBatch
+from ..tokenizers.ragged import RaggedBatch, Requested
 from .options import TokenizerOptions, takes_options
 from .pairs import as_pair, encode_pairs
 from .scores import softmax
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class _Questions(RaggedBatch):
     """Questions whose rows have their choices one after the other; choices: [N], the choice that each token is of."""
 
-    choices: np.ndarray | None = None
+    choices: Requested = None
 
     def tokens(self) -> dict[str, np.ndarray]:
         """See RaggedBatch."""
@@ -57,10 +57,10 @@ class MultipleChoice:
         def encode(window: Sequence[Mapping[str, Any]]) -> _Questions:
             return self._encode(window, options)
 
-        def compute(rows: _Questions) -> list[np.ndarray]:
+        def compute(rows: Any) -> list[np.ndarray]:
             return [self._scores(rows.select([i])) for i in range(len(rows))]
 
-        def combine(question: Mapping[str, Any], rows: _Questions, scores: list[np.ndarray]) -> dict[str, Any]:
+        def combine(question: Mapping[str, Any], rows: Any, scores: list[np.ndarray]) -> dict[str, Any]:
             best = int(np.argmax(scores[0]))
             answer = question["choices"][best]
             return {"choice": best, "answer": answer, "scores": [float(score) for score in scores[0]]}

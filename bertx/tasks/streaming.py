@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -154,7 +154,7 @@ def tokenizes_ahead(model: TaskModel) -> bool:
 
 def _encoded(
     model: TaskModel, inputs: Iterable[Any], encode: Callable[[list[Any]], RaggedBatch]
-) -> Iterator[tuple[list[Any], RaggedBatch]]:
+) -> Generator[tuple[list[Any], RaggedBatch]]:
     """Yields the inputs of each window, and their rows.
 
     Raises:
@@ -174,12 +174,12 @@ def _encoded(
 
 def _one_by_one(
     source: Iterator[Any], rows: Callable[[list[Any]], RaggedBatch]
-) -> Iterator[tuple[list[Any], RaggedBatch]]:
+) -> Generator[tuple[list[Any], RaggedBatch]]:
     while window := next_window(source):
         yield window, rows(window)
 
 
-def _ahead(source: Iterator[Any], rows: Callable[[list[Any]], RaggedBatch]) -> Iterator[tuple[list[Any], RaggedBatch]]:
+def _ahead(source: Iterator[Any], rows: Callable[[list[Any]], RaggedBatch]) -> Generator[tuple[list[Any], RaggedBatch]]:
     """The same, with the next window read before one is yielded, and tokenised on a thread while its reader computes.
 
     The inputs are read on the thread of the caller, whose generator or file they may come from.

@@ -52,8 +52,8 @@ class BatchEncoding(dict):
             n_sequences: 1 for texts, 2 for pairs; that of the encodings where not given.
         """
         super().__init__(data or {})
-        self._make = encoding if callable(encoding) else None
-        made = () if encoding is None or self._make else encoding
+        self._make: Any = encoding if callable(encoding) else None
+        made: Any = () if encoding is None or self._make else encoding
         self._made = list(made) if isinstance(made, Sequence) else [made]
         self._n_sequences = n_sequences
         self.convert_to_tensors(tensor_type, prepend_batch_axis)

@@ -28,6 +28,10 @@ _ATTRIBUTES = {name: name for name in _FILLS if name != "attention_mask"} | {
 }
 
 
+Requested = Any
+"""An array, or None where nobody asked for it. Who reads it has asked for it, so that it need not be checked."""
+
+
 @dataclass(frozen=True)
 class RaggedBatch:
     """Rows of tokens, one after the other: row i is `row_offsets[i]:row_offsets[i + 1]` of each array of tokens.
@@ -48,13 +52,13 @@ class RaggedBatch:
 
     input_ids: np.ndarray
     row_offsets: np.ndarray
-    token_type_ids: np.ndarray | None = None
-    attention_mask: np.ndarray | None = None
-    special_tokens_mask: np.ndarray | None = None
-    offset_mapping: np.ndarray | None = None
-    word_ids: np.ndarray | None = None
-    sequence_ids: np.ndarray | None = None
-    samples: np.ndarray | None = None
+    token_type_ids: Requested = None
+    attention_mask: Requested = None
+    special_tokens_mask: Requested = None
+    offset_mapping: Requested = None
+    word_ids: Requested = None
+    sequence_ids: Requested = None
+    samples: Requested = None
 
     @classmethod
     def of_encodings(cls, encodings: Sequence[Any], names: Iterable[str] = ()) -> Self:
@@ -118,7 +122,7 @@ class RaggedBatch:
         arrays: dict[str, Any] = {name: array[kept] for name, array in self.tokens().items()}
         return replace(self, row_offsets=offsets, **arrays)
 
-    def lists(self, name: str) -> list[list[int]]:
+    def lists(self, name: str) -> list[list[Any]]:
         """An array of tokens as a list for each row; characters are pairs."""
         flat = getattr(self, name).tolist()
         if name == "offset_mapping":

@@ -234,8 +234,8 @@ def _lengths_kept(lengths: Sequence[int], room: int, truncation: Truncation, nam
     Raises:
         ValueError: they cannot be cut so.
     """
-    first, second = (*lengths, None)[:2]
-    keep = [length for length in lengths_kept(first, second, room, truncation, name) if length is not None]
+    second = lengths[1] if len(lengths) > 1 else None
+    keep = [length for length in lengths_kept(lengths[0], second, room, truncation, name) if length is not None]
     for length, whole in zip(keep, lengths, strict=True):
         if 0 < length < whole and length <= truncation.stride:
             raise ValueError(
