@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .tokenizers.encoding import BatchEncoding
     from .tokenizers.roberta import RobertaTokenizer, RobertaTokenizerFast
     from .tokenizers.xlm_roberta import XLMRobertaTokenizer, XLMRobertaTokenizerFast
+    from .training.recipe import Recipe
+    from .training.run import TrainingError, TrainingStopped, train
 
 old_paths.install()
 
@@ -48,12 +50,16 @@ _PUBLIC = {
     "MissingExtraError": ".backend",
     "Model": ".model",
     "ParityReport": ".parity_report",
+    "Recipe": ".training.recipe",
+    "TrainingError": ".training.run",
+    "TrainingStopped": ".training.run",
     "Verification": ".checkpoints.verify",
     "convert": ".checkpoints.convert",
     "inspect": ".checkpoints.inspect",
     "installed_backends": ".backend",
     "load": ".checkpoints.load",
     "parity": ".parity_report",
+    "train": ".training.run",
     "verify": ".checkpoints.verify",
 }
 __all__ = sorted(_PUBLIC)

@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from bertx_weights import MissingExtraError, dtype_name
 
 from .parameters import ValueOf
 from .registry import model_of
+
+if TYPE_CHECKING:
+    from .training.trainer import Trainer
 
 ENTRY_POINTS = "bertx.backends"
 PREFERENCE = ("torch", "jax", "tensorflow", "numpy")
@@ -100,6 +103,17 @@ class Backend(ABC):
     def head_device(self, module: Any) -> str | None:
         """The device on which `build` makes a head over a built model; None where the framework moves it there."""
         return self.device(module)
+
+    def trainer(self) -> type[Trainer]:
+        """The class that trains models of this backend.
+
+        Raises:
+            ValueError: the backend only runs models.
+        """
+        raise ValueError(
+            f"the {self.name} backend computes no gradients, and trains no models: train on torch, jax or tensorflow, "
+            "and load the checkpoint here"
+        )
 
     def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
         """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""

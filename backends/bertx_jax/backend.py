@@ -88,6 +88,12 @@ class JaxBackend(Backend):
         """None: arrays on no given device go where those of a model are, which may be several devices."""
         return None
 
+    def trainer(self):
+        """See `train`."""
+        from .train import JaxTrainer
+
+        return JaxTrainer
+
 
 def _keep_compiled_code():
     """XLA's code stays on disk for the next process, at most 1 GiB of it, unless JAX has been told about this."""

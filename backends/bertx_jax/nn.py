@@ -199,6 +199,12 @@ class Model(PreTrainedModel, Functional, Module):
         """Gives a decoder the nnx.Param of an embedding."""
         decoder.weight = embedding.embedding
 
+    def compute_in(self, dtype):
+        """Lets all layers compute in a dtype; parameters stay as they are."""
+        for _, block in nnx.iter_modules(self):
+            if isinstance(block, (Linear, Embedding, LayerNorm, Decoder)):
+                block.dtype = jnp.dtype(dtype)  # pyright: ignore[reportAttributeAccessIssue]
+
     def fill_parameters(self, value_of, put=jnp.asarray):
         """Gives each nnx.Param without a value `value_of(schema name, shape)`; `put` makes a jax.Array of it."""
         for name, parameter, kind in parameters(self):
@@ -236,9 +242,7 @@ def _with_arguments(init):
         finally:
             _seed.reset(token)
         if dtype is not None:
-            for _, block in nnx.iter_modules(self):
-                if isinstance(block, (Linear, Embedding, LayerNorm, Decoder)):
-                    block.dtype = jnp.dtype(dtype)  # pyright: ignore[reportAttributeAccessIssue]
+            self.compute_in(dtype)
 
     if "dtype" in added:  # the others are not shown: from_pretrained, which reads the signature, does not take them
         dtype = inspect.Parameter("dtype", inspect.Parameter.KEYWORD_ONLY, default=None)

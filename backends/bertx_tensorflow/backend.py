@@ -73,6 +73,12 @@ class TensorFlowBackend(Backend):
         gpus = tf.config.list_logical_devices("GPU")
         return ["cpu", *(["gpu"] if gpus else []), *(f"gpu:{i}" for i in range(len(gpus)))]
 
+    def trainer(self):
+        """See `train`."""
+        from .train import TensorFlowTrainer
+
+        return TensorFlowTrainer
+
     def device(self, module):
         """That of the first block with variables: to list those of all blocks takes longer."""
         block = next(named_parameters(module, keras.layers.Layer, ()))[1]
@@ -89,12 +95,19 @@ def _graph(module, tensors, flags):
         @tf.function(input_signature=[signature])
         def run(inputs):
             outputs = dict(module(**inputs, **flags, return_dict=True))
-            if "loss" in outputs and module.task == "next-sentence-prediction":  # counts what is ignored
-                outputs["loss"] = tf.boolean_mask(outputs["loss"], inputs["labels"] != IGNORE_INDEX)
-            return {name: tf.reduce_mean(value) if name == "loss" else value for name, value in outputs.items()}
+            if "loss" in outputs:
+                outputs["loss"] = mean_of(module, outputs["loss"], inputs)
+            return outputs
 
         graphs[key] = run
     return graphs[key]
+
+
+def mean_of(module, losses, inputs):
+    """The mean of a model's losses over the labels that count, whatever the conventions for its task are."""
+    if module.task in module.conventions.counts_ignored_labels:
+        losses = tf.boolean_mask(losses, inputs["labels"] != IGNORE_INDEX)
+    return tf.reduce_mean(losses)
 
 
 def _of_any_length(tensor):

@@ -106,6 +106,12 @@ class TorchBackend(Backend):
         """That of the first parameter."""
         return str(next(module.parameters()).device)
 
+    def trainer(self):
+        """See `train`."""
+        from .train import TorchTrainer
+
+        return TorchTrainer
+
     def workers(self, module):
         """One for each core; none for what torch.compile made, which it would make once more for one core.
 

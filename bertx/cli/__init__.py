@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..printable import printable
-from . import checkpoints, rank, tasks
+from . import checkpoints, rank, tasks, train
 from .records import WrongUsage
 from .terminal import open_standard_streams, tell
 
@@ -45,6 +45,8 @@ for command in (*tasks.VERBS, rank.rank):
     app.command(rich_help_panel="Tasks", epilog=command.epilog)(command)
 for command in checkpoints.VERBS:
     app.command(rich_help_panel="Checkpoints and backends", epilog=command.epilog)(command)
+for command in train.VERBS:
+    app.command(rich_help_panel="Training", epilog=command.epilog)(command)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@
     scores           "tokens": each position; "first": the text, by its first position; "choices": each of C texts
     causal           whether it may run as a decoder, with past_key_values
     reads_pooler     whether its base model has a pooler
+    label_smoothing  that of its cross-entropies, but of positions: 0, unless a Trainer sets it for an update
 
 An architecture's own class adds `base_class`, the class without a head, and `add_layers` and `logits` where the layers
 of its head are others than here.
@@ -41,6 +42,7 @@ class Head(nn.Model):
     scores = "tokens"
     causal = False
     reads_pooler = False
+    label_smoothing = 0.0
     base_class: type
 
     def __init__(self, config):
@@ -131,7 +133,7 @@ class MaskedLM(Head):
 
     def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""
-        return cross_entropy(logits, labels)
+        return cross_entropy(logits, labels, smoothing=self.label_smoothing)
 
 
 class CausalLM(Head):
@@ -187,7 +189,9 @@ class CausalLM(Head):
         a batch comes in several parts.
         """
         labels = nn.check_shape(labels, nn.shape(logits)[:-1], "labels")
-        return cross_entropy(logits[:, :-1], labels[:, 1:], num_items=num_items_in_batch)
+        return cross_entropy(
+            logits[:, :-1], labels[:, 1:], num_items=num_items_in_batch, smoothing=self.label_smoothing
+        )
 
 
 class NextSentencePrediction(Head):
@@ -229,7 +233,7 @@ class NextSentencePrediction(Head):
 
     def loss_function(self, logits, labels):
         """labels [B] (−100: not counted) → []; logits [B, 2], 0: the second sentence follows, 1: it is random."""
-        return cross_entropy(logits, labels, reshapes=True)
+        return cross_entropy(logits, labels, reshapes=True, smoothing=self.label_smoothing)
 
 
 class SequenceClassification(Head):
@@ -279,7 +283,7 @@ class SequenceClassification(Head):
         elif problem == "multi_label_classification":
             loss = binary_cross_entropy(logits, labels)
         else:
-            loss = cross_entropy(logits, labels, reshapes=True)
+            loss = cross_entropy(logits, labels, reshapes=True, smoothing=self.label_smoothing)
         if self.problem_type is None:
             self.keep_problem_type(problem)
         return loss
@@ -301,7 +305,7 @@ class TokenClassification(Head):
 
     def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""
-        return cross_entropy(logits, labels)
+        return cross_entropy(logits, labels, smoothing=self.label_smoothing)
 
 
 class PreTraining(Head):
@@ -341,8 +345,14 @@ class PreTraining(Head):
         prediction, relationship = self.logits(encoded.last_hidden_state, encoded.pooler_output)
         loss = None
         if labels is not None and next_sentence_label is not None:
-            loss = cross_entropy(prediction, labels)
-            loss = loss + cross_entropy(relationship, next_sentence_label, name="next_sentence_label", reshapes=True)
+            loss = cross_entropy(prediction, labels, smoothing=self.label_smoothing)
+            loss = loss + cross_entropy(
+                relationship,
+                next_sentence_label,
+                name="next_sentence_label",
+                reshapes=True,
+                smoothing=self.label_smoothing,
+            )
         return self.finish(
             encoded, return_dict, loss=loss, prediction_logits=prediction, seq_relationship_logits=relationship
         )
@@ -395,7 +405,7 @@ class MultipleChoice(Head):
         )
         choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
         logits = nn.reshape(self.logits(encoded.last_hidden_state, encoded.pooler_output), (-1, choices))
-        loss = None if labels is None else cross_entropy(logits, labels, reshapes=True)
+        loss = None if labels is None else cross_entropy(logits, labels, reshapes=True, smoothing=self.label_smoothing)
         return self.finish(encoded, return_dict, loss=loss, logits=logits)
 
 

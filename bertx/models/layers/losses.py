@@ -9,11 +9,14 @@ from .. import nn
 IGNORE_INDEX = -100
 
 
-def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, name="labels", reshapes=False):
+def cross_entropy(
+    logits, labels, ignore_index=IGNORE_INDEX, num_items=None, name="labels", reshapes=False, smoothing=0.0
+):
     """Mean −log softmax(logits)[label] over the labels that are not `ignore_index`; NaN when all are.
 
     num_items: the sum, of labels [B, T], is divided by this number instead. name: of the labels, for errors.
     reshapes: labels of another shape with as many elements are taken, such as a column for a row.
+    smoothing: the share of a label's weight that all classes have alike (Szegedy et al. 2016).
 
     Shapes: logits [..., L], labels [...] integers → [], or as `nn.mean_loss` has it.
 
@@ -27,7 +30,10 @@ def cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, num_items=None, nam
     logits = nn.at_least_float32(logits)
     counted = labels != ignore_index
     label = nn.where(counted, labels, nn.zeros_like(labels))
-    log_probability = nn.take_last(nn.log_softmax(logits), label)
+    log_probabilities = nn.log_softmax(logits)
+    log_probability = nn.take_last(log_probabilities, label)
+    if smoothing:
+        log_probability = (1 - smoothing) * log_probability + smoothing * nn.mean(log_probabilities, -1)
     losses = nn.where(counted, -log_probability, nn.zeros_like(log_probability))
     if num_items is not None:
         return nn.mean_loss(nn.einsum("bt->", losses) / num_items)

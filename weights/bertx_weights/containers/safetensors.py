@@ -63,11 +63,16 @@ def write_safetensors(folder: Path, tensors: Mapping[str, StoredTensor | np.ndar
     written; those of an array are not, see `StoredTensor.of_array`. The shards of an older sharded
     checkpoint in the folder go once the new file stands.
     """
-    with atomic_path(folder / FILE) as temporary:
-        _write_file(temporary, tensors)
+    write_file(folder / FILE, tensors)
     if (folder / INDEX).is_file():
         for name in {INDEX, *_shards_of_an_older_checkpoint(folder / INDEX)}:
             (folder / name).unlink(missing_ok=True)
+
+
+def write_file(path: Path, tensors: Mapping[str, StoredTensor | np.ndarray]) -> None:
+    """Writes one file of tensors, whole or not at all."""
+    with atomic_path(path) as temporary:
+        _write_file(temporary, tensors)
 
 
 def write_shards(folder: Path, tensors: Mapping[str, StoredTensor | np.ndarray], max_bytes: int) -> None:

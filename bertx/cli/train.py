@@ -1,0 +1,225 @@
+"""The verb that fine-tunes a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import rich.progress
+import typer
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from .options import BackendOption, DeviceOption, RevisionOption, SourceArgument, completed, epilog, task_names
+from .progress import EVERY
+from .records import WrongUsage
+from .terminal import is_terminal, messages, tell
+
+if TYPE_CHECKING:
+    from ..training.run import Progress
+
+_FILE = {"exists": True, "dir_okay": False}
+
+
+def _columns(given: list[str] | None) -> dict[str, str]:
+    columns = {}
+    for text in given or []:
+        name, found, column = text.partition("=")
+        if not found or not name or not column:
+            raise typer.BadParameter(f"--column is {text!r}, expected FIELD=NAME")
+        columns[name] = column
+    return columns
+
+
+def train(
+    task: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=completed(task_names),
+            help="A pipeline tag such as text-classification, token-classification or fill-mask.",
+            show_default=False,
+        ),
+    ],
+    source: SourceArgument,
+    data: Annotated[Path, typer.Option(**_FILE, help="The rows, a .jsonl file: {text, label} for a classifier.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write: the model, and checkpoints/STEP.")],
+    evaluation: Annotated[
+        Path | None, typer.Option("--evaluation", **_FILE, help="Rows to evaluate on whenever the state is saved.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="loss or accuracy of --evaluation: the best checkpoint is what is written.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="How often each row is used: 3, unless --steps is given.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="The number of updates.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows of a batch: 16.")] = None,
+    accumulation: Annotated[int | None, typer.Option(help="Batches of an update: 1.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "-l", help="The highest: 5e-5.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="linear, cosine or constant, after the warm-up.")] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Updates over which the rate rises from 0; below 1 their share of all.")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of matrices, not of biases and LayerNorms: 0.01.")] = None,
+    max_grad_norm: Annotated[
+        float | None, typer.Option(help="Larger gradients are scaled to this global norm: 1.")
+    ] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="The share that all classes have alike: 0.")] = None,
+    layer_decay: Annotated[
+        float | None, typer.Option(help="What a layer's rate is of that of the layer above: 1.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order of the rows, and of dropout: 0.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, mixed_bfloat16; float64 on torch.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(**_FILE, help="A JSON file of a Recipe's fields; options count before it.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="The most tokens of a row; longer ones are cut.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", "-c", help="FIELD=NAME: what your data call it, as text=review.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A class, in order; several times. Else those of the data.")
+    ] = None,
+    problem_type: Annotated[
+        str | None,
+        typer.Option(help="single_label_classification, multi_label_classification or regression; else by the labels."),
+    ] = None,
+    save_steps: Annotated[
+        int | None, typer.Option(help="Save the state after so many updates; else once an epoch.")
+    ] = None,
+    keep: Annotated[int, typer.Option(help="How many of the run's last checkpoints are kept.")] = 2,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in --out, if there is one.")
+    ] = False,
+    backend: BackendOption = None,
+    device: DeviceOption = None,
+    revision: RevisionOption = None,
+) -> None:
+    """Fine-tune a checkpoint on rows of a file; Ctrl-C saves the run, and --resume goes on, on any backend."""
+    from ..registry import check_task
+    from ..training.recipe import Recipe
+    from ..training.run import TrainingStopped
+    from ..training.run import train as run
+
+    try:
+        task = check_task(task)
+        fields = _recipe_file(recipe) | {
+            name: value
+            for name, value in {
+                "epochs": epochs,
+                "steps": steps,
+                "batch_size": batch_size,
+                "gradient_accumulation_steps": accumulation,
+                "learning_rate": learning_rate,
+                "schedule": schedule,
+                **_warmup(warmup),
+                "weight_decay": weight_decay,
+                "max_grad_norm": max_grad_norm,
+                "label_smoothing": label_smoothing,
+                "layer_decay": layer_decay,
+                "seed": seed,
+                "dtype": dtype,
+            }.items()
+            if value is not None
+        }
+        wanted = Recipe.of(fields)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    collator: dict[str, Any] = {"columns": _columns(column)} if column else {}
+    collator |= {} if max_length is None else {"max_length": max_length}
+    with _Line(f"train {task}") as line:
+        try:
+            run(
+                source,
+                data,
+                out=out,
+                task=task,
+                backend=backend,
+                device=device,
+                revision=revision,
+                recipe=wanted,
+                evaluation=evaluation,
+                metric=metric,
+                labels=label or None,
+                problem_type=problem_type,
+                collator=collator,
+                save_steps=save_steps,
+                keep=keep,
+                resume=resume,
+                on_step=line.update,
+            )
+        except TrainingStopped as error:
+            raise ValueError(str(error)) from None
+        except FileExistsError as error:
+            raise WrongUsage(str(error)) from error
+    tell(f"the trained model is in {out}", "green")
+
+
+def _warmup(value: float | None) -> dict[str, Any]:
+    if value is None or value < 1:
+        return {"warmup_ratio": value}
+    if not value.is_integer():
+        raise ValueError(f"--warmup is {value}, expected a share of the updates below 1, or a whole number of them")
+    return {"warmup_steps": int(value)}
+
+
+def _recipe_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    from bertx_weights import read_json
+
+    return read_json(path)
+
+
+class _Line:
+    """How far a run is, on stderr: a bar where that is a terminal, else a line every 30 seconds."""
+
+    def __init__(self, name: str):
+        self._name = name
+        self._console = messages()
+        self._bar = rich.progress.Progress(
+            TextColumn(name),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self._console,
+            disable=not is_terminal(sys.stderr),
+            speed_estimate_period=300,
+        )
+        self._task = self._bar.add_task(name, total=None, shown="")
+        self._first: tuple[float, int] | None = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> _Line:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.stop()
+
+    def update(self, done: Progress) -> None:
+        """After an update."""
+        now = time.monotonic()
+        shown = f"epoch {done.epoch:.2f}, loss {done.loss:.4f}, learning rate {done.learning_rate:.2e}"
+        self._bar.update(self._task, completed=done.step, total=done.updates, shown=shown)
+        self._first = self._first or (now, done.step)
+        if self._bar.disable and (now - self._last >= EVERY or done.step == done.updates):
+            self._last = now
+            begun, before = self._first
+            rate = (done.step - before) / (now - begun) if done.step > before else 0.0
+            left = f", {(done.updates - done.step) / rate:,.0f} s left" if rate else ""
+            tell(f"{self._name}: {done.step:,} of {done.updates:,} updates, {shown}{left}", "dim", self._console)
+
+
+train.epilog = epilog(
+    "bertx train text-classification bert-base --data reviews.jsonl --out classifier --epochs 3 -l 2e-5",
+    "bertx train token-classification bert-base --data train.jsonl --evaluation dev.jsonl --metric loss -o tagger",
+    "bertx train fill-mask bert-base --data texts.jsonl --out adapted --steps 10000 --warmup 500",
+    "bertx train text-classification bert-base --data reviews.jsonl --out classifier --resume --backend jax",
+    codes="Exit codes: 0; 1 for a run that failed or was stopped, which --resume goes on with; 2 for wrong usage.",
+)
+VERBS = (train,)

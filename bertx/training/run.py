@@ -1,0 +1,483 @@
+"""bertx.train: a checkpoint and rows become a trained checkpoint, by a run that can be cut off and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertx_weights import CheckpointError, write_atomically
+from bertx_weights.files import locked
+
+from ..backend import Backend, check_device, get_backend
+from ..checkpoints.adapters import open_merged
+from ..checkpoints.load import config_of, load_model
+from ..checkpoints.train_state import Best, TrainState, keep_last, read_state, save_state, steps_of
+from ..configs.base import ModelConfig
+from ..data import Batches, collator_of, labels_of, problem_type_of, read
+from ..data.labels import Classes
+from ..hub.sources import resolve
+from ..model import Model
+from ..registry import architecture_of_task, check_task, head_of, own_architecture, prefix_of, task_of_architecture
+from .recipe import Recipe
+from .trainer import NotFiniteError, Trainer, count_labels
+
+_log = logging.getLogger("bertx")
+_SAMPLED = 1000  # rows of the data that their digest is of
+# What a metric is called → whether a larger one is better.
+METRICS: Mapping[str, bool] = {"loss": False, "accuracy": True}
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """A run was stopped by Ctrl-C or SIGTERM, after it saved its state; the message says how to go on."""
+
+
+class TrainingError(ValueError):
+    """A run cannot go on; the message names the update, and the last checkpoint, which is whole."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run after an update.
+
+    Attributes:
+        step: updates so far.
+        updates: how many there are.
+        epoch: how often the data were gone through, with the fraction.
+        loss: of the update's rows, before it.
+        learning_rate: of the update.
+        grad_norm: of the gradients, before they were clipped.
+    """
+
+    step: int
+    updates: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+
+
+def train(
+    source: str | os.PathLike[str],
+    data: Sequence[Mapping[str, Any]] | str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    task: str | None = None,
+    backend: str | Backend | None = None,
+    device: Any = None,
+    revision: str | None = None,
+    recipe: Recipe | None = None,
+    evaluation: Sequence[Mapping[str, Any]] | str | os.PathLike[str] | None = None,
+    metric: str | None = None,
+    labels: Sequence[str] | None = None,
+    problem_type: str | None = None,
+    collator: Mapping[str, Any] | None = None,
+    save_steps: int | None = None,
+    keep: int = 2,
+    resume: bool = False,
+    on_step: Callable[[Progress], None] | None = None,
+    **fields: Any,
+) -> Model:
+    """Fine-tunes a checkpoint on rows, and writes the trained one to a folder that `bertx.load` takes.
+
+    OUT has beside it metrics.jsonl, a line for each update and each evaluation, and checkpoints/STEP, from which a run
+    that was cut off goes on: to the same weights, bit by bit on a CPU, or on another backend. There its numbers are
+    the same within rounding, but for dropout, which every framework draws in its own way.
+
+    ```python
+    bertx.train("bert-base", rows, task="text-classification", out="classifier", epochs=3, learning_rate=2e-5)
+    ```
+
+    Args:
+        source: as in `bertx.load`.
+        data: rows, {"text": …, "label": …} or as the task's collator in `bertx.data` has them; or a file of such.
+        out: the folder to write; it must not be there, or with `resume` be that of this run.
+        task: a pipeline tag; None is the checkpoint's own. A head that the checkpoint lacks begins anew.
+        backend, device, revision: as in `bertx.load`.
+        recipe: how it is trained; or give the fields of a `Recipe` as arguments: `learning_rate=2e-5`.
+        evaluation: rows to evaluate on whenever the state is saved.
+        metric: "loss" or "accuracy" of `evaluation`; what is written in the end is then the best checkpoint.
+        labels: the classes; None takes the checkpoint's where its head has those of the data, else those of the data.
+        problem_type: of a text classifier; None follows from the first row's label: a list means several labels, a
+            number with a fraction regression, else it is one label.
+        collator: further arguments of `bertx.data.collator_of`, such as `{"max_length": 128}`.
+        save_steps: the state is saved after so many updates; None is once an epoch. It is saved after the last, too.
+        keep: how many checkpoints of the run are kept, the last ones, beside the best.
+        resume: goes on from the last checkpoint in `out`; with none there it begins.
+        on_step: is called after each update.
+        fields: of the recipe.
+
+    Returns:
+        The trained model, in inference mode.
+
+    Raises:
+        ValueError: arguments, a recipe or rows that cannot be; a backend without a trainer.
+        TrainingError: the loss or the gradients are not finite.
+        TrainingStopped: Ctrl-C or SIGTERM.
+        FileExistsError: `out` is there, or another job writes it.
+        CheckpointError: as in `bertx.load`, or a checkpoint of the run is broken.
+    """
+    if recipe is not None and fields:
+        raise ValueError(f"give recipe= or its fields, not both: {', '.join(fields)}")
+    recipe = Recipe.of(fields) if recipe is None else recipe
+    _check(metric, evaluation, save_steps, keep)
+    chosen = get_backend(backend)
+    trainer_class = chosen.trainer()
+    device = check_device(chosen, device)
+    if recipe.dtype not in trainer_class.dtypes:
+        raise ValueError(
+            f"the {chosen.name} backend trains in {', '.join(trainer_class.dtypes)}; asked for {recipe.dtype!r}"
+        )
+    rows = _rows(data)
+    out = Path(out)
+    with _begun(out, resume) as checkpoints:
+        state = read_state(checkpoints / str(steps_of(checkpoints)[-1])) if steps_of(checkpoints) else None
+        dtype = trainer_class.dtypes[recipe.dtype]
+        if state is None:
+            task, changes, resize = _head(source, revision, task, rows, labels, problem_type)
+            model = _loaded(source, task, chosen, dtype, device, revision, changes, resize)
+        else:
+            model = load_model(checkpoints / str(state.step), None, chosen, dtype=dtype, device=device)
+            if task is not None and check_task(task) != model.task:
+                raise ValueError(f"{checkpoints / str(state.step)} is of a run of {model.task}; the task is now {task}")
+            task = model.task
+        collate = collator_of(task, model.tokenizer, model.config, **(collator or {}))
+        batches = Batches(rows, collate, recipe.batch_size, recipe.seed)
+        evaluated = None
+        if evaluation is not None:
+            evaluated = Batches(_rows(evaluation), collate, recipe.batch_size, recipe.seed, shuffle=False)
+        run = {"architecture": model.architecture, "rows": len(rows), "digest": _digest(rows), "metric": metric}
+        trainer = trainer_class(model.module, recipe, recipe.updates(len(batches)))
+        if state is not None:
+            _check_same(state, recipe, run, trainer.updates, checkpoints)
+            _tell_of_dropout(state, chosen, model.config)
+            trainer.restore(state.step, state.moments)
+        loop = _Run(out, checkpoints, model, trainer, batches, evaluated, metric, run, keep, on_step)
+        loop.best = state.best if state else None
+        loop.go(save_steps or max(1, len(batches) // recipe.gradient_accumulation_steps))
+        if loop.best is not None and loop.best.step != trainer.updates:
+            model = load_model(checkpoints / str(loop.best.step), None, chosen, dtype=dtype, device=device)
+        model.save(out)
+    return model
+
+
+class _Run:
+    """The loop of a run."""
+
+    def __init__(
+        self,
+        out: Path,
+        checkpoints: Path,
+        model: Model,
+        trainer: Trainer,
+        batches: Batches,
+        evaluated: Batches | None,
+        metric: str | None,
+        run: Mapping[str, Any],
+        keep: int,
+        on_step: Callable[[Progress], None] | None,
+    ):
+        self.best: Best | None = None
+        self._out, self._checkpoints = out, checkpoints
+        self._model, self._trainer, self._batches, self._evaluated = model, trainer, batches, evaluated
+        self._metric, self._run, self._keep, self._on_step = metric, run, keep, on_step
+
+    def go(self, save_steps: int) -> None:
+        """All updates from the trainer's step on."""
+        trainer, recipe = self._trainer, self._trainer.recipe
+        in_all = recipe.batches(len(self._batches))
+        keep_last(self._checkpoints, self._keep, self.best)
+        path = self._out / "metrics.jsonl"
+        _cut(path, trainer.step_count)
+        with _stop_asked_for() as stop, open(path, "a", encoding="utf-8") as file:
+            for update in range(trainer.step_count, trainer.updates):
+                first = update * recipe.gradient_accumulation_steps
+                last = min(first + recipe.gradient_accumulation_steps, in_all)
+                try:
+                    loss, norm = trainer.step([self._batches.at(i) for i in range(first, last)], update)
+                except NotFiniteError as error:
+                    raise TrainingError(f"{error}; {self._way_out()}") from error
+                step, rate = update + 1, recipe.learning_rate_of(update, trainer.updates)
+                done = Progress(step, trainer.updates, last / len(self._batches), loss, rate, norm)
+                _write_line(file, {name: value for name, value in vars(done).items() if name != "updates"})
+                if self._on_step is not None:
+                    self._on_step(done)
+                if step % save_steps == 0 or step == trainer.updates:
+                    if self._evaluated is not None:
+                        _write_line(file, self._evaluation(step))
+                    self._save(step, last)
+                if stop:
+                    self._save(step, last)
+                    raise TrainingStopped(
+                        f"stopped after update {step} of {trainer.updates}, saved in {self._checkpoints / str(step)}: "
+                        "go on with the same arguments and resume=True"
+                    )
+
+    def _save(self, step: int, batches: int) -> None:
+        trainer = self._trainer
+        _, moments = trainer.dump()
+        state = TrainState(
+            step, batches, trainer.updates, trainer.recipe, self._run, self._model.backend, self.best, moments
+        )
+        save_state(self._checkpoints, self._model, state)
+        keep_last(self._checkpoints, self._keep, self.best)
+
+    def _evaluation(self, step: int) -> dict[str, Any]:
+        """The line of metrics.jsonl; notes the best."""
+        assert self._evaluated is not None
+        found = evaluate(self._trainer, self._evaluated)
+        if self._metric is not None:
+            if self._metric not in found:
+                raise ValueError(
+                    f"the metric is {self._metric!r}, and the labels of this {self._model.architecture} give "
+                    f"{', '.join(found)}"
+                )
+            value = found[self._metric]
+            sign = 1 if METRICS[self._metric] else -1
+            if self.best is None or sign * value > sign * self.best.value:
+                self.best = Best(step, value)
+        return {"step": step, **{f"eval_{name}": value for name, value in found.items()}}
+
+    def _way_out(self) -> str:
+        steps = steps_of(self._checkpoints)
+        advice = "train with a lower learning_rate, or look for what is wrong with the rows of that update"
+        if not steps:
+            return f"nothing was saved yet: {advice}"
+        return f"the last checkpoint, {self._checkpoints / str(steps[-1])}, is whole: {advice}"
+
+
+def evaluate(trainer: Trainer, batches: Batches) -> dict[str, float]:
+    """The mean loss over rows, and where labels are class numbers the share that the model gets right."""
+    architecture, config = trainer.module.architecture(), trainer.module.config
+    head = head_of(architecture)
+    loss = right = counted = 0.0
+    has_classes = len(head.labels) == 1 and not head.causal
+    for i in range(len(batches)):
+        batch = batches.at(i)
+        count = count_labels(architecture, config, batch)
+        if not count:
+            continue
+        outputs = trainer.evaluate(batch)
+        loss += float(np.mean(outputs["loss"])) * count
+        counted += count
+        labels, logits = (batch[name] if name in batch else outputs[name] for name in (*head.labels, *head.logit_names))
+        has_classes = has_classes and labels.dtype.kind != "f" and labels.shape == logits.shape[:-1]
+        if has_classes:
+            right += int(np.count_nonzero(logits.argmax(-1) == labels))
+    if not counted:
+        raise ValueError("none of the labels of the evaluation counts")
+    return {"loss": loss / counted} | ({"accuracy": right / counted} if has_classes else {})
+
+
+# --- before the first update ------------------------------------------------------------------------
+
+
+def _check(metric: Any, evaluation: Any, save_steps: Any, keep: Any) -> None:
+    problems = []
+    if metric is not None and metric not in METRICS:
+        problems.append(f"metric is {metric!r}, expected one of {', '.join(METRICS)}")
+    if metric is not None and evaluation is None:
+        problems.append(f"metric is {metric!r}, and there are no rows for it: give evaluation=")
+    for name, value in (("save_steps", save_steps), ("keep", keep)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            problems.append(f"{name} is {value!r}, expected an integer of at least 1")
+    if problems:
+        raise ValueError("\n  ".join(["this run cannot be:", *problems]))
+
+
+def _rows(data: Any) -> Sequence[Mapping[str, Any]]:
+    rows = read(data) if isinstance(data, (str, os.PathLike)) else data
+    if not hasattr(rows, "__getitem__") or not hasattr(rows, "__len__"):
+        raise TypeError(f"the data are a {type(rows).__name__}, expected a list of dicts, or a file")
+    return rows
+
+
+@contextlib.contextmanager
+def _begun(out: Path, resume: bool) -> Iterator[Path]:
+    """The folder of a run's checkpoints, which no other job writes meanwhile; what is made goes again if left empty."""
+    checkpoints = out / "checkpoints"
+    if checkpoints.is_dir():
+        if not resume:
+            raise FileExistsError(f"{out} has a run already: give resume=True to go on with it, or another out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} is there already, and has no run that could be resumed: give another out")
+    made = [folder for folder in (checkpoints, *checkpoints.parents) if not folder.exists()]
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(checkpoints):
+            yield checkpoints
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _head(
+    source: Any, revision: str | None, task: str | None, rows: Any, labels: Any, problem_type: str | None
+) -> tuple[str, dict[str, Any], bool]:
+    """The task, the fields of the config that the data change, and whether its head begins anew."""
+    checkpoint = open_merged(resolve(source, revision=revision))
+    config = config_of(checkpoint)
+    own = own_architecture(config, {tensor.schema_name for tensor in checkpoint.tensors.values()}) if not task else None
+    task = task_of_architecture(own) if own else check_task(task or "")
+    architecture = architecture_of_task(task, config.model_type)
+    if not head_of(architecture).labels:
+        raise ValueError(f"{architecture} has no loss to train it with: name a head with task=")
+    of_labels = head_of(architecture).labels.get("labels", ("", ""))
+    has_labels = of_labels[1] == "num_labels"
+    if not has_labels and (labels is not None or problem_type is not None):
+        raise ValueError(f"labels and problem_type are of classifiers, and the task is {task}")
+    if of_labels != ("texts", "num_labels") and problem_type is not None:
+        raise ValueError(f"problem_type is of text-classification, and the task is {task}")
+    if not has_labels:
+        return task, {}, False
+    has_head = architecture in (config.architectures or ()) or own is not None
+    changes: dict[str, Any] = {}
+    if of_labels[0] == "texts":
+        known = config.problem_type if has_head else None
+        problem_type = problem_type or known or problem_type_of(rows)
+        changes["problem_type"] = problem_type
+        if problem_type == "regression":
+            return task, changes | _numbers(config, rows, labels), True
+    names = labels_of(rows) if labels is None else tuple(labels)
+    if has_head and labels is None and _knows(config, names):
+        return task, changes, False
+    changes |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    return task, changes, True
+
+
+def _knows(config: ModelConfig, names: Sequence[str]) -> bool:
+    classes = Classes(config)
+    return all(classes.problem(name) is None for name in names)
+
+
+def _numbers(config: ModelConfig, rows: Any, labels: Any) -> dict[str, Any]:
+    """The fields of a config for regression: as many outputs as a row has numbers."""
+    if labels is not None:
+        names = tuple(labels)
+        return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    from ..data.columns import LABEL, as_list
+
+    first = as_list(LABEL.value(rows[0]))
+    count = len(first) if isinstance(first, list) else 1
+    return {} if count == config.num_labels else {"num_labels": count}
+
+
+def _loaded(
+    source: Any, task: str, backend: Backend, dtype: str, device: Any, revision: str | None, changes: Any, resize: bool
+) -> Model:
+    """The model; a new head is what was asked for, so that it is logged, and no warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*: initialised for ")
+        model = load_model(
+            source,
+            task,
+            backend,
+            dtype=dtype,
+            device=device,
+            revision=revision,
+            changes=changes,
+            resize=resize,
+        )
+    report = model.load_report
+    prefix = prefix_of(model.architecture)
+    if report is not None and (wrong := [line for line in report.resized if line.startswith(prefix)]):
+        raise CheckpointError("\n  ".join([f"{source} does not fit its config:", *wrong]))
+    if report is not None and report.initialised:
+        _log.info("begin anew: %s", ", ".join(report.initialised))
+    return model
+
+
+def _digest(rows: Any) -> str:
+    """Of rows that lie evenly in the data: that a run is resumed on the same ones."""
+    digest = hashlib.sha256()
+    for i in sorted({round(j * (len(rows) - 1) / _SAMPLED) for j in range(_SAMPLED + 1)}):
+        digest.update(repr(sorted(dict(rows[i]).items(), key=str)).encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+# --- going on ---------------------------------------------------------------------------------------
+
+
+def _check_same(state: TrainState, recipe: Recipe, run: Mapping[str, Any], updates: int, checkpoints: Path) -> None:
+    """Raises ValueError where a run would go on as another one."""
+    before = dataclasses.asdict(state.recipe) | state.run | {"updates": state.updates}
+    now = dataclasses.asdict(recipe) | run | {"updates": updates}
+    shown = {"digest": "the rows"}
+    problems = [
+        f"{shown.get(name, name)}: {before.get(name)!r:.40} before, {now[name]!r:.40} now"
+        for name in now
+        if before.get(name) != now[name]
+    ]
+    if problems:
+        folder = checkpoints / str(state.step)
+        raise ValueError(
+            "\n  ".join(
+                [
+                    f"{folder} is of another run, and would not go on as it began:",
+                    *problems,
+                    f"resume it with what it began with, or begin a new run from the model there: source {folder}",
+                ]
+            )
+        )
+
+
+def _tell_of_dropout(state: TrainState, backend: Backend, config: ModelConfig) -> None:
+    rates = {name: getattr(config, name) for name in ("hidden_dropout_prob", "attention_probs_dropout_prob")}
+    if state.backend != backend.name and any(rates.values()):
+        _log.warning(
+            "update %d and those after it are on %s, the ones before were on %s: what dropout draws is of each "
+            "framework's own, so that the losses are not those that %s would have had",
+            state.step,
+            backend.name,
+            state.backend,
+            state.backend,
+        )
+
+
+@contextlib.contextmanager
+def _stop_asked_for() -> Iterator[list[int]]:
+    """Inside, Ctrl-C and SIGTERM put their number into the list, so that an update ends; a second one interrupts it."""
+    asked: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _cut(path: Path, step: int) -> None:
+    """Leaves the lines of metrics.jsonl up to a step: a process that was killed may have written more."""
+    lines = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            if json.loads(line)["step"] <= step:
+                lines.append(line)
+    write_atomically(path, b"".join(lines))
+
+
+def _write_line(file: Any, values: Mapping[str, Any]) -> None:
+    file.write(json.dumps(values) + "\n")
+    file.flush()
