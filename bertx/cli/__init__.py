@@ -104,7 +104,7 @@ def _message(error: Exception) -> str:
 
 def _as_options(message: str) -> str:
     """A message of the library in the words of the command line."""
-    return re.sub(r"\boverwrite=True\b", "--overwrite", message)
+    return re.sub(r"\b(overwrite|resume)=True\b", r"--\1", message)
 
 
 def _version(wanted: bool) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -27,17 +28,18 @@ from ..checkpoints.load import config_of, load_model
 from ..checkpoints.train_state import Best, TrainState, keep_last, read_state, save_state, steps_of
 from ..configs.base import ModelConfig
 from ..data import Batches, collator_of, labels_of, problem_type_of, read
+from ..data.columns import LABEL, Field, as_list
 from ..data.labels import Classes
 from ..hub.sources import resolve
 from ..model import Model
 from ..registry import architecture_of_task, check_task, head_of, own_architecture, prefix_of, task_of_architecture
+from .metrics import metrics_of
 from .recipe import Recipe
 from .trainer import NotFiniteError, Trainer, count_labels
 
 _log = logging.getLogger("bertx")
 _SAMPLED = 1000  # rows of the data that their digest is of
-# What a metric is called → whether a larger one is better.
-METRICS: Mapping[str, bool] = {"loss": False, "accuracy": True}
+_LOWER_IS_BETTER = ("loss", "perplexity", "mse")
 
 
 class TrainingStopped(KeyboardInterrupt):
@@ -108,7 +110,8 @@ def train(
         backend, device, revision: as in `bertx.load`.
         recipe: how it is trained; or give the fields of a `Recipe` as arguments: `learning_rate=2e-5`.
         evaluation: rows to evaluate on whenever the state is saved.
-        metric: "loss" or "accuracy" of `evaluation`; what is written in the end is then the best checkpoint.
+        metric: "loss", or one that `bertx.training.metrics.metrics_of` has for the task, such as "accuracy": what is
+            written in the end is then the checkpoint where it was best.
         labels: the classes; None takes the checkpoint's where its head has those of the data, else those of the data.
         problem_type: of a text classifier; None follows from the first row's label: a list means several labels, a
             number with a fraction regression, else it is one label.
@@ -146,7 +149,9 @@ def train(
         state = read_state(checkpoints / str(steps_of(checkpoints)[-1])) if steps_of(checkpoints) else None
         dtype = trainer_class.dtypes[recipe.dtype]
         if state is None:
-            task, changes, resize = _head(source, revision, task, rows, labels, problem_type)
+            columns = (collator or {}).get("columns") or {}
+            column = columns.get("label", columns.get("tags"))
+            task, changes, resize = _head(source, revision, task, rows, column, labels, problem_type)
             model = _loaded(source, task, chosen, dtype, device, revision, changes, resize)
         else:
             model = load_model(checkpoints / str(state.step), None, chosen, dtype=dtype, device=device)
@@ -164,6 +169,10 @@ def train(
             _check_same(state, recipe, run, trainer.updates, checkpoints)
             _tell_of_dropout(state, chosen, model.config)
             trainer.restore(state.step, state.moments)
+        if evaluated is not None:  # before the first update: what is missing for it is told now
+            found = evaluate(trainer, evaluated, 1)
+            if metric is not None and metric not in found:
+                raise ValueError(f"metric is {metric!r}; those of this {model.architecture} are {', '.join(found)}")
         loop = _Run(out, checkpoints, model, trainer, batches, evaluated, metric, run, keep, on_step)
         loop.best = state.best if state else None
         loop.go(save_steps or max(1, len(batches) // recipe.gradient_accumulation_steps))
@@ -238,17 +247,12 @@ class _Run:
         """The line of metrics.jsonl; notes the best."""
         assert self._evaluated is not None
         found = evaluate(self._trainer, self._evaluated)
-        if self._metric is not None:
-            if self._metric not in found:
-                raise ValueError(
-                    f"the metric is {self._metric!r}, and the labels of this {self._model.architecture} give "
-                    f"{', '.join(found)}"
-                )
-            value = found[self._metric]
-            sign = 1 if METRICS[self._metric] else -1
+        if self._metric is not None and math.isfinite(value := found[self._metric]):
+            sign = -1 if self._metric in _LOWER_IS_BETTER else 1
             if self.best is None or sign * value > sign * self.best.value:
                 self.best = Best(step, value)
-        return {"step": step, **{f"eval_{name}": value for name, value in found.items()}}
+        finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        return {"step": step, **{f"eval_{name}": value for name, value in finite.items()}}
 
     def _way_out(self) -> str:
         steps = steps_of(self._checkpoints)
@@ -258,27 +262,26 @@ class _Run:
         return f"the last checkpoint, {self._checkpoints / str(steps[-1])}, is whole: {advice}"
 
 
-def evaluate(trainer: Trainer, batches: Batches) -> dict[str, float]:
-    """The mean loss over rows, and where labels are class numbers the share that the model gets right."""
+def evaluate(trainer: Trainer, batches: Batches, count: int | None = None) -> dict[str, float]:
+    """The mean loss over rows, and the metrics of the task. `count`: of the first so many batches alone.
+
+    Raises:
+        ValueError: no label counts.
+        MissingExtraError: a library of the metrics is not installed.
+    """
     architecture, config = trainer.module.architecture(), trainer.module.config
-    head = head_of(architecture)
-    loss = right = counted = 0.0
-    has_classes = len(head.labels) == 1 and not head.causal
-    for i in range(len(batches)):
+    metrics = metrics_of(head_of(architecture).task, config)
+    loss = counted = 0.0
+    for i in range(len(batches) if count is None else count):
         batch = batches.at(i)
-        count = count_labels(architecture, config, batch)
-        if not count:
-            continue
-        outputs = trainer.evaluate(batch)
-        loss += float(np.mean(outputs["loss"])) * count
-        counted += count
-        labels, logits = (batch[name] if name in batch else outputs[name] for name in (*head.labels, *head.logit_names))
-        has_classes = has_classes and labels.dtype.kind != "f" and labels.shape == logits.shape[:-1]
-        if has_classes:
-            right += int(np.count_nonzero(logits.argmax(-1) == labels))
+        if labels := count_labels(architecture, config, batch):
+            outputs = trainer.evaluate(batch)
+            loss += float(np.mean(outputs["loss"])) * labels
+            counted += labels
+            metrics.add(outputs, batch)
     if not counted:
         raise ValueError("none of the labels of the evaluation counts")
-    return {"loss": loss / counted} | ({"accuracy": right / counted} if has_classes else {})
+    return {"loss": loss / counted, **metrics.compute()}
 
 
 # --- before the first update ------------------------------------------------------------------------
@@ -286,8 +289,6 @@ def evaluate(trainer: Trainer, batches: Batches) -> dict[str, float]:
 
 def _check(metric: Any, evaluation: Any, save_steps: Any, keep: Any) -> None:
     problems = []
-    if metric is not None and metric not in METRICS:
-        problems.append(f"metric is {metric!r}, expected one of {', '.join(METRICS)}")
     if metric is not None and evaluation is None:
         problems.append(f"metric is {metric!r}, and there are no rows for it: give evaluation=")
     for name, value in (("save_steps", save_steps), ("keep", keep)):
@@ -325,7 +326,13 @@ def _begun(out: Path, resume: bool) -> Iterator[Path]:
 
 
 def _head(
-    source: Any, revision: str | None, task: str | None, rows: Any, labels: Any, problem_type: str | None
+    source: Any,
+    revision: str | None,
+    task: str | None,
+    rows: Any,
+    column: str | None,
+    labels: Any,
+    problem_type: str | None,
 ) -> tuple[str, dict[str, Any], bool]:
     """The task, the fields of the config that the data change, and whether its head begins anew."""
     checkpoint = open_merged(resolve(source, revision=revision))
@@ -347,11 +354,11 @@ def _head(
     changes: dict[str, Any] = {}
     if of_labels[0] == "texts":
         known = config.problem_type if has_head else None
-        problem_type = problem_type or known or problem_type_of(rows)
+        problem_type = problem_type or known or problem_type_of(rows, column)
         changes["problem_type"] = problem_type
         if problem_type == "regression":
-            return task, changes | _numbers(config, rows, labels), True
-    names = labels_of(rows) if labels is None else tuple(labels)
+            return task, changes | _numbers(config, rows, column, labels), True
+    names = labels_of(rows, column) if labels is None else tuple(labels)
     if has_head and labels is None and _knows(config, names):
         return task, changes, False
     changes |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
@@ -363,14 +370,11 @@ def _knows(config: ModelConfig, names: Sequence[str]) -> bool:
     return all(classes.problem(name) is None for name in names)
 
 
-def _numbers(config: ModelConfig, rows: Any, labels: Any) -> dict[str, Any]:
+def _numbers(config: ModelConfig, rows: Any, column: str | None, labels: Any) -> dict[str, Any]:
     """The fields of a config for regression: as many outputs as a row has numbers."""
     if labels is not None:
-        names = tuple(labels)
-        return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
-    from ..data.columns import LABEL, as_list
-
-    first = as_list(LABEL.value(rows[0]))
+        return {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    first = as_list((LABEL if column is None else Field("label", (column,))).value(rows[0]))
     count = len(first) if isinstance(first, list) else 1
     return {} if count == config.num_labels else {"num_labels": count}
 
