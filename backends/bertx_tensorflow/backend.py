@@ -15,6 +15,8 @@ from bertx_weights import BFLOAT16
 
 from .decode import TensorFlowDecoder
 from .layers.losses import IGNORE_INDEX  # pyright: ignore[reportMissingImports]  # in bertx.models
+
+from .training import mean_of
 from .variables import value_of
 
 _gone = threading.Event()  # a model of this backend was collected
@@ -101,13 +103,6 @@ def _graph(module, tensors, flags):
 
         graphs[key] = run
     return graphs[key]
-
-
-def mean_of(module, losses, inputs):
-    """The mean of a model's losses over the labels that count, whatever the conventions for its task are."""
-    if module.task in module.conventions.counts_ignored_labels:
-        losses = tf.boolean_mask(losses, inputs["labels"] != IGNORE_INDEX)
-    return tf.reduce_mean(losses)
 
 
 def _of_any_length(tensor):

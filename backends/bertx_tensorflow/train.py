@@ -8,7 +8,7 @@ import tensorflow as tf
 from bertx.parameters import named_parameters
 from bertx.training.trainer import CLIP_EPSILON, MOMENTS, Trainer, draw_of
 
-from .backend import mean_of
+from .training import mean_of
 
 
 class TensorFlowTrainer(Trainer):

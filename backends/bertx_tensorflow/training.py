@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from bertx.inputs import labels_of
 from bertx.models.heads import NextSentencePrediction
+from bertx.models.layers.losses import IGNORE_INDEX
 
 # The names of TFBert for what is called `labels` here.
 _ALIASES = NextSentencePrediction.label_aliases
@@ -66,6 +67,13 @@ def mean_loss(losses, counted=None, name="labels"):
     elif counted is not None:
         losses = losses * (size / tf.reduce_sum(counted))
     return losses if losses.shape.rank == 1 else tf.reshape(tf.reduce_sum(losses) / size, (1,))
+
+
+def mean_of(module, losses, inputs):
+    """The mean of a model's losses over the labels that count, whatever the conventions for its task are."""
+    if module.task in module.conventions.counts_ignored_labels:
+        losses = tf.boolean_mask(losses, inputs["labels"] != IGNORE_INDEX)
+    return tf.reduce_mean(losses)
 
 
 def _over_replicas(value):

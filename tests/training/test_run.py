@@ -70,15 +70,15 @@ def test_a_classifier_is_trained_and_loads_anywhere(encoder, framework, tmp_path
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_several_labels_and_numbers(encoder, framework, tmp_path):
-    options = FAST | {"task": "text-classification", "backend": framework, "steps": 40}
+    options = FAST | {"task": "text-classification", "backend": framework, "steps": 80, "learning_rate": 4e-3}
     several = bertx.train(encoder, TAGS, out=tmp_path / "several", **options)
     assert several.config.problem_type == "multi_label_classification"
     scores = {label["label"]: label["score"] for label in several("the soup made me smile", top_k=None)}
-    assert scores.keys() == {"bad", "food", "good"} and scores["good"] > 0.5 > scores["bad"]
+    assert scores.keys() == {"bad", "food", "good"} and scores["good"] > 2 * scores["bad"]
     numbers = bertx.train(encoder, STARS, out=tmp_path / "numbers", evaluation=STARS[:8], **options)
     assert numbers.config.problem_type == "regression" and numbers.config.num_labels == 1
     found = numbers(["the film made me smile", "my phone broke at once"], function_to_apply="none")
-    assert found[0]["score"] > 3 > found[1]["score"]
+    assert found[0]["score"] > found[1]["score"] + 1
     assert lines(tmp_path / "numbers")[-1].keys() == {"step", "eval_loss", "eval_spearman", "eval_pearson", "eval_mse"}
 
 
@@ -156,20 +156,11 @@ def test_an_out_that_is_there_is_left(encoder, tmp_path):
 
 
 def test_the_best_checkpoint_is_kept_and_is_what_is_written(encoder, tmp_path):
-    """The learning rate is such that what was learnt is lost again."""
+    """What it is evaluated on is labelled the wrong way round: the more is learnt, the worse it is."""
     out = tmp_path / "out"
-    options = {"learning_rate": 3e-2, "schedule": "constant", "max_grad_norm": None, "steps": 16, "batch_size": 8}
-    bertx.train(
-        encoder,
-        ROWS,
-        task="text-classification",
-        out=out,
-        backend="torch",
-        evaluation=ROWS,
-        metric="loss",
-        save_steps=2,
-        **options,
-    )
+    wrong = [row | {"label": {"good": "bad", "bad": "good"}[row["label"]]} for row in ROWS]
+    options = FAST | {"steps": 16, "save_steps": 2, "evaluation": wrong, "metric": "loss", "backend": "torch"}
+    bertx.train(encoder, ROWS, task="text-classification", out=out, **options)
     evaluated = {line["step"]: line["eval_loss"] for line in lines(out) if "eval_loss" in line}
     best = min(evaluated, key=evaluated.get)
     assert best < 13 and len(evaluated) == 8
