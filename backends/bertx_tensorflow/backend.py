@@ -14,8 +14,6 @@ from bertx.parameters import named_parameters, skip_init
 from bertx_weights import BFLOAT16
 
 from .decode import TensorFlowDecoder
-from .layers.losses import IGNORE_INDEX  # pyright: ignore[reportMissingImports]  # in bertx.models
-
 from .training import mean_of
 from .variables import value_of
 

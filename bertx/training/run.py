@@ -95,8 +95,8 @@ def train(
     """Fine-tunes a checkpoint on rows, and writes the trained one to a folder that `bertx.load` takes.
 
     OUT has beside it metrics.jsonl, a line for each update and each evaluation, and checkpoints/STEP, from which a run
-    that was cut off goes on: to the same weights, bit by bit on a CPU, or on another backend. There its numbers are
-    the same within rounding, but for dropout, which every framework draws in its own way.
+    that was cut off goes on: with torch or JAX on a CPU to the same weights, bit by bit, or on another backend. There
+    its numbers are the same within rounding, but for dropout, which every framework draws in its own way.
 
     ```python
     bertx.train("bert-base", rows, task="text-classification", out="classifier", epochs=3, learning_rate=2e-5)
@@ -302,6 +302,8 @@ def _rows(data: Any) -> Sequence[Mapping[str, Any]]:
     rows = read(data) if isinstance(data, (str, os.PathLike)) else data
     if not hasattr(rows, "__getitem__") or not hasattr(rows, "__len__"):
         raise TypeError(f"the data are a {type(rows).__name__}, expected a list of dicts, or a file")
+    if not len(rows):
+        raise ValueError("there are no rows to train on")
     return rows
 
 
