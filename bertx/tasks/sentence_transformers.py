@@ -455,7 +455,7 @@ def _read_dense(root: Path, module: Module, width: int | None) -> pooling.Dense:
         wrong = [f"{n} is {found.get(n)}, expected {shape}" for n, shape in expected.items() if found.get(n) != shape]
         wrong += [f"{name} is not expected" for name in sorted(found.keys() - expected.keys())]
         raise CheckpointError(f"{root / module.path}: {'; '.join(wrong)[:600]}")
-    return pooling.Dense(width, found["linear.weight"][0], activation, residual, tensors)
+    return pooling.Dense(width, features[1], activation, residual, tensors)
 
 
 def _read_weights(root: Path, module: Module) -> dict[str, np.ndarray]:
