@@ -42,13 +42,22 @@ def train(
         ),
     ],
     source: SourceArgument,
-    data: Annotated[Path, typer.Option(**_FILE, help="The rows, a .jsonl file: {text, label} for a classifier.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            **_FILE,
+            help="The rows: .jsonl, .csv, .tsv, .parquet, .txt, CoNLL or SQuAD; text and label for a classifier.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write: the model, and checkpoints/STEP.")],
     evaluation: Annotated[
         Path | None, typer.Option("--evaluation", **_FILE, help="Rows to evaluate on whenever the state is saved.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="loss or accuracy of --evaluation: the best checkpoint is what is written.")
+        str | None,
+        typer.Option(
+            help="Of --evaluation, such as loss, accuracy or f1: the checkpoint where it was best is written."
+        ),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="How often each row is used: 3, unless --steps is given.")
