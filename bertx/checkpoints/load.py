@@ -100,6 +100,7 @@ def load_model(
     config: ModelConfig | None = None,
     tensors: Mapping[str, np.ndarray] | None = None,
     resize: bool = False,
+    seed: int = 0,
 ) -> Model:
     """`load` with fields of the config changed, or into a class of one's own.
 
@@ -111,6 +112,7 @@ def load_model(
         config: in place of the checkpoint's.
         tensors: stored name → values, in place of the checkpoint's; `source` may then be None.
         resize: a tensor of another shape than the config says is initialised, rather than refused.
+        seed: of the values of what is initialised.
     """
     chosen = get_backend(backend)
     if dtype != "auto":
@@ -160,7 +162,7 @@ def load_model(
             stacklevel=3,
         )
     model_class = model_class or chosen.model_class(report.target)
-    value_of = _reader(_rows(report.target, config, options), config, checkpoint, report)
+    value_of = _reader(_rows(report.target, config, options), config, checkpoint, report, seed)
     module = chosen.build(model_class, config, value_of, dtype, device, options)
     return Model(module, config, chosen, report.target, folder=folder, load_report=report)
 
@@ -250,8 +252,8 @@ def _rows(architecture: str, config: ModelConfig, options: Mapping[str, Any]) ->
     return schema(architecture, config, options.get("add_pooling_layer", True))
 
 
-def _reader(rows: Iterable[Row], config: ModelConfig, checkpoint: Checkpoint, report: LoadReport) -> ValueOf:
-    fresh = initial_values(rows, config)
+def _reader(rows: Iterable[Row], config: ModelConfig, checkpoint: Checkpoint, report: LoadReport, seed: int) -> ValueOf:
+    fresh = initial_values(rows, config, seed)
     read: list[np.ndarray] = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -152,7 +152,7 @@ def train(
             columns = (collator or {}).get("columns") or {}
             column = columns.get("label", columns.get("tags"))
             task, changes, resize = _head(source, revision, task, rows, column, labels, problem_type)
-            model = _loaded(source, task, chosen, dtype, device, revision, changes, resize)
+            model = _loaded(source, task, chosen, dtype, device, revision, changes, resize, recipe.seed)
         else:
             model = load_model(checkpoints / str(state.step), None, chosen, dtype=dtype, device=device)
             if task is not None and check_task(task) != model.task:
@@ -382,7 +382,15 @@ def _numbers(config: ModelConfig, rows: Any, column: str | None, labels: Any) ->
 
 
 def _loaded(
-    source: Any, task: str, backend: Backend, dtype: str, device: Any, revision: str | None, changes: Any, resize: bool
+    source: Any,
+    task: str,
+    backend: Backend,
+    dtype: str,
+    device: Any,
+    revision: str | None,
+    changes: Any,
+    resize: bool,
+    seed: int,
 ) -> Model:
     """The model; a new head is what was asked for, so that it is logged, and no warning."""
     with warnings.catch_warnings():
@@ -396,6 +404,7 @@ def _loaded(
             revision=revision,
             changes=changes,
             resize=resize,
+            seed=seed,
         )
     report = model.load_report
     prefix = prefix_of(model.architecture)

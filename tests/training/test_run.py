@@ -109,6 +109,21 @@ def test_a_classifier_that_is_trained_on_keeps_its_labels_and_weights(encoder, t
     assert third.config.num_labels == 4
 
 
+def test_the_seed_is_that_of_a_new_head_too(encoder, tmp_path):
+    """With a learning rate of almost nothing, what is written is what it began with."""
+    recipe = {"learning_rate": 1e-30, "steps": 1, "weight_decay": 0.0}
+    heads = [
+        dict(
+            bertx.train(
+                encoder, ROWS, task="text-classification", out=tmp_path / f"{i}", backend="torch", seed=seed, **recipe
+            ).tensors()
+        )["classifier.weight"]
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert np.array_equal(heads[0], heads[1])
+    assert np.abs(heads[0] - heads[2]).max() > 1e-3
+
+
 def test_what_cannot_be_is_refused_and_nothing_is_left(encoder, tmp_path):
     out = tmp_path / "folder" / "out"
     good = {"task": "text-classification", "out": out, "backend": "torch", "steps": 1}
