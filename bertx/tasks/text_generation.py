@@ -24,8 +24,8 @@ class TextGeneration:
     def __init__(self, model: TaskModel, folder: Path | None = None):
         if not model.config.is_decoder:
             raise ValueError(
-                "text-generation needs a model that was trained to continue texts, and is_decoder is false in this "
-                "checkpoint's config.json: load another; if it was trained so, say true there"
+                "text-generation needs a causal model, one that was trained to continue texts, and is_decoder is "
+                "false in this checkpoint's config.json: load another; if it was trained so, say true there"
             )
         self._model = model
         self._tokenizer = model.tokenizer

@@ -462,7 +462,7 @@ def test_rank_refuses_what_has_no_one_score(checkpoint, tmp_path):
     wrong("rank", checkpoint("classify"), "who?", says="has 5 labels", stdin=b"a")
     folder = write_checkpoint("BertModel", tmp_path / "plain")
     (folder / "modules.json").unlink()
-    wrong("rank", folder, "who?", says="give --pooling mean, cls or max", stdin=b"a")
+    wrong("rank", folder, "who?", says="give --pooling, such as mean or cls", stdin=b"a")
     assert run("rank", folder, "who?", "--pooling", "mean", *BACKEND, stdin=b"a\nb\n").code == 0
     wrong("rank", folder, "who?", "--pooling", "sum", says="sum", stdin=b"a")
     done = run("rank", checkpoint("embed"), "who?", "-c", "text", *BACKEND, stdin=b'{"text": "the dog"}\n{"text": 5}\n')

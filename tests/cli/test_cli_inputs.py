@@ -173,10 +173,13 @@ def test_a_batch_budget_changes_the_batches_and_not_the_vectors(checkpoint, mode
     from bertx.model import Model
 
     shapes = []
-    forward = Model.forward
-    monkeypatch.setattr(
-        Model, "forward", lambda self, **given: shapes.append(given["input_ids"].shape) or forward(self, **given)
-    )
+    real = Model.embedder
+
+    def embedder(self, *modules):
+        embed = real(self, *modules)
+        return lambda **given: shapes.append(given["input_ids"].shape) or embed(**given)
+
+    monkeypatch.setattr(Model, "embedder", embedder)
     done = run("embed", checkpoint("embed"), *TEXTS, "--batch-tokens", "1", *BACKEND)
     assert [rows for rows, _ in shapes] == [1] * len(TEXTS)
     np.testing.assert_allclose(done.vectors, model("embed")(TEXTS), atol=1e-6)

@@ -503,14 +503,19 @@ def test_ctrl_c_without_an_out(job, monkeypatch):
     arguments, _ = job
     calls = []
 
-    def forward(self, **given):
-        calls.append(given)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(self, **given)
+    def embedder(self, *modules):
+        embed = real(self, *modules)
 
-    real = Model.forward
-    monkeypatch.setattr(Model, "forward", forward)
+        def counted(**given):
+            calls.append(given)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return embed(**given)
+
+        return counted
+
+    real = Model.embedder
+    monkeypatch.setattr(Model, "embedder", embedder)
     done = run(*arguments)
     assert (done.code, done.err) == (1, "bertx: stopped\n")
     assert len(done.rows) in (8, 16)

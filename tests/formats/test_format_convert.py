@@ -621,7 +621,7 @@ def test_nothing_is_left_of_a_step_that_fails(tmp_path, monkeypatch, step, error
 def test_nothing_is_left_of_a_broken_tokenizer(tmp_path):
     folder = copy_with_config(BASE, tmp_path / "source")
     (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(ValueError, match=r"tokenizer\.json: not JSON"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer"):
         bertx.convert(folder, tmp_path / "target", "npz")
     assert left_beside(tmp_path) == {"source"}
 
