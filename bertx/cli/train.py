@@ -19,7 +19,7 @@ from .terminal import is_terminal, messages, tell
 if TYPE_CHECKING:
     from ..training.run import Progress
 
-_FILE = {"exists": True, "dir_okay": False}
+_FILE: dict[str, Any] = {"exists": True, "dir_okay": False}
 
 
 def _columns(given: list[str] | None) -> dict[str, str]:

@@ -469,7 +469,7 @@ def _misspelt(name: str) -> str | None:
 
 
 # What configs of other architectures call the sizes of a model.
-_SIZES_ELSEWHERE = dict.fromkeys(("num_layers", "n_layers", "n_layer"), "num_hidden_layers")
+_SIZES_ELSEWHERE: dict[str, str] = dict.fromkeys(("num_layers", "n_layers", "n_layer"), "num_hidden_layers")
 _SIZES_ELSEWHERE |= dict.fromkeys(("num_heads", "n_heads", "n_head"), "num_attention_heads")
 _SIZES_ELSEWHERE |= dict.fromkeys(("d_model", "n_embd", "dim"), "hidden_size")
 

@@ -74,7 +74,7 @@ class SlotDecoder(Decoder):
         cache.move(None, layers[0][0].shape[2] - length)
         return found, cache
 
-    def step(self, tokens: np.ndarray, cache: SlotCache, greedy: bool) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, tokens: np.ndarray, cache: SlotCache, greedy: bool) -> np.ndarray:
         """Reads one token more of each row."""
         length = cache.length
         if length == cache.capacity:

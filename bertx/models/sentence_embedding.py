@@ -87,7 +87,7 @@ class SentenceEmbedding(nn.Model):
 
     def architecture(self):
         """The class whose inputs it takes."""
-        return self.base.architecture()
+        return getattr(self, self.base_model_prefix).architecture()
 
     def forward(
         self,
@@ -102,7 +102,7 @@ class SentenceEmbedding(nn.Model):
         return_dict=None,
     ):
         """Inputs as for BaseModel, but attention_mask [B, T] alone; the others as for `embed`."""
-        encoded = self.base(
+        encoded = getattr(self, self.base_model_prefix)(
             input_ids=input_ids,
             attention_mask=attention_mask,
             token_type_ids=token_type_ids,
@@ -133,7 +133,7 @@ class SentenceEmbedding(nn.Model):
         pools = any(isinstance(step, Pooling) for step in self.steps)
         if pooling is None and not pools:
             raise ValueError(f"no module pools: pooling is None, expected one of {', '.join(MODES)}")
-        embeddings = None if pools else pool(hidden_states, attention_mask, None, (pooling,))
+        embeddings = hidden_states if pools else pool(hidden_states, attention_mask, None, (pooling,))
         for step in self.steps:
             if isinstance(step, Pooling):
                 embeddings = step(

@@ -434,28 +434,28 @@ def _read_dense(root: Path, module: Module, width: int | None) -> pooling.Dense:
     _refuse_unknown(
         path, config, ("in_features", "out_features", "bias", "activation_function", "use_residual", *names)
     )
-    features = [_at_least_one(path, config, key) for key in ("in_features", "out_features")]
-    if None in features:
+    in_features, out_features = (_at_least_one(path, config, key) for key in ("in_features", "out_features"))
+    if in_features is None or out_features is None:
         raise CheckpointError(f"{path}: expected in_features and out_features")
-    width = width or features[0]
-    if features[0] != width:
-        raise CheckpointError(f"{path}: in_features is {features[0]}, and the module before it gives {width}")
+    width = width or in_features
+    if in_features != width:
+        raise CheckpointError(f"{path}: in_features is {in_features}, and the module before it gives {width}")
     has_bias = _of_type(path, config, "bias", bool) is not False
     residual = bool(_of_type(path, config, "use_residual", bool))
     name = config.get("activation_function", "torch.nn.modules.activation.Tanh")
     activation = _activation(name, f"{path}: activation_function")
-    expected: dict[str, tuple[int | None, ...]] = {"linear.weight": (features[1], width)}
+    expected: dict[str, tuple[int | None, ...]] = {"linear.weight": (out_features, width)}
     if has_bias:
-        expected["linear.bias"] = (features[1],)
-    if residual and features[1] != width:
-        expected["residual.weight"] = (features[1], width)
+        expected["linear.bias"] = (out_features,)
+    if residual and out_features != width:
+        expected["residual.weight"] = (out_features, width)
     tensors = _read_weights(root, module)
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if found != expected:
         wrong = [f"{n} is {found.get(n)}, expected {shape}" for n, shape in expected.items() if found.get(n) != shape]
         wrong += [f"{name} is not expected" for name in sorted(found.keys() - expected.keys())]
         raise CheckpointError(f"{root / module.path}: {'; '.join(wrong)[:600]}")
-    return pooling.Dense(width, features[1], activation, residual, tensors)
+    return pooling.Dense(width, out_features, activation, residual, tensors)
 
 
 def _read_weights(root: Path, module: Module) -> dict[str, np.ndarray]:

@@ -428,8 +428,8 @@ def _digest(rows: Any) -> str:
 
 def _check_same(state: TrainState, recipe: Recipe, run: Mapping[str, Any], updates: int, checkpoints: Path) -> None:
     """Raises ValueError where a run would go on as another one."""
-    before = dataclasses.asdict(state.recipe) | state.run | {"updates": state.updates}
-    now = dataclasses.asdict(recipe) | run | {"updates": updates}
+    before = {**dataclasses.asdict(state.recipe), **state.run, "updates": state.updates}
+    now = {**dataclasses.asdict(recipe), **run, "updates": updates}
     shown = {"digest": "the rows"}
     problems = [
         f"{shown.get(name, name)}: {before.get(name)!r:.40} before, {now[name]!r:.40} now"
