@@ -16,7 +16,7 @@ from bertx_weights import BFLOAT16
 from . import nn
 from .arrays import from_numpy
 from .decode import JaxDecoder
-from .functional import to_int32
+from .functional import input_array
 from .glibc import keep_freed_memory
 from .structure import MOST_SHAPES, take_apart
 
@@ -51,7 +51,7 @@ class JaxBackend(Backend):
         The code of the `MOST_SHAPES` combinations used last is kept.
         """
         dtype = next(nn.parameters(module))[1].dtype
-        arrays = jax.tree.map(lambda value: value.astype(dtype) if value.dtype.kind == "f" else to_int32(value), inputs)
+        arrays = jax.tree.map(lambda value: input_array(value, dtype), inputs)
         leaves, of_inputs = jax.tree.flatten(arrays)
         structure, values = take_apart(module)
         run = _compiled(structure, tuple(flags.items()), of_inputs, tuple((leaf.shape, leaf.dtype) for leaf in leaves))

@@ -171,6 +171,11 @@ def to_int32(array):
     return array.astype(np.int32)
 
 
+def input_array(array, dtype):
+    """An input of a model: what is no integer in its dtype, integers as `to_int32`."""
+    return array.astype(dtype) if array.dtype.kind == "f" else to_int32(array)
+
+
 _ORDER = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _TOKENS = ("input_ids", "inputs_embeds")
 _INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max

@@ -12,7 +12,7 @@ from bertx.training.trainer import CLIP_EPSILON, MOMENTS, Trainer, draw_of
 
 from . import nn
 from .arrays import from_numpy
-from .functional import to_int32
+from .functional import input_array
 
 
 class JaxTrainer(Trainer):
@@ -43,9 +43,12 @@ class JaxTrainer(Trainer):
         numbers = {"rate": update.learning_rate, "first": first, "second": second}
         numbers = {name: np.float32(number) for name, number in numbers.items()}
         given = [
-            ({name: _array(value) for name, value in batch.items()}, np.float32(share), np.uint32(seed))
+            (
+                {name: input_array(value, np.float32) for name, value in batch.items()},
+                np.float32(share),
+                np.uint32(draw_of(self.recipe.seed, update.number, i)),
+            )
             for i, (batch, share) in enumerate(batches)
-            for seed in [draw_of(self.recipe.seed, update.number, i)]
         ]
         precision = "highest" if self.recipe.dtype == "float32" else None
         with jax.default_matmul_precision(precision):
@@ -116,7 +119,3 @@ class JaxTrainer(Trainer):
                 array = from_numpy(moments[f"{moment}.{name}"])
                 array = array.T if self._kinds[name] == "kernel" else array
                 self._moments[moment][name] = jax.device_put(array.astype(value.dtype), value.sharding, may_alias=False)
-
-
-def _array(value):
-    return value.astype(np.float32) if value.dtype.kind == "f" else to_int32(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
 import torch
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
@@ -18,7 +17,7 @@ from bertx_weights import BFLOAT16
 from . import cpu_kernels
 from .decode import TorchDecoder
 from .int8 import is_int8, to_int8
-from .tensors import from_numpy
+from .tensors import from_numpy, input_tensor
 from .threads import can_take_one_core, take_one_core
 
 
@@ -61,11 +60,7 @@ class TorchBackend(Backend):
         """Runs in inference mode, on the device of the parameters."""
         like = next(module.parameters())
 
-        def tensor_of(value):
-            tensor = torch.from_numpy(np.ascontiguousarray(value)).to(like.device)
-            return tensor.to(like.dtype) if tensor.is_floating_point() else tensor
-
-        tensors = tree_map(tensor_of, inputs)
+        tensors = tree_map(lambda value: input_tensor(value, like.device, like.dtype), inputs)
         with torch.inference_mode():
             outputs = module(**tensors, **flags, return_dict=True)
         return tree_map(_to_numpy, dict(outputs))

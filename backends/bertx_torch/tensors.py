@@ -14,3 +14,9 @@ def from_numpy(array):
     if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view("<i2")).view(torch.bfloat16)
     return torch.from_numpy(array)
+
+
+def input_tensor(array, device, dtype):
+    """An input of a model on its device; what is no integer in its dtype."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 
 from bertx.training.trainer import MOMENTS, Trainer, draw_of
 
 from .int8 import is_int8
-from .tensors import from_numpy
+from .tensors import from_numpy, input_tensor
 
 
 class TorchTrainer(Trainer):
@@ -51,7 +50,7 @@ class TorchTrainer(Trainer):
         with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_generators(device)):
             for i, (batch, share) in enumerate(batches):
                 torch.manual_seed(draw_of(self.recipe.seed, update.number, i))
-                tensors = {name: _tensor(value, device, dtype) for name, value in batch.items()}
+                tensors = {name: input_tensor(value, device, dtype) for name, value in batch.items()}
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.dtype == "mixed_bfloat16"):
                     part = module(**tensors, return_dict=True).loss * share
                 part.backward()
@@ -82,8 +81,3 @@ class TorchTrainer(Trainer):
 
 def _generators(device):
     return "cuda" if device.type == "cpu" else device.type  # with no devices, the CPU's generator alone
-
-
-def _tensor(value, device, dtype):
-    tensor = torch.from_numpy(np.ascontiguousarray(value)).to(device)
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import importlib.util
 import io
 import json
 import math
@@ -17,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from bertx_weights.containers.libraries import needs
 from bertx_weights.files import atomic_path
 
-from ..backend import MissingExtraError
 from .records import WrongUsage
 from .source import ALL
 
@@ -139,9 +138,7 @@ class Parquet(Format):
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         """Raises MissingExtraError without pyarrow."""
         _refuse_all(columns, ".parquet")
-        if importlib.util.find_spec("pyarrow") is None:
-            raise MissingExtraError("a .parquet file needs pyarrow, not installed here: pip install 'bertx[parquet]'")
-        import pyarrow as pa
+        pa = needs("pyarrow", "parquet", "a .parquet file needs")
 
         number = pa.type_for_alias(dtype)
         vector = pa.list_(number) if width is None else pa.list_(number, width)

@@ -20,6 +20,20 @@ EVERY = 30  # seconds between the lines where there is no bar
 _TOLD = 20  # failed records that are reported one by one
 
 
+def bar(name: str, shown: str, console: Any, enabled: bool = True) -> rich.progress.Progress:
+    """A bar: the share, what is `shown` of the task's fields, the time left; disabled without a terminal."""
+    return rich.progress.Progress(
+        TextColumn(name),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn(shown),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        disable=not enabled or not is_terminal(sys.stderr),
+        speed_estimate_period=300,
+    )
+
+
 class Progress:
     """A bar with the rate and the time left, or a line every 30 seconds; and messages that leave the bar whole."""
 
@@ -27,16 +41,8 @@ class Progress:
         self._name = name
         self._source = records if isinstance(records, Source) else None
         self._console = messages()
-        self._bar = rich.progress.Progress(
-            TextColumn(name),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[done]:,} done, {task.fields[rate]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=self._console,
-            disable=self._source is None or not is_terminal(sys.stderr),
-            speed_estimate_period=300,
-        )
+        shown = "{task.fields[done]:,} done, {task.fields[rate]}"
+        self._bar = bar(name, shown, self._console, enabled=self._source is not None)
         self._size = self._source.size if self._source else None
         self._task = self._bar.add_task(name, total=self._size, done=0, rate="")
         self.records = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import importlib.util
 import io
 import itertools
 import json
@@ -17,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..backend import MissingExtraError
+from bertx_weights.containers.libraries import needs
+
 from .records import ENCODING_HINT, NOT_UTF8, SURROGATE, Field, Record, WrongUsage, is_text, record_of
 
 FORMS = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
@@ -358,9 +358,7 @@ class Source:
     def _parquet(self) -> Iterator[tuple[None, Any, str | None]]:
         if self._path is None:
             raise WrongUsage("a parquet file cannot be read from a pipe: give --input FILE")
-        if importlib.util.find_spec("pyarrow") is None:
-            raise MissingExtraError("a .parquet file needs pyarrow, not installed here: pip install 'bertx[parquet]'")
-        import pyarrow as pa
+        pa = needs("pyarrow", "parquet", "a .parquet file needs")
         import pyarrow.parquet as pq
 
         try:

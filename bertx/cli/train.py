@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import rich.progress
 import typer
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from .options import BackendOption, DeviceOption, RevisionOption, SourceArgument, completed, epilog, task_names
-from .progress import EVERY
+from .progress import EVERY, bar
 from .records import WrongUsage
-from .terminal import is_terminal, messages, tell
+from .terminal import messages, tell
 
 if TYPE_CHECKING:
     from ..training.run import Progress
@@ -189,16 +186,7 @@ class _Line:
     def __init__(self, name: str):
         self._name = name
         self._console = messages()
-        self._bar = rich.progress.Progress(
-            TextColumn(name),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=self._console,
-            disable=not is_terminal(sys.stderr),
-            speed_estimate_period=300,
-        )
+        self._bar = bar(name, "{task.fields[shown]}", self._console)
         self._task = self._bar.add_task(name, total=None, shown="")
         self._first: tuple[float, int] | None = None
         self._last = time.monotonic()

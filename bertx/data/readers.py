@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import tempfile
@@ -17,7 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from bertx_weights import MissingExtraError
+from bertx_weights.containers.libraries import needs
 
 from .rows import DataError, Row, listed, place_of
 
@@ -348,9 +347,7 @@ class _Arrow(Rows):
     """The rows of a parquet file, unpacked into an Arrow file that is mapped into memory and has no name."""
 
     def __init__(self, path: Path):
-        if importlib.util.find_spec("pyarrow") is None:
-            raise MissingExtraError("a .parquet file needs pyarrow, not installed here: pip install 'bertx[parquet]'")
-        import pyarrow as pa
+        pa = needs("pyarrow", "parquet", "a .parquet file needs")
         import pyarrow.parquet as pq
 
         self.path = path

@@ -64,6 +64,10 @@ class Head(nn.Model):
         """The loss of what `logits` gives."""
         raise NotImplementedError
 
+    def cross_entropy(self, logits, labels, **options):
+        """That of `layers.losses`, with the head's label smoothing."""
+        return cross_entropy(logits, labels, smoothing=self.label_smoothing, **options)
+
     def encode(self, **inputs):
         """The outputs of the base model."""
         return getattr(self, self.base_model_prefix)(**inputs, return_dict=True)
@@ -133,7 +137,7 @@ class MaskedLM(Head):
 
     def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""
-        return cross_entropy(logits, labels, smoothing=self.label_smoothing)
+        return self.cross_entropy(logits, labels)
 
 
 class CausalLM(Head):
@@ -189,9 +193,7 @@ class CausalLM(Head):
         a batch comes in several parts.
         """
         labels = nn.check_shape(labels, nn.shape(logits)[:-1], "labels")
-        return cross_entropy(
-            logits[:, :-1], labels[:, 1:], num_items=num_items_in_batch, smoothing=self.label_smoothing
-        )
+        return self.cross_entropy(logits[:, :-1], labels[:, 1:], num_items=num_items_in_batch)
 
 
 class NextSentencePrediction(Head):
@@ -233,7 +235,7 @@ class NextSentencePrediction(Head):
 
     def loss_function(self, logits, labels):
         """labels [B] (−100: not counted) → []; logits [B, 2], 0: the second sentence follows, 1: it is random."""
-        return cross_entropy(logits, labels, reshapes=True, smoothing=self.label_smoothing)
+        return self.cross_entropy(logits, labels, reshapes=True)
 
 
 class SequenceClassification(Head):
@@ -283,7 +285,7 @@ class SequenceClassification(Head):
         elif problem == "multi_label_classification":
             loss = binary_cross_entropy(logits, labels)
         else:
-            loss = cross_entropy(logits, labels, reshapes=True, smoothing=self.label_smoothing)
+            loss = self.cross_entropy(logits, labels, reshapes=True)
         if self.problem_type is None:
             self.keep_problem_type(problem)
         return loss
@@ -305,7 +307,7 @@ class TokenClassification(Head):
 
     def loss_function(self, logits, labels):
         """labels [B, T] (−100: not counted) → []."""
-        return cross_entropy(logits, labels, smoothing=self.label_smoothing)
+        return self.cross_entropy(logits, labels)
 
 
 class PreTraining(Head):
@@ -345,13 +347,9 @@ class PreTraining(Head):
         prediction, relationship = self.logits(encoded.last_hidden_state, encoded.pooler_output)
         loss = None
         if labels is not None and next_sentence_label is not None:
-            loss = cross_entropy(prediction, labels, smoothing=self.label_smoothing)
-            loss = loss + cross_entropy(
-                relationship,
-                next_sentence_label,
-                name="next_sentence_label",
-                reshapes=True,
-                smoothing=self.label_smoothing,
+            loss = self.cross_entropy(prediction, labels)
+            loss = loss + self.cross_entropy(
+                relationship, next_sentence_label, name="next_sentence_label", reshapes=True
             )
         return self.finish(
             encoded, return_dict, loss=loss, prediction_logits=prediction, seq_relationship_logits=relationship
@@ -405,7 +403,7 @@ class MultipleChoice(Head):
         )
         choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
         logits = nn.reshape(self.logits(encoded.last_hidden_state, encoded.pooler_output), (-1, choices))
-        loss = None if labels is None else cross_entropy(logits, labels, reshapes=True, smoothing=self.label_smoothing)
+        loss = None if labels is None else self.cross_entropy(logits, labels, reshapes=True)
         return self.finish(encoded, return_dict, loss=loss, logits=logits)
 
 

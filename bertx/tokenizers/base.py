@@ -30,8 +30,10 @@ from .arguments import (
     option,
     split,
 )
+from .decoding import Decoding
 from .encoding import BatchEncoding
 from .names import ADDED_TOKENS, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG, TOKENIZER_JSON, VOCABULARIES
+from .padding import UNLIMITED, Padding
 from .ragged import RaggedBatch
 from .settings import (
     FLAGS,
@@ -49,14 +51,10 @@ from .settings import (
 from .special_tokens import SpecialTokens
 from .truncation import Truncation, encode, encode_ragged, lengths_kept, library_errors, with_windows
 
-UNLIMITED = int(1e30)  # transformers' model_max_length of a checkpoint that names none
 _log = logging.getLogger(__name__)
-# What clean_up_tokenization_spaces takes out, in this order, beyond what the decoder joined.
-_CLEANED = {f" {mark}": mark for mark in (".", "?", "!", ",")} | {" ' ": "'"}
-_CLEANED |= {f" {ending}": ending for ending in ("n't", "'m", "'s", "'ve", "'re")}
 
 
-class PreTrainedTokenizer(SpecialTokens, ABC):
+class PreTrainedTokenizer(SpecialTokens, Decoding, Padding, ABC):
     """A checkpoint's tokenizer; `BertTokenizer`, `RobertaTokenizer` and `XLMRobertaTokenizer` are its families.
 
     Padding and truncation are what a call asks for, and none by default; of what a `tokenizer.json` bakes
@@ -346,54 +344,6 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
         return [self.backend_tokenizer.id_to_token(i) for i in checked_ids(as_list(ids)) if i not in skipped]
 
-    # --- ids to text ------------------------------------------------------------------------------
-
-    def decode(
-        self, ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> Any:
-        """The text of a sequence of ids, or of each sequence of a batch.
-
-        `clean_up_tokenization_spaces` takes out spaces before punctuation; None is the checkpoint's own choice.
-
-        Raises:
-            ValueError: an id below 0, such as the -100 of labels, or beyond 32 bits.
-            TypeError: an id that is no integer.
-        """
-        ids = as_list(ids)
-        ids = ids if isinstance(ids, (list, tuple)) else [ids]
-        if len(ids) and np.ndim(ids[0]):
-            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
-        checked = checked_ids(ids)
-        with library_errors("ids that cannot be decoded"):
-            text = self.backend_tokenizer.decode(checked, skip_special_tokens=skip_special_tokens)
-        clean = (
-            self.clean_up_tokenization_spaces
-            if clean_up_tokenization_spaces is None
-            else (clean_up_tokenization_spaces)
-        )
-        return self.clean_up_tokenization(text) if clean else text
-
-    @staticmethod
-    def clean_up_tokenization(out_string: str) -> str:
-        """A text without the spaces before punctuation and English endings that tokens leave."""
-        for spaced, joined in _CLEANED.items():
-            out_string = out_string.replace(spaced, joined)
-        return out_string
-
-    def batch_decode(
-        self, batch: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> list[str]:
-        """The text of each sequence of ids."""
-        if not len(batch):
-            return []
-        texts = self.decode(batch, skip_special_tokens, clean_up_tokenization_spaces)
-        return [texts] if isinstance(texts, str) else texts
-
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """The text of tokens, pieces joined to words."""
-        with library_errors("tokens that cannot be decoded"):
-            return self.backend_tokenizer.decoder.decode(list(tokens))
-
     # --- text to ids ------------------------------------------------------------------------------
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
@@ -671,56 +621,6 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
             values["length"] = len(values["input_ids"])
         return BatchEncoding(values, tensor_type=return_tensors, prepend_batch_axis=prepend_batch_axis)
 
-    def pad(
-        self,
-        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        padding: bool | str = True,
-        max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_attention_mask: bool | None = None,
-        return_tensors: str | None = None,
-        verbose: bool = True,
-    ) -> BatchEncoding:
-        """Pads what was tokenised before: one row, several, or a batch as a call gives it; options as there.
-
-        input_ids, token_type_ids, attention_mask and special_tokens_mask are padded, other keys taken along.
-
-        Raises:
-            ValueError: no rows, no input_ids, an unknown option, or rows longer than the max_length to pad to.
-        """
-        columns = encoded_inputs
-        if not isinstance(columns, Mapping):
-            rows = list(columns)
-            columns = {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
-        if "input_ids" not in columns:
-            raise ValueError(f"encoded_inputs has {', '.join(columns) or 'no rows'}, expected input_ids")
-        columns = {key: as_list(values) for key, values in columns.items()}
-        one = not columns["input_ids"] or not np.ndim(columns["input_ids"][0])
-        if one:
-            columns = {key: [values] for key, values in columns.items()}
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
-        lengths = [len(ids) for ids in columns["input_ids"]]
-        if return_attention_mask and "attention_mask" not in columns:
-            columns["attention_mask"] = [[1] * length for length in lengths]
-        padding = option("padding", padding, PADDINGS, ("longest", "max_length", "do_not_pad"))
-        side = option("padding_side", self.padding_side if padding_side is None else padding_side, {}, SIDES)
-        length = self._padded_length(lengths, padding, max_length, pad_to_multiple_of)
-        fills = {
-            "input_ids": self.pad_token_id or 0,
-            "token_type_ids": 0,
-            "attention_mask": 0,
-            "special_tokens_mask": 1,
-        }
-        for key in fills.keys() & columns.keys() if length is not None else ():
-            blanks = [[fills[key]] * ((length or 0) - own) for own in lengths]
-            rows = zip(map(as_list, columns[key]), blanks, strict=True)
-            columns[key] = [[*row, *blank] if side == "right" else [*blank, *row] for row, blank in rows]
-        if one:
-            columns = {key: values[0] for key, values in columns.items()}
-        return BatchEncoding(columns, tensor_type=return_tensors)
-
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens a text, or a pair, gets."""
         return self.backend_tokenizer.num_special_tokens_to_add(pair)
@@ -797,40 +697,6 @@ class PreTrainedTokenizer(SpecialTokens, ABC):
                 longest,
                 self.model_max_length,
             )
-
-    def padding_id(self) -> int:
-        """The id that rows are padded with.
-
-        Raises:
-            ValueError: the tokenizer has none.
-        """
-        if self.pad_token is None:
-            raise ValueError("padding needs a pad_token, and this tokenizer's is null: assign one of the vocabulary")
-        return self.pad_token_id or 0
-
-    def _padded_length(
-        self, lengths: list[int], padding: str, max_length: int | None, multiple: int | None
-    ) -> int | None:
-        if multiple is not None and multiple < 1:
-            raise ValueError(f"pad_to_multiple_of is {multiple}, expected 1 or more")
-        if padding == "do_not_pad":
-            return None
-        self.padding_id()
-
-        def rounded(length: int) -> int:
-            return length if multiple is None else -(-length // multiple) * multiple
-
-        longest = max(lengths)
-        if padding == "max_length":
-            wanted = self.model_max_length if max_length is None else max_length
-            if wanted >= UNLIMITED:
-                raise ValueError("padding='max_length' needs a max_length: this checkpoint does not name one")
-            if longest > rounded(wanted):
-                raise ValueError(
-                    f"a text has {longest} tokens, more than max_length {wanted}: truncate it or leave max_length out"
-                )
-            return rounded(wanted)
-        return rounded(longest)
 
 
 def _values(

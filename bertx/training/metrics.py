@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import importlib
-import importlib.util
 import re
 import string
 from abc import ABC, abstractmethod
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import MissingExtraError
+from bertx_weights.containers.libraries import needs
+
 from ..configs.base import ModelConfig
 from ..models.layers.losses import IGNORE_INDEX
 from ..registry import check_task
@@ -329,7 +329,5 @@ def _token_f1(answer: str, expected: str) -> float:
 
 
 def _library(name: str) -> Any:
-    package = name.split(".")[0]
-    if importlib.util.find_spec(package) is None:
-        raise MissingExtraError(f"metrics need {package}, not installed here: pip install 'bertx[train]'")
+    needs(name.partition(".")[0], "train", "metrics need")
     return importlib.import_module(name)

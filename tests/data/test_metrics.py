@@ -141,7 +141,7 @@ def test_what_has_no_metrics_is_refused():
 
 
 def test_a_library_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtraError, match=r"needs? sklearn, not installed here: pip install 'bertx\[train\]'"):
         added("multiple-choice", config("a", "b"), ({"logits": logits([0], 2)}, {"labels": np.array([0])}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import tracemalloc
 
 import pyarrow as pa
@@ -78,7 +79,7 @@ def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     path = write(tmp_path / "a.parquet", b"PAR1")
     with pytest.raises(ValueError, match=r"a\.parquet is no parquet file, or damaged"):
         read(path)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"needs pyarrow, not installed here: pip install 'bertx\[parquet\]'"):
         read(path)
 

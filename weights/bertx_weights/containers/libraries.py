@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import MissingExtraError
 
 
-def needs(library: str, extra: str) -> Any:
-    """The library.
+def needs(library: str, extra: str, use: str = "this format is read and written with") -> Any:
+    """The library; `use` is what the error says that it is for.
 
     Raises:
         MissingExtraError: it is not installed; the message names the extra.
@@ -19,6 +19,4 @@ def needs(library: str, extra: str) -> Any:
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        raise MissingExtraError(
-            f"this format is read and written with {library}, not installed here: pip install 'bertx[{extra}]'"
-        ) from error
+        raise MissingExtraError(f"{use} {library}, not installed here: pip install 'bertx[{extra}]'") from error
