@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _FIRST = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _FLAGS = ("output_attentions", "output_hidden_states", "return_dict")
@@ -15,8 +14,7 @@ _CACHE = ("past_key_values", "use_cache")
 _LABELS = "labels"  # stands for the head's own, whatever they are called
 
 
-@dataclass(frozen=True)
-class Conventions:
+class Conventions(NamedTuple):
     """Call conventions that differ between transformers 4.57's PyTorch, TensorFlow and Flax classes.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,7 @@ class FillMask:
         ids = None if targets is None else self._target_ids([targets] if isinstance(targets, str) else targets)
 
         options = TokenizerOptions.checked(self._model, max_length, truncation, padding)
-        options = replace(options, padding=None)
+        options = options._replace(padding=None)
 
         def encode(window: list[str]) -> RaggedBatch:
             return self._encode(window, options)

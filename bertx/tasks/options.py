@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..tokenizers.ragged import RaggedBatch
 from .streaming import InputError
@@ -122,8 +121,7 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return sorted({name for name in seen if seen.count(name) > 1})
 
 
-@dataclass(frozen=True)
-class TokenizerOptions:
+class TokenizerOptions(NamedTuple):
     """How texts are cut and padded.
 
     Attributes:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,8 +108,7 @@ class SentenceSettings:
         return self.prompts[name]
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """One entry of modules.json: the class that sentence-transformers makes of it, and its subfolder, "" for none."""
 
     type: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +81,7 @@ class TextClassification:
             function = FUNCTIONS[function_to_apply or _function_of(self._model.config)]
         before = settings.prompt(prompt, prompt_name)
         options = TokenizerOptions.checked(self._model, max_length, truncation, padding, self.max_length)
-        options = replace(options, padding=None)
+        options = options._replace(padding=None)
 
         def encode(window: list[Any]) -> RaggedBatch:
             return encode_pairs(self._model, window, tokenizer=self._tokenizer, options=options, prompt=before)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_json
@@ -28,8 +28,7 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 Check = tuple[Callable[[Any], bool], str]  # what a value must be, in code and in words
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """What the tokenizers of one family have in common.
 
     Attributes:
@@ -51,8 +50,8 @@ class Family:
     model: str | None
     separators: int
     second_type: int
-    settings: Mapping[str, Check] = field(default_factory=dict)
-    not_run: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    settings: Mapping[str, Check] = MappingProxyType({})
+    not_run: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
 
 
 def _is_token(value: Any) -> bool:

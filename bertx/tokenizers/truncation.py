@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ from .ragged import RaggedBatch
 _CHARACTERS = 2**21
 
 
-@dataclass(frozen=True)
-class Truncation:
+class Truncation(NamedTuple):
     """How rows that are too long are cut.
 
     Attributes:

@@ -6,9 +6,8 @@ import contextlib
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..checkpoint import Checkpoint, StoredTensor
 from ..errors import CheckpointError
@@ -17,8 +16,7 @@ from ..naming.rules import HUBS_OWN, ModelNames, NamesOf, naming_of
 from ..naming.tables import layers_of
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """What a format's file offers.
 
     Attributes:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..errors import CheckpointError
 from ..schema import Row, head_of_decoder
@@ -65,8 +66,7 @@ class KerasHubNaming(Naming):
     without_masked_lm: str = ""
 
 
-@dataclass(frozen=True)
-class ModelNames:
+class ModelNames(NamedTuple):
     """What the formats have to know of an architecture.
 
     Attributes:
@@ -94,8 +94,7 @@ NamesOf = Callable[[Mapping[str, Any]], ModelNames]
 """The keys of a config.json, the hub's or a KerasHub preset's → the names of its architecture."""
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """How a format names what it has no override for.
 
     Attributes:
@@ -108,7 +107,7 @@ class Rule:
     """
 
     leaves: Mapping[str, tuple[str, str]]
-    blocks: Blocks = field(default_factory=dict)
+    blocks: Blocks = MappingProxyType({})
     layer: str = "layer/{i}"
     base: bool = True
     decoder: bool = False
