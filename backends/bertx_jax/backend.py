@@ -50,10 +50,10 @@ class JaxBackend(Backend):
 
         The code of the `MOST_SHAPES` combinations used last is kept.
         """
-        dtype = next(nn.parameters(module))[1].dtype
+        structure, values = take_apart(module)
+        dtype = next(value.dtype for value in values if jnp.issubdtype(value.dtype, np.floating))
         arrays = jax.tree.map(lambda value: input_array(value, dtype), inputs)
         leaves, of_inputs = jax.tree.flatten(arrays)
-        structure, values = take_apart(module)
         run = _compiled(structure, tuple(flags.items()), of_inputs, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         with jax.default_matmul_precision("highest"):
             outputs = run(values, arrays)

@@ -29,7 +29,7 @@ ACCELERATOR_BATCH_TOKENS = 8192
 _BATCH_COST = 16
 
 # The lengths of batches where each is compiled anew, which takes about a second.
-_WIDTHS = (*range(8, 65, 8), *range(80, 257, 16), *range(320, 513, 64))
+_WIDTHS = (*range(4, 33, 4), *range(40, 65, 8), *range(80, 257, 16), *range(320, 513, 64))
 
 T = TypeVar("T")
 
