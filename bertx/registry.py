@@ -20,10 +20,13 @@ from . import configs
 from .configs.base import ModelConfig, ModelSpec
 from .models import nn
 from .models.base_model import BaseModel
+from .models.sentence_embedding import SentenceSimilarity
 from .parameters import skip_init
 from .printable import printable
 
 _OTHERS = "a model of another architecture computes something else from such tensors: run it with its own library"
+# Heads over the base model of any architecture, with no class of their own in each.
+_OVER_ANY: Mapping[str, type[nn.Model]] = {SentenceSimilarity.__name__: SentenceSimilarity}
 # Older names of pipeline tags that transformers takes too.
 _TASK_ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
 
@@ -80,6 +83,8 @@ def model_of(architecture: str) -> ModelSpec:
 
 def head_of(architecture: str) -> type[nn.Model]:
     """The class of `bertx.models` whose attributes say what the head is: see `bertx.models.heads`."""
+    if architecture in _OVER_ANY:
+        return _OVER_ANY[architecture]
     return _classes(model_of(architecture).model_type)[architecture]
 
 

@@ -89,7 +89,7 @@ class TensorFlowBackend(Backend):
 def _graph(module, tensors, flags):
     graphs = module.__dict__.setdefault("_bertx_graphs", {})
     signature = tf.nest.map_structure(_of_any_length, tensors)
-    key = str((flags, signature))
+    key = str((flags, signature, getattr(module, "label_smoothing", 0.0)))
     if key not in graphs:
 
         @tf.function(input_signature=[signature])

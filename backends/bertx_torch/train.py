@@ -36,11 +36,6 @@ class TorchTrainer(Trainer):
         """Those that require gradients."""
         return list(self._parameters)
 
-    def evaluate(self, batch):
-        """As Trainer."""
-        self.module.eval()
-        return super().evaluate(batch)
-
     def _step(self, batches, update):
         module, parameters = self.module, list(self._parameters.values())
         device, dtype = module.device, module.dtype
@@ -63,6 +58,7 @@ class TorchTrainer(Trainer):
         for group in self._optimizer.param_groups:
             group["lr"] = update.learning_rate * group["scale"]
         self._optimizer.step()
+        module.eval()  # whoever has the model next gets it without dropout
         return loss.item(), norm.item()
 
     def _dump(self):

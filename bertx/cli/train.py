@@ -56,6 +56,9 @@ def train(
             help="Of --evaluation, such as loss, accuracy or f1: the checkpoint where it was best is written."
         ),
     ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="End the run after so many evaluations in a row without a better --metric.")
+    ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="How often each row is used: 3, unless --steps is given.")
     ] = None,
@@ -149,6 +152,7 @@ def train(
                 recipe=wanted,
                 evaluation=evaluation,
                 metric=metric,
+                patience=patience,
                 labels=label or None,
                 problem_type=problem_type,
                 collator=collator,
@@ -213,10 +217,17 @@ class _Line:
 
 
 train.epilog = epilog(
-    "bertx train text-classification bert-base --data reviews.jsonl --out classifier --epochs 3 -l 2e-5",
-    "bertx train token-classification bert-base --data train.jsonl --evaluation dev.jsonl --metric loss -o tagger",
-    "bertx train fill-mask bert-base --data texts.jsonl --out adapted --steps 10000 --warmup 500",
-    "bertx train text-classification bert-base --data reviews.jsonl --out classifier --resume --backend jax",
+    "bertx train text-classification bert-base --data reviews.jsonl -o classifier --epochs 3 -l 2e-5",
+    "bertx train text-classification bert-base --data topics.jsonl -o topics --problem-type multi_label_classification",
+    "bertx train text-classification bert-base --data stars.csv -o stars --problem-type regression",
+    "bertx train token-classification bert-base --data train.conll --evaluation dev.conll --metric f1 -o tagger",
+    "bertx train question-answering bert-base --data train-v2.0.json --evaluation dev-v2.0.json --metric f1 -o reader",
+    "bertx train multiple-choice bert-base --data swag.jsonl -o chooser",
+    "bertx train next-sentence-prediction bert-base --data pairs.csv -o nsp",
+    "bertx train fill-mask bert-base --data texts.txt -o adapted --steps 10000 --warmup 500",
+    "bertx train pretraining bert-base --data documents.jsonl -o pretrained --steps 10000 --warmup 1000",
+    "bertx train feature-extraction bert-base --data pairs.csv -o embedder --batch-size 64",
+    "bertx train text-classification bert-base --data reviews.jsonl -o classifier --resume --backend jax",
     codes="Exit codes: 0; 1 for a run that failed or was stopped, which --resume goes on with; 2 for wrong usage.",
 )
 VERBS = (train,)

@@ -4,6 +4,7 @@
     labels           label name → ("tokens" or "texts": what each of them is of; what their class numbers are below: a
                      field of the config, a number or "choices"; "positions" or "numbers" where they are these)
     label_aliases    other names of labels → theirs
+    needs_labels     False for a head that has a loss without labels too
     logit_names      the names of what it scores
     scores           "tokens": each position; "first": the text, by its first position; "choices": each of C texts
     causal           whether it may run as a decoder, with past_key_values

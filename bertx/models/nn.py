@@ -132,6 +132,8 @@ class Model(Module):
     logit_names: tuple[str, ...]
     scores: str
     causal: bool
+    needs_labels: bool = True
+    reads_pooler: bool = False
     base_model_prefix: str
     output_class: type[dict[str, Any]]
 

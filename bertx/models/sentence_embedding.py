@@ -4,8 +4,10 @@ Its parameters, those of Dense modules, are no part of the base model's schema: 
 """
 
 from . import nn
+from .heads import merge_choices
 from .layers.activations import TORCH_ACTIVATIONS
-from .layers.outputs import SentenceEmbeddingOutput
+from .layers.losses import cross_entropy, mean_squared_error
+from .layers.outputs import SentenceEmbeddingOutput, SentenceSimilarityOutput
 
 
 class Pooling(nn.Module):
@@ -144,6 +146,63 @@ class SentenceEmbedding(nn.Model):
         if self.truncate_dim is not None:
             embeddings = embeddings[:, : self.truncate_dim]
         return unit(embeddings) if normalize else embeddings
+
+
+class SentenceSimilarity(SentenceEmbedding):
+    """A SentenceEmbedding that is trained: rows of K texts, a pair or a triplet, and the loss of their embeddings."""
+
+    task = "sentence-similarity"
+    labels = {"labels": ("texts", "numbers")}
+    needs_labels = False
+    scores = "choices"
+    output_class = SentenceSimilarityOutput
+
+    def architecture(self):
+        """Its own name: its inputs are those of no class of an architecture."""
+        return SentenceSimilarity.__name__
+
+    def schema_rows(self):
+        """Those of the base model, by their names here."""
+        base = getattr(self, self.base_model_prefix)
+        prefix = f"{self.base_model_prefix}."
+        return tuple(type(row)(**{**vars(row), "name": f"{prefix}{row.name}"}) for row in base.schema_rows())
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        *,
+        labels=None,
+        return_dict=None,
+    ):
+        """Inputs [B, K, T], labels as for `loss_function` → SentenceSimilarityOutput."""
+        inputs = map(merge_choices, (input_ids, attention_mask, token_type_ids, position_ids))
+        flat = super().forward(*inputs, return_dict=True)["sentence_embedding"]
+        embeddings = nn.reshape(flat, (-1, nn.shape(input_ids)[1], nn.shape(flat)[-1]))
+        output = self.output_class(loss=self.loss_function(embeddings, labels), sentence_embedding=embeddings)
+        return self.returned(output, return_dict)
+
+    def loss_function(self, embeddings, labels=None):
+        """embeddings [B, K, D], labels [B] or None → [].
+
+        With labels, the squared difference of the cosine of a pair from its label. Without, the cross-entropy of an
+        anchor's cosines with all positives and negatives of the batch, of which its own positive is the right one
+        (Henderson et al. 2017): CosineSimilarityLoss and MultipleNegativesRankingLoss of sentence-transformers.
+        """
+        anchors = unit(embeddings[:, 0])
+        if labels is not None:
+            cosines = nn.einsum("bd,bd->b", anchors, unit(embeddings[:, 1]))
+            return mean_squared_error(nn.reshape(cosines, (-1, 1)), labels)
+        others = nn.transpose(embeddings[:, 1:], (1, 0, 2))  # all positives, then all negatives
+        candidates = unit(nn.reshape(others, (-1, nn.shape(others)[-1])))
+        scores = nn.einsum("bd,cd->bc", anchors, candidates) * COSINE_SCALE
+        return cross_entropy(scores, nn.arange(nn.shape(anchors)[0], like=scores))
+
+
+COSINE_SCALE = 20.0
+"""What cosines are multiplied by to be logits, as in sentence-transformers."""
 
 
 def unit(embeddings):

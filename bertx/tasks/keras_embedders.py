@@ -25,19 +25,30 @@ def write_modules(source: Path, target: Path) -> None:
     embedder = None if exists(source, MODULES) else keras_hub.read_embedder(source)
     if embedder is None or exists(target, MODULES):
         return
-    mode = embedder["pooling_mode"]
+    write_pooling(
+        target,
+        embedder["pooling_mode"],
+        embedder["hidden_dim"],
+        normalize=embedder["normalize"],
+        max_length=embedder["sequence_length"],
+    )
+
+
+def write_pooling(
+    target: Path, mode: str, hidden_size: int, *, normalize: bool = False, max_length: int | None = None
+) -> None:
+    """The files of sentence-transformers for an encoder in `target`: "cls", "mean" or "max" of its token vectors."""
     pooling = {
         f"pooling_mode_{name}_{'token' if name == 'cls' else 'tokens'}": name == mode for name in ("cls", "mean", "max")
     }
     modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
-    modules += [("Normalize", "2_Normalize")] if embedder["normalize"] else []
+    modules += [("Normalize", "2_Normalize")] if normalize else []
     entries = [
         {"idx": i, "name": str(i), "path": path, "type": f"{_TYPES}{kind}"} for i, (kind, path) in enumerate(modules)
     ]
-    _write(target / "1_Pooling" / "config.json", {"word_embedding_dimension": embedder["hidden_dim"], **pooling})
-    if embedder["sequence_length"] is not None:
-        length = {"max_seq_length": embedder["sequence_length"], "do_lower_case": False}
-        _write(target / TRANSFORMER_CONFIGS[0], length)
+    _write(target / "1_Pooling" / "config.json", {"word_embedding_dimension": hidden_size, **pooling})
+    if max_length is not None:
+        _write(target / TRANSFORMER_CONFIGS[0], {"max_seq_length": max_length, "do_lower_case": False})
     _write(target / MODULES, entries)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from bertx_weights.containers.libraries import needs
 
 from ..configs.base import ModelConfig
+from ..data.rows import Row
 from ..models.layers.losses import IGNORE_INDEX
 from ..registry import check_task
 
@@ -37,6 +38,15 @@ class Metrics(ABC):
             batch: with the labels, as a collator gives it.
         """
 
+    @property
+    def needs_rows(self) -> bool:
+        """Whether they are of the texts of rows: each batch that was added then goes to `add_rows` too."""
+        return False
+
+    def add_rows(self, outputs: Arrays, rows: Sequence[Row]) -> None:
+        """Adds the rows of a batch that was added, in their order."""
+        raise TypeError("these metrics are of no texts")
+
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Name → value over all batches, the one that a run is judged by first.
@@ -47,8 +57,10 @@ class Metrics(ABC):
         """
 
 
-def metrics_of(task: str, config: ModelConfig) -> Metrics:
+def metrics_of(task: str, config: ModelConfig, collate: Any = None) -> Metrics:
     """The metrics of a task, empty.
+
+    `collate`: the task's collator, for metrics of texts: those of question answering.
 
     - text-classification: accuracy and F1 (macro; of two classes, of the second; several labels: micro, and macro as
       f1_macro, and accuracy where all labels of a text are right); of numbers Pearson's and Spearman's correlation
@@ -56,13 +68,19 @@ def metrics_of(task: str, config: ModelConfig) -> Metrics:
     - token-classification: F1, precision and recall of entities, accuracy of tokens; where the labels are not those of
       entities (B-PER, O), as parts of speech, accuracy and macro F1 of tokens;
     - multiple-choice, next-sentence-prediction: accuracy;
-    - question-answering: the share of windows whose first and last token are right (`squad` has the metrics of texts);
-    - fill-mask: perplexity and accuracy of the hidden tokens; pretraining: of the next sentence too.
+    - question-answering: with rows, SQuAD's F1 and exact match of the answers (`squad`); the share of windows whose
+      first and last token are right;
+    - fill-mask: perplexity and accuracy of the hidden tokens; pretraining: of the next sentence too;
+    - sentence-similarity: of scored pairs Spearman's and Pearson's correlation of the scores with the cosines; else the
+      share of anchors to which of the batch's texts their own positive is the nearest, and of triplets whose positive
+      is nearer than their negative.
 
     Raises:
         ValueError: a task without metrics.
     """
-    task = check_task(task)
+    task = task if task in _METRICS else check_task(task)
+    if task == "question-answering":
+        return _Answers(collate)
     if task == "text-classification" and (config.problem_type or "").startswith("multi"):
         return _MultiLabel()
     if task == "text-classification" and (config.problem_type == "regression" or config.num_labels == 1):
@@ -143,14 +161,18 @@ class _Regression(_Kept):
         """Correlations over all numbers; NaN where all predictions, or all labels, are the same."""
         predicted, labels = (values.astype(np.float64).ravel() for values in self._kept())
         mse = float(_library("sklearn.metrics").mean_squared_error(labels, predicted))
-        if len(labels) < 2 or not (np.ptp(predicted) and np.ptp(labels)):
-            return {"spearman": float("nan"), "pearson": float("nan"), "mse": mse}
-        stats = _library("scipy.stats")
-        return {
-            "spearman": float(stats.spearmanr(predicted, labels).statistic),
-            "pearson": float(stats.pearsonr(predicted, labels).statistic),
-            "mse": mse,
-        }
+        return {**_correlations(predicted, labels), "mse": mse}
+
+
+def _correlations(predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Spearman's and Pearson's; NaN where all numbers of one side are the same."""
+    if len(labels) < 2 or not (np.ptp(predicted) and np.ptp(labels)):
+        return {"spearman": float("nan"), "pearson": float("nan")}
+    stats = _library("scipy.stats")
+    return {
+        "spearman": float(stats.spearmanr(predicted, labels).statistic),
+        "pearson": float(stats.pearsonr(predicted, labels).statistic),
+    }
 
 
 class _Entities(_Kept):
@@ -176,17 +198,107 @@ class _Entities(_Kept):
         return entities(self._found, self._expected)
 
 
-class _Spans(_Kept):
+class _Answers(_Kept):
+    """Windows, and of those that are added with their rows the answer to each question.
+
+    The answer is that of transformers' run_qa.py: the best span of all windows, of the likeliest starts and ends; where
+    some question of the data has no answer, it is none where the [CLS] of a window is likelier than the best span.
+    """
+
+    def __init__(self, collate: Any = None):
+        super().__init__()
+        self._collate = collate
+        self._found: list[_Answer] = []
+        self._expected: list[Sequence[str]] = []
+
+    @property
+    def needs_rows(self) -> bool:
+        """See Metrics."""
+        return self._collate is not None
+
     def add(self, outputs: Arrays, batch: Arrays) -> None:
         """See Metrics."""
         names = ("start", "end")
         found = np.stack([outputs[f"{name}_logits"].argmax(-1) for name in names], axis=1)
         self._keep(found, np.stack([batch[f"{name}_positions"] for name in names], axis=1))
 
+    def add_rows(self, outputs: Arrays, rows: Sequence[Row]) -> None:
+        """See Metrics; rows are windows, and those of a question follow one another."""
+        logits = zip(outputs["start_logits"], outputs["end_logits"], strict=True)
+        for row, of_window in zip(rows, logits, strict=True):
+            encoding, context, answers, is_first = self._collate.window(row)
+            if is_first or not self._found:
+                self._found.append(_Answer())
+                self._expected.append(answers)
+            self._found[-1].add(context, encoding, *of_window)
+
     def compute(self) -> dict[str, float]:
         """See Metrics."""
         predicted, labels = self._kept()
-        return {"exact_positions": float((predicted == labels).all(1).mean())}
+        found = {"exact_positions": float((predicted == labels).all(1).mean())}
+        if self._found:
+            may_be_none = not all(map(len, self._expected))
+            scores = squad([one.text(may_be_none) for one in self._found], self._expected)
+            found = {"f1": scores["f1"], "exact_match": scores["exact_match"], **found}
+        return found
+
+
+class _Answer:
+    """The best span of the windows of a question, and how likely the likeliest "none" of a window is."""
+
+    def __init__(self) -> None:
+        self._text, self._score, self._none = "", -np.inf, np.inf
+
+    def add(self, context: str, encoding: Any, start: np.ndarray, end: np.ndarray) -> None:
+        """A window, by its `tokenizers.Encoding`."""
+        self._none = min(self._none, float(start[0]) + float(end[0]))
+        tokens = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
+        best = [np.argsort(-scores[: len(encoding)], kind="stable")[:_CANDIDATES] for scores in (start, end)]
+        for first in best[0]:
+            for last in best[1]:
+                score = float(start[first]) + float(end[last])
+                if not (first in tokens and last in tokens and 0 <= last - first < _LONGEST_ANSWER):
+                    continue
+                text = context[encoding.offsets[first][0] : encoding.offsets[last][1]]
+                if score > self._score and text:
+                    self._text, self._score = text, score
+
+    def text(self, may_be_none: bool) -> str:
+        """The answer; "" for none."""
+        return "" if may_be_none and self._none > self._score else self._text
+
+
+_CANDIDATES, _LONGEST_ANSWER = 20, 30  # n_best_size and max_answer_length of run_qa.py
+
+
+class _Similarity(_Kept):
+    """Cosines of pairs; or whether the positive of an anchor is the nearest."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self._is_scored = False
+
+    def add(self, outputs: Arrays, batch: Arrays) -> None:
+        """See Metrics."""
+        embeddings = outputs["sentence_embedding"].astype(np.float64)
+        embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=-1, keepdims=True), 1e-12)
+        anchors, others = embeddings[:, 0], embeddings[:, 1:].swapaxes(0, 1)  # [B, D], [K − 1, B, D]
+        self._is_scored = "labels" in batch
+        if self._is_scored:
+            self._keep((anchors * others[0]).sum(-1), batch["labels"])
+            return
+        cosines = anchors @ others.reshape(-1, others.shape[-1]).T
+        own = np.einsum("bd,kbd->bk", anchors, others)
+        nearest = cosines.argmax(-1) == np.arange(len(anchors))
+        self._keep(np.stack([nearest, own[:, 0] > own[:, -1]], axis=1), np.full(len(anchors), others.shape[0]))
+
+    def compute(self) -> dict[str, float]:
+        """See Metrics."""
+        found, labels = self._kept()
+        if self._is_scored:
+            return _correlations(found, labels.astype(np.float64))
+        accuracy = {"accuracy": float(found[:, 0].mean())}
+        return accuracy if labels[0] == 1 else {**accuracy, "triplet_accuracy": float(found[:, 1].mean())}
 
 
 class _MaskedLM(Metrics):
@@ -238,9 +350,10 @@ _METRICS: Mapping[str, Callable[[ModelConfig], Metrics]] = {
     "token-classification": _Entities,
     "multiple-choice": _Accuracy,
     "next-sentence-prediction": _Accuracy,
-    "question-answering": _Spans,
+    "question-answering": _Answers,
     "fill-mask": _MaskedLM,
     "pretraining": _Pretraining,
+    "sentence-similarity": _Similarity,
 }
 
 

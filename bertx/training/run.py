@@ -33,13 +33,17 @@ from ..data.labels import Classes
 from ..hub.sources import resolve
 from ..model import Model
 from ..registry import architecture_of_task, check_task, head_of, own_architecture, prefix_of, task_of_architecture
+from ..tasks.sentence_transformers import read_embedding_settings
+from .embeddings import Embedder
 from .metrics import metrics_of
 from .recipe import Recipe
+from .report import METRICS, Lines, draw_curves, read_lines, write_card
 from .trainer import NotFiniteError, Trainer, count_labels
 
 _log = logging.getLogger("bertx")
 _SAMPLED = 1000  # rows of the data that their digest is of
 _LOWER_IS_BETTER = ("loss", "perplexity", "mse")
+_EMBEDDINGS = "feature-extraction"
 
 
 class TrainingStopped(KeyboardInterrupt):
@@ -83,6 +87,7 @@ def train(
     recipe: Recipe | None = None,
     evaluation: Sequence[Mapping[str, Any]] | str | os.PathLike[str] | None = None,
     metric: str | None = None,
+    patience: int | None = None,
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
     collator: Mapping[str, Any] | None = None,
@@ -94,7 +99,8 @@ def train(
 ) -> Model:
     """Fine-tunes a checkpoint on rows, and writes the trained one to a folder that `bertx.load` takes.
 
-    OUT has beside it metrics.jsonl, a line for each update and each evaluation, and checkpoints/STEP, from which a run
+    OUT has beside it README.md, a model card; curves.png, with matplotlib; metrics.jsonl, a line for each update and
+    each evaluation; the same for TensorBoard in tensorboard/, with tensorboardX; and checkpoints/STEP, from which a run
     that was cut off goes on: with torch or JAX on a CPU to the same weights, bit by bit, or on another backend. There
     its numbers are the same within rounding, but for dropout, which every framework draws in its own way.
 
@@ -107,11 +113,14 @@ def train(
         data: rows, {"text": …, "label": …} or as the task's collator in `bertx.data` has them; or a file of such.
         out: the folder to write; it must not be there, or with `resume` be that of this run.
         task: a pipeline tag; None is the checkpoint's own. A head that the checkpoint lacks begins anew.
+            "feature-extraction" trains sentence embeddings: of pairs or triplets by the negatives of their batch, of
+            scored pairs by their cosine.
         backend, device, revision: as in `bertx.load`.
         recipe: how it is trained; or give the fields of a `Recipe` as arguments: `learning_rate=2e-5`.
         evaluation: rows to evaluate on whenever the state is saved.
         metric: "loss", or one that `bertx.training.metrics.metrics_of` has for the task, such as "accuracy": what is
             written in the end is then the checkpoint where it was best.
+        patience: the run ends after so many evaluations in a row where `metric` was not better than before.
         labels: the classes; None takes the checkpoint's where its head has those of the data, else those of the data.
         problem_type: of a text classifier; None follows from the first row's label: a list means several labels, a
             number with a fraction regression, else it is one label.
@@ -135,7 +144,7 @@ def train(
     if recipe is not None and fields:
         raise ValueError(f"give recipe= or its fields, not both: {', '.join(fields)}")
     recipe = Recipe.of(fields) if recipe is None else recipe
-    _check(metric, evaluation, save_steps, keep)
+    _check(metric, evaluation, patience, save_steps, keep)
     chosen = get_backend(backend)
     trainer_class = chosen.trainer()
     device = check_device(chosen, device)
@@ -158,28 +167,69 @@ def train(
             if task is not None and check_task(task) != model.task:
                 raise ValueError(f"{checkpoints / str(state.step)} is of a run of {model.task}; the task is now {task}")
             task = model.task
-        collate = collator_of(task, model.tokenizer, model.config, **(collator or {}))
+        module, tokenizer, options = model.module, model.tokenizer, dict(collator or {})
+        if task == _EMBEDDINGS:
+            model = embedder = Embedder(model, chosen)
+            module, tokenizer, options = embedder.similarity(), embedder.reader, embedder.collator | options
+        collate = collator_of(task, tokenizer, model.config, **options)
         batches = Batches(rows, collate, recipe.batch_size, recipe.seed)
+        held_out = None if evaluation is None else _rows(evaluation)
         evaluated = None
-        if evaluation is not None:
-            evaluated = Batches(_rows(evaluation), collate, recipe.batch_size, recipe.seed, shuffle=False)
+        if held_out is not None:
+            evaluated = Batches(held_out, collate, recipe.batch_size, recipe.seed, shuffle=False)
         run = {"architecture": model.architecture, "rows": len(rows), "digest": _digest(rows), "metric": metric}
-        trainer = trainer_class(model.module, recipe, recipe.updates(len(batches)))
+        run["collator"] = dict(collator) if collator else None
+        trainer = trainer_class(module, recipe, recipe.updates(len(batches)))
         if state is not None:
             _check_same(state, recipe, run, trainer.updates, checkpoints)
             _tell_of_dropout(state, chosen, model.config)
             trainer.restore(state.step, state.moments)
         if evaluated is not None:  # before the first update: what is missing for it is told now
-            found = evaluate(trainer, evaluated, 1)
+            found = evaluate(trainer, evaluated, collate, 1)
             if metric is not None and metric not in found:
                 raise ValueError(f"metric is {metric!r}; those of this {model.architecture} are {', '.join(found)}")
-        loop = _Run(out, checkpoints, model, trainer, batches, evaluated, metric, run, keep, on_step)
-        loop.best = state.best if state else None
+        watch = Watch(metric, patience)
+        watch.best = state.best if state else None
+        loop = _Run(out, checkpoints, model, trainer, batches, evaluated, collate, watch, run, keep, on_step)
         loop.go(save_steps or max(1, len(batches) // recipe.gradient_accumulation_steps))
-        if loop.best is not None and loop.best.step != trainer.updates:
-            model = load_model(checkpoints / str(loop.best.step), None, chosen, dtype=dtype, device=device)
+        if watch.best is not None and watch.best.step != trainer.step_count:
+            model = load_model(checkpoints / str(watch.best.step), None, chosen, dtype=dtype, device=device)
         model.save(out)
+        model.folder = out
+        of_data = {"training": (data, rows)} | ({} if held_out is None else {"evaluation": (evaluation, held_out)})
+        draw_curves(out)
+        write_card(out, model, source, of_data, recipe, trainer.step_count, watch)
     return model
+
+
+class Watch:
+    """The best evaluation so far, and whether to stop early, as transformers' EarlyStoppingCallback decides it.
+
+    Attributes:
+        metric: what is watched; None watches nothing.
+        best: the best evaluation.
+        waited: how many evaluations in a row were not better than the best before them.
+    """
+
+    def __init__(self, metric: str | None, patience: int | None):
+        self.metric = metric
+        self.best: Best | None = None
+        self.waited = 0
+        self._patience, self._count = patience, 0
+
+    def add(self, step: int, value: float) -> None:
+        """Adds an evaluation; NaN and infinity are never the best."""
+        sign = -1 if self.metric in _LOWER_IS_BETTER else 1
+        is_better = math.isfinite(value) and (self.best is None or sign * value > sign * self.best.value)
+        self.waited = 0 if is_better or not self._count else self.waited + 1
+        self._count += 1
+        if is_better:
+            self.best = Best(step, value)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run ends now."""
+        return self._patience is not None and self.waited >= self._patience
 
 
 class _Run:
@@ -193,25 +243,29 @@ class _Run:
         trainer: Trainer,
         batches: Batches,
         evaluated: Batches | None,
-        metric: str | None,
+        collate: Any,
+        watch: Watch,
         run: Mapping[str, Any],
         keep: int,
         on_step: Callable[[Progress], None] | None,
     ):
-        self.best: Best | None = None
         self._out, self._checkpoints = out, checkpoints
-        self._model, self._trainer, self._batches, self._evaluated = model, trainer, batches, evaluated
-        self._metric, self._run, self._keep, self._on_step = metric, run, keep, on_step
+        self._model, self._trainer, self._batches = model, trainer, batches
+        self._evaluated, self._collate, self._watch = evaluated, collate, watch
+        self._run, self._keep, self._on_step = run, keep, on_step
 
     def go(self, save_steps: int) -> None:
         """All updates from the trainer's step on."""
         trainer, recipe = self._trainer, self._trainer.recipe
         in_all = recipe.batches(len(self._batches))
-        keep_last(self._checkpoints, self._keep, self.best)
-        path = self._out / "metrics.jsonl"
+        keep_last(self._checkpoints, self._keep, self._watch.best)
+        path = self._out / METRICS
         _cut(path, trainer.step_count)
-        with _stop_asked_for() as stop, open(path, "a", encoding="utf-8") as file:
+        self._watch_before(path)
+        with _stop_asked_for() as stop, Lines(path, self._out / "tensorboard", trainer.step_count) as lines:
             for update in range(trainer.step_count, trainer.updates):
+                if self._watch.is_over:
+                    break
                 first = update * recipe.gradient_accumulation_steps
                 last = min(first + recipe.gradient_accumulation_steps, in_all)
                 try:
@@ -220,12 +274,12 @@ class _Run:
                     raise TrainingError(f"{error}; {self._way_out()}") from error
                 step, rate = update + 1, recipe.learning_rate_of(update, trainer.updates)
                 done = Progress(step, trainer.updates, last / len(self._batches), loss, rate, norm)
-                _write_line(file, {name: value for name, value in vars(done).items() if name != "updates"})
+                lines.write({name: value for name, value in vars(done).items() if name != "updates"})
                 if self._on_step is not None:
                     self._on_step(done)
                 if step % save_steps == 0 or step == trainer.updates:
                     if self._evaluated is not None:
-                        _write_line(file, self._evaluation(step))
+                        lines.write(self._evaluation(step))
                     self._save(step, last)
                 if stop:
                     self._save(step, last)
@@ -233,24 +287,41 @@ class _Run:
                         f"stopped after update {step} of {trainer.updates}, saved in {self._checkpoints / str(step)}: "
                         "go on with the same arguments and resume=True"
                     )
+        if self._watch.is_over:
+            _log.info(
+                "ended after update %d of %d: in %d evaluations %s was not better than after update %d",
+                trainer.step_count,
+                trainer.updates,
+                self._watch.waited,
+                self._watch.metric,
+                self._watch.best.step if self._watch.best else 0,
+            )
+
+    def _watch_before(self, path: Path) -> None:
+        """The evaluations of before the run was cut off."""
+        best, name = self._watch.best, f"eval_{self._watch.metric}"
+        self._watch.best = None
+        for line in read_lines(path):
+            if name in line:
+                value = line[name]
+                self._watch.add(line["step"], math.nan if value is None else value)
+        self._watch.best = best
 
     def _save(self, step: int, batches: int) -> None:
         trainer = self._trainer
         _, moments = trainer.dump()
         state = TrainState(
-            step, batches, trainer.updates, trainer.recipe, self._run, self._model.backend, self.best, moments
+            step, batches, trainer.updates, trainer.recipe, self._run, self._model.backend, self._watch.best, moments
         )
         save_state(self._checkpoints, self._model, state)
-        keep_last(self._checkpoints, self._keep, self.best)
+        keep_last(self._checkpoints, self._keep, self._watch.best)
 
     def _evaluation(self, step: int) -> dict[str, Any]:
         """The line of metrics.jsonl; notes the best."""
         assert self._evaluated is not None
-        found = evaluate(self._trainer, self._evaluated)
-        if self._metric is not None and math.isfinite(value := found[self._metric]):
-            sign = -1 if self._metric in _LOWER_IS_BETTER else 1
-            if self.best is None or sign * value > sign * self.best.value:
-                self.best = Best(step, value)
+        found = evaluate(self._trainer, self._evaluated, self._collate)
+        if self._watch.metric is not None:
+            self._watch.add(step, found[self._watch.metric])
         finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
         return {"step": step, **{f"eval_{name}": value for name, value in finite.items()}}
 
@@ -262,15 +333,17 @@ class _Run:
         return f"the last checkpoint, {self._checkpoints / str(steps[-1])}, is whole: {advice}"
 
 
-def evaluate(trainer: Trainer, batches: Batches, count: int | None = None) -> dict[str, float]:
-    """The mean loss over rows, and the metrics of the task. `count`: of the first so many batches alone.
+def evaluate(trainer: Trainer, batches: Batches, collate: Any = None, count: int | None = None) -> dict[str, float]:
+    """The mean loss over labels, with the recipe's label smoothing, and the metrics of the task.
+
+    `collate`: the task's collator, for metrics of texts. `count`: of the first so many batches alone.
 
     Raises:
         ValueError: no label counts.
         MissingExtraError: a library of the metrics is not installed.
     """
     architecture, config = trainer.module.architecture(), trainer.module.config
-    metrics = metrics_of(head_of(architecture).task, config)
+    metrics = metrics_of(head_of(architecture).task, config, collate)
     loss = counted = 0.0
     for i in range(len(batches) if count is None else count):
         batch = batches.at(i)
@@ -279,6 +352,8 @@ def evaluate(trainer: Trainer, batches: Batches, count: int | None = None) -> di
             loss += float(np.mean(outputs["loss"])) * labels
             counted += labels
             metrics.add(outputs, batch)
+            if metrics.needs_rows:
+                metrics.add_rows(outputs, [batches.rows[int(index)] for index in batches.indices(i)])
     if not counted:
         raise ValueError("none of the labels of the evaluation counts")
     return {"loss": loss / counted, **metrics.compute()}
@@ -287,11 +362,13 @@ def evaluate(trainer: Trainer, batches: Batches, count: int | None = None) -> di
 # --- before the first update ------------------------------------------------------------------------
 
 
-def _check(metric: Any, evaluation: Any, save_steps: Any, keep: Any) -> None:
+def _check(metric: Any, evaluation: Any, patience: Any, save_steps: Any, keep: Any) -> None:
     problems = []
+    if patience is not None and metric is None:
+        problems.append(f"patience is {patience!r}, and no metric is watched: give metric=")
     if metric is not None and evaluation is None:
         problems.append(f"metric is {metric!r}, and there are no rows for it: give evaluation=")
-    for name, value in (("save_steps", save_steps), ("keep", keep)):
+    for name, value in (("patience", patience), ("save_steps", save_steps), ("keep", keep)):
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             problems.append(f"{name} is {value!r}, expected an integer of at least 1")
     if problems:
@@ -342,6 +419,9 @@ def _head(
     own = own_architecture(config, {tensor.schema_name for tensor in checkpoint.tensors.values()}) if not task else None
     task = task_of_architecture(own) if own else check_task(task or "")
     architecture = architecture_of_task(task, config.model_type)
+    pools = own is None or bool(read_embedding_settings(checkpoint.folder, config.hidden_size).modules)
+    if task == _EMBEDDINGS and pools and labels is None and problem_type is None:
+        return task, {}, False
     if not head_of(architecture).labels:
         raise ValueError(f"{architecture} has no loss to train it with: name a head with task=")
     of_labels = head_of(architecture).labels.get("labels", ("", ""))
@@ -491,8 +571,3 @@ def _cut(path: Path, step: int) -> None:
             if json.loads(line)["step"] <= step:
                 lines.append(line)
     write_atomically(path, b"".join(lines))
-
-
-def _write_line(file: Any, values: Mapping[str, Any]) -> None:
-    file.write(json.dumps(values) + "\n")
-    file.flush()

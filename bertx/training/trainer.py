@@ -16,7 +16,7 @@ from ..configs.base import ModelConfig, keep_config
 from ..inputs import check_inputs
 from ..models.layers.losses import IGNORE_INDEX
 from ..registry import head_of
-from .recipe import Recipe
+from .recipe import Group, Recipe
 
 Batch = Mapping[str, np.ndarray]
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -78,6 +78,11 @@ class Trainer(ABC):
         self.groups = recipe.groups(
             [row for row in rows if row.tied_to is None], f"{head.base_model_prefix}.", module.config.num_hidden_layers
         )
+        if not head.reads_pooler:  # a pooler that is there all the same has no gradient: it stays as it is
+            pooler = f"{head.base_model_prefix}.pooler."
+            self.groups |= {
+                name: Group(0.0, group.scale) for name, group in self.groups.items() if name.startswith(pooler)
+            }
 
     def step(self, batches: Sequence[Batch], update: int) -> tuple[float, float]:
         """One update, counted from 0, of the mean gradient of batches; gives their mean loss and the gradients' norm.
@@ -104,9 +109,9 @@ class Trainer(ABC):
         return loss, norm
 
     def evaluate(self, batch: Batch) -> dict[str, Any]:
-        """The outputs of a batch as NumPy arrays, without dropout and without label smoothing."""
+        """The outputs of a batch as NumPy arrays, without dropout; the loss has the recipe's label smoothing."""
         checked = check_inputs(self.module.architecture(), self.module.config, batch)
-        with keep_config():
+        with keep_config(), self._label_smoothing():
             return get_backend(self.module.backend_name).forward(self.module, checked, {})
 
     def dump(self) -> tuple[int, dict[str, np.ndarray]]:
@@ -179,10 +184,12 @@ def count_labels(architecture: str, config: ModelConfig, batch: Batch) -> int:
     if not head.labels:
         raise ValueError(f"{architecture} has no loss: it is trained with a head; name one with task=")
     if missing := [name for name in head.labels if name not in batch]:
-        raise ValueError(f"a batch for {architecture} has no {', '.join(missing)}; it has {', '.join(batch)}")
+        if head.needs_labels:
+            raise ValueError(f"a batch for {architecture} has no {', '.join(missing)}; it has {', '.join(batch)}")
+        return len(batch["input_ids"])
     labels, *others = (batch[name] for name in head.labels)
     ((of, limit), *_) = head.labels.values()
-    if others or (of == "texts" and limit == "num_labels" and not _are_classes(config, labels)):
+    if others or limit == "numbers" or (limit == "num_labels" and of == "texts" and not _are_classes(config, labels)):
         return len(labels)
     return int(np.count_nonzero((labels[:, 1:] if head.causal else labels) != IGNORE_INDEX))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
     arguments += ["--max-grad-norm", 2, "--label-smoothing", 0.1, "--layer-decay", 0.9, "--seed", 7, "--keep", 3]
     arguments += ["--dtype", "mixed_bfloat16", "--recipe", tmp_path / "recipe.json", "--max-length", 20]
     arguments += ["-c", "tokens=words", "--label", "O", "--label", "B-X", "--save-steps", 2, "--resume", "-b", "torch"]
-    arguments += ["--evaluation", data, "--metric", "f1"]
+    arguments += ["--evaluation", data, "--metric", "f1", "--patience", 2]
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output
     (((source, rows), options),) = called
@@ -75,6 +76,7 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
         ),
         "evaluation": data,
         "metric": "f1",
+        "patience": 2,
         "labels": ["O", "B-X"],
         "problem_type": None,
         "collator": {"columns": {"tokens": "words"}, "max_length": 20},
@@ -114,6 +116,18 @@ def test_an_unknown_task_is_wrong_usage(called, data, tmp_path):
 def test_help_has_an_example():
     result = invoke("--help")
     assert result.exit_code == 0 and "bertx train text-classification bert-base --data reviews.jsonl" in result.output
+
+
+def test_help_has_an_example_of_each_task():
+    """Each is a command whose options are there."""
+    from bertx.data.collators import _COLLATORS
+
+    shown = invoke("--help").output
+    examples = re.findall(r"^ *bertx (train [^\n│]+)", shown, re.MULTILINE)
+    assert {example.split()[1] for example in examples} == set(_COLLATORS)
+    for example in examples:
+        options = re.findall(r"(?<= )--?[a-z][a-z-]*", example)
+        assert all(re.search(rf"{option}\b", shown.partition("Examples:")[0]) for option in options), example
 
 
 def test_a_run_that_is_stopped_says_how_to_go_on(checkpoint, data, tmp_path):

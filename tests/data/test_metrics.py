@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import bertx
+from bertx.data import Batches, collator_of
 from bertx.training.metrics import entities, metrics_of, squad
 from bertx_weights import MissingExtraError
+from conftest import MINILM
 from fixture_files import FIXTURES
 
 
@@ -130,6 +132,89 @@ def test_positions():
     outputs = {"start_logits": logits([1, 2, 0], 5), "end_logits": logits([3, 3, 0], 5)}
     batch = {"start_positions": np.array([1, 1, 0]), "end_positions": np.array([3, 3, 0])}
     assert added("question-answering", config("a", "b"), (outputs, batch)) == {"exact_positions": pytest.approx(2 / 3)}
+
+
+CONTEXT = "Anna lives in Paris. Ben lives in Rome."
+
+
+@pytest.fixture
+def answers():
+    """(questions with their texts, the end of each window) → metrics of logits that name spans of characters."""
+    tokenizer = bertx.BertTokenizer.from_pretrained(MINILM)
+    collate = collator_of("question-answering", tokenizer, config("a", "b"), max_length=16, stride=4)
+
+    def metrics_of_spans(rows, spans):
+        batches = Batches(rows, collate, 2, 0, shuffle=False)
+        metrics = metrics_of("question-answering", config("a", "b"), collate)
+        for step in range(len(batches)):
+            batch = batches.at(step)
+            windows = [batches.rows[int(i)] for i in batches.indices(step)]
+            logits = {name: np.zeros(batch["input_ids"].shape) for name in ("start_logits", "end_logits")}
+            for i, window in enumerate(windows):
+                encoding, _, _, _ = collate.window(window)
+                logits["start_logits"][i, 0] = logits["end_logits"][i, 0] = 2.0  # no answer
+                for (first, last), score in spans[window["question"]]:
+                    for t, (offset, sequence) in enumerate(zip(encoding.offsets, encoding.sequence_ids, strict=True)):
+                        if sequence == 1 and offset[0] == first:
+                            logits["start_logits"][i, t] = score
+                        if sequence == 1 and offset[1] == last:
+                            logits["end_logits"][i, t] = score
+            metrics.add(logits, batch)
+            metrics.add_rows(logits, windows)
+        return metrics.compute()
+
+    return metrics_of_spans
+
+
+def test_answers_are_texts_of_all_windows(answers):
+    """The context takes several windows, and the best span of all of them counts, right or not."""
+    paris, rome = (CONTEXT.index("Paris"), CONTEXT.index("Paris") + 5), (CONTEXT.index("Rome"), len(CONTEXT) - 1)
+    rows = [
+        {"question": f"Where {i}?", "context": CONTEXT, "answers": {"text": [text], "answer_start": [start]}}
+        for i, (text, start) in enumerate((("Paris", paris[0]), ("the Rome", rome[0] - 4), ("in Rome", rome[0] - 3)))
+    ]
+    rows[1]["answers"]["text"] = ["Rome"]
+    spans = {
+        "Where 0?": [(paris, 5.0), (rome, 3.0)],
+        "Where 1?": [(paris, 3.0), (rome, 5.0)],
+        "Where 2?": [(rome, 5.0)],
+    }
+    found = answers(rows, spans)
+    assert found["exact_match"] == pytest.approx(200 / 3) and found["f1"] == pytest.approx((2 + 2 / 3) / 3 * 100)
+    assert list(found) == ["f1", "exact_match", "exact_positions"]
+    # All have an answer: a likelier "none" is no answer. With a question that has none it is.
+    weak = {name: [(span, 1.0) for span, _ in of_one] for name, of_one in spans.items()}
+    assert answers(rows, weak)["exact_match"] > 0
+    none = {"question": "Where 3?", "context": CONTEXT, "answers": {"text": [], "answer_start": []}}
+    found = answers([*rows, none], weak | {"Where 3?": [(paris, 1.0)]})
+    assert found["exact_match"] == found["f1"] == 25
+    found = answers([*rows, none], spans | {"Where 3?": [(paris, 1.0)]})
+    assert found["exact_match"] == pytest.approx(75)
+
+
+def test_an_answer_is_no_span_that_ends_before_it_begins_or_is_too_long(answers):
+    """The end of "Anna" is likely, and so is a start after it; so is the end of the whole context."""
+    context = f"Anna {'very ' * 40}well"
+    row = {"question": "Who?", "context": context, "answers": {"text": ["Anna"], "answer_start": [0]}}
+    likely = {"Who?": [((0, 4), 5.0), ((context.index("well"), 4), 4.0), ((0, len(context)), 4.5)]}
+    assert answers([row], likely)["exact_match"] == 100
+
+
+def test_similarity():
+    generator = np.random.default_rng(0)
+    embeddings = generator.normal(0, 1, (9, 2, 6))
+    cosines = [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in embeddings]
+    scores = np.float32(np.array(cosines) + generator.normal(0, 0.3, 9))
+    parts = [({"sentence_embedding": embeddings[part]}, {"labels": scores[part]}) for part in (slice(4), slice(4, 9))]
+    found = added("sentence-similarity", config("a"), *parts)
+    assert found["pearson"] == pytest.approx(np.corrcoef(cosines, scores)[0, 1])
+    assert found["spearman"] == pytest.approx(
+        np.corrcoef(np.argsort(np.argsort(cosines)), np.argsort(np.argsort(scores)))[0, 1]
+    )
+    texts = np.eye(5)[[[0, 0, 1], [2, 2, 3], [4, 3, 4]]]  # of the last the negative is nearer
+    found = added("sentence-similarity", config("a"), ({"sentence_embedding": texts}, {}))
+    assert found == pytest.approx({"accuracy": 2 / 3, "triplet_accuracy": 2 / 3})
+    assert added("sentence-similarity", config("a"), ({"sentence_embedding": texts[:2, :2]}, {})) == {"accuracy": 1.0}
 
 
 def test_what_has_no_metrics_is_refused():

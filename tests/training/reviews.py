@@ -29,11 +29,17 @@ WORDS = [
 ]
 
 
-def write_encoder(folder: Path, **changes) -> Path:
-    """A BertModel with the words of the reviews."""
+def write_vocabulary(folder: Path) -> int:
+    """The words of the reviews; gives how many tokens there are."""
     words = sorted({word for row in ROWS for word in row["text"].split()})
     (folder / "vocab.txt").write_text("\n".join(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words)) + "\n")
+    return 5 + len(words)
+
+
+def write_encoder(folder: Path, **changes) -> Path:
+    """A BertModel with the words of the reviews."""
+    size = write_vocabulary(folder)
     shape = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
-    config = BertConfig(vocab_size=5 + len(words), max_position_embeddings=32, initializer_range=0.1, **shape | changes)
+    config = BertConfig(vocab_size=size, max_position_embeddings=32, initializer_range=0.1, **shape | changes)
     bertx_numpy.BertModel(config).save_pretrained(folder)
     return folder

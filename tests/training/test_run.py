@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 from reviews import ROWS, STARS, TAGS, WORDS, write_encoder
 
 import bertx
 from bertx.checkpoints.train_state import read_state
+from bertx.training.run import Watch
 
 FRAMEWORKS = ("torch", "jax", "tensorflow")
 FAST = {"learning_rate": 2e-3, "steps": 12, "batch_size": 8, "warmup_ratio": 0.1}
@@ -66,6 +68,16 @@ def test_a_classifier_is_trained_and_loads_anywhere(encoder, framework, tmp_path
     assert again.config.labels == ("bad", "good") and again.config.problem_type == "single_label_classification"
     assert again("the soup was a delight")["label"] == "good" and model("the room broke at once")["label"] == "bad"
     assert sorted(path.name for path in (tmp_path / "out" / "checkpoints").iterdir()) == ["50", "60"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_model_that_is_returned_drops_nothing_out(encoder, framework, tmp_path):
+    options = FAST | {"task": "text-classification", "backend": framework, "steps": 1}
+    model = bertx.train(encoder, ROWS, out=tmp_path / "out", **options)  # without an evaluation
+    expected = bertx.load(tmp_path / "out", backend="numpy")("the soup", top_k=None)
+    assert {label["label"]: label["score"] for label in model("the soup", top_k=None)} == pytest.approx(
+        {label["label"]: label["score"] for label in expected}, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -183,6 +195,61 @@ def test_the_best_checkpoint_is_kept_and_is_what_is_written(encoder, tmp_path):
     assert kept == [best, 14, 16]
     assert read_state(out / "checkpoints" / "16").best.step == best
     assert weights(out) == weights(out / "checkpoints" / str(best))
+
+
+# --- early stopping ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.5, 0.6, 0.6, 0.55, 0.7, 0.7, 0.7, 0.8],
+        [0.5, 0.4, 0.3],
+        [0.9, 0.8, 0.91, 0.8, 0.8],
+        [float("nan"), 0.2, 0.1, 0.1],
+        [float("nan"), float("nan"), 0.2],
+        [0.3, float("nan"), 0.4, 0.4, float("nan")],
+    ],
+)
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_early_stopping_is_that_of_transformers(values, metric, patience, tmp_path):
+    callback = transformers.EarlyStoppingCallback(patience)
+    greater = metric == "accuracy"
+    arguments = transformers.TrainingArguments(str(tmp_path), greater_is_better=greater, metric_for_best_model=metric)
+    state, control = transformers.TrainerState(), transformers.TrainerControl()
+    watch = Watch(metric, patience)
+    for step, value in enumerate(values):
+        watch.add(step, value)
+        callback.on_evaluate(arguments, state, control, {f"eval_{metric}": value})
+        if state.best_metric is None:  # as Trainer._determine_best_metric
+            state.best_metric = -np.inf if greater else np.inf
+        if (np.greater if greater else np.less)(value, state.best_metric):
+            state.best_metric, state.best_global_step = value, step
+        assert watch.is_over == control.should_training_stop
+        assert watch.best is None or watch.best.step == state.best_global_step
+        if watch.is_over:
+            return
+
+
+def test_a_run_ends_early_and_its_best_checkpoint_is_written(encoder, tmp_path):
+    """What it is evaluated on is labelled the wrong way round; cut off in between it ends where it would have."""
+    wrong = [row | {"label": {"good": "bad", "bad": "good"}[row["label"]]} for row in ROWS]
+    options = FAST | {"steps": 40, "save_steps": 2, "evaluation": wrong, "metric": "loss", "patience": 3}
+    options |= {"task": "text-classification", "backend": "torch"}
+    bertx.train(encoder, ROWS, out=tmp_path / "whole", **options)
+    evaluated = {line["step"]: line["eval_loss"] for line in lines(tmp_path / "whole") if "eval_loss" in line}
+    best, last = min(evaluated, key=evaluated.get), max(evaluated)
+    assert last == best + 6 < 40
+    assert weights(tmp_path / "whole") == weights(tmp_path / "whole" / "checkpoints" / str(best))
+    with pytest.raises(Crash):
+        bertx.train(encoder, ROWS, out=tmp_path / "cut", on_step=crash_after(last - 1), **options)
+    for _ in range(2):  # the second time it has ended already
+        bertx.train(encoder, ROWS, out=tmp_path / "cut", resume=True, **options)
+        assert (tmp_path / "cut" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+        assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    with pytest.raises(ValueError, match="patience is 2, and no metric is watched"):
+        bertx.train(encoder, ROWS, out=tmp_path / "no", **options | {"metric": None, "patience": 2})
 
 
 # --- going on ---------------------------------------------------------------------------------------
@@ -316,6 +383,8 @@ def test_a_run_is_not_resumed_as_another(encoder, tmp_path):
         bertx.train(encoder, ROWS[1:], resume=True, **options | {"learning_rate": 1e-3, "seed": 1})
     for part in ("learning_rate: 0.002 before, 0.001 now", "seed: 0 before, 1 now", "rows: 80 before, 79 now"):
         assert part in str(error.value)
+    with pytest.raises(ValueError, match=r"collator: None before, \{'max_length': 8\} now"):
+        bertx.train(encoder, ROWS, resume=True, collator={"max_length": 8}, **options)
     with pytest.raises(ValueError, match="of a run of text-classification; the task is now fill-mask"):
         bertx.train(encoder, ROWS, resume=True, **options | {"task": "fill-mask"})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -168,6 +170,29 @@ def test_smoothed_labels_are_those_of_the_trainer_of_transformers(head, checkpoi
     for framework in FRAMEWORKS:
         found = train(folder, framework, recipe, batches)
         assert (apart(found, expected) < [5e-6, 5e-5]).all(), (framework, apart(found, expected))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("head", ["BertForTokenClassification", CLASSIFIER])
+def test_the_loss_of_an_evaluation_is_that_of_the_trainer_of_transformers(head, framework, checkpoint, tmp_path):
+    """With label smoothing, as its loss is; what the model computes before and after has none."""
+    (each,) = batches_of(head, 1)
+    folder = checkpoint(head, **SMALL)
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), per_device_eval_batch_size=8, label_smoothing_factor=0.2, use_cpu=True, report_to=[]
+    )
+    model = getattr(transformers, head).from_pretrained(folder)
+    rows = [{name: torch.as_tensor(value[i]) for name, value in each.items()} for i in range(8)]
+    peers = [
+        transformers.Trainer(model, replaced, eval_dataset=rows).evaluate()["eval_loss"]
+        for replaced in (arguments, dataclasses.replace(arguments, label_smoothing_factor=0.0))
+    ]
+    trainer, loaded = trainer_of(folder, framework, Recipe(label_smoothing=0.2))
+    before = float(bertx.Model.forward(loaded, **each)["loss"])
+    found = float(np.mean(trainer.evaluate(each)["loss"]))
+    after = float(bertx.Model.forward(loaded, **each)["loss"])
+    assert abs(peers[0] - peers[1]) > 1e-2
+    assert [found, before, after] == pytest.approx([peers[0], peers[1], peers[1]], abs=2e-6)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -104,6 +104,11 @@ class QuestionAnsweringCollator(Collator):
             return_overflowing_tokens=True,
         ).encodings
 
+    def window(self, row: Row) -> tuple[Any, str, Sequence[str], bool]:
+        """Of a window: its `tokenizers.Encoding`, the context, the answers, and whether it is the row's first."""
+        number = row[_WINDOW]
+        return self._windows(row)[number], self.value("context", row), self.value("answers", row)["text"], number == 0
+
     def collate(self, rows: Sequence[Row], seed: int, step: int) -> dict[str, np.ndarray]:
         """See Collator; a row without the number of a window has all of its windows in the batch."""
         encodings, spans = [], []

@@ -124,6 +124,13 @@ class SentenceEmbeddingOutput(ModelOutput):
     sentence_embedding: object
 
 
+class SentenceSimilarityOutput(ModelOutput):
+    """loss []; sentence_embedding [B, K, D]."""
+
+    loss: object
+    sentence_embedding: object
+
+
 PUBLIC = (
     "BaseModelOutputWithPooling",
     "BertForPreTrainingOutput",
