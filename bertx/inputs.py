@@ -20,6 +20,7 @@ from .registry import head_of
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _POSITIONS = "mask_positions"
 _PAST = "past_key_values"
+_ENCODER, _ENCODER_MASK = "encoder_hidden_states", "encoder_attention_mask"
 # Labels that are no class numbers.
 _NO_CLASSES = ("positions", "numbers")
 # The inputs whose values are indices → the field of the config that limits them, where one does.
@@ -55,7 +56,7 @@ def takes_mask_positions(architecture: str) -> bool:
 
 
 def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs that were given, as arrays, integers as int64; past_key_values as a tuple of pairs of arrays.
+    """The inputs that were given, as arrays, integers as int64; past_key_values as a tuple of tuples of arrays.
 
     Raises:
         ValueError: everything that is wrong with them, each with its name, what was expected and what was found.
@@ -67,6 +68,8 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
         takes = (*takes, _POSITIONS)
     if head_of(architecture).causal:
         takes = (*takes, _PAST)
+    if config.add_cross_attention and head_of(architecture).causal:
+        takes = (*takes, _ENCODER, _ENCODER_MASK)
     given, problems = _as_arrays(inputs)
     strange = sorted(set(given) - set(takes))
     if strange:
@@ -74,13 +77,15 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
     if not problems:
         problems = _token_problems(architecture, config, given)
     if not problems:
-        problems = _label_problems(architecture, config, given, labels)
+        problems = _label_problems(architecture, config, given, labels) + _encoder_problems(config, given)
     if problems:
         raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
     if "attention_mask" in given:
         given["attention_mask"] = given["attention_mask"] != 0
     elif "input_ids" in given and _shows_padding(config, given["input_ids"]):
         _log_missing_mask()
+    if _ENCODER_MASK in given:
+        given[_ENCODER_MASK] = given[_ENCODER_MASK] != 0
     return {
         name: value.astype(np.int64) if name != _PAST and value.dtype.kind in "iub" else value
         for name, value in given.items()
@@ -159,12 +164,43 @@ def _past_problems(config: ModelConfig, past: tuple[tuple[np.ndarray, ...], ...]
         return [f"{_PAST} need a causal model, and is_decoder is false in the config"]
     heads, size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
     length = past[0][0].shape[2] if past[0] and past[0][0].ndim == 4 else "P"
-    expected = (batch, heads, length, size)
-    if len(past) == config.num_hidden_layers and all([part.shape for part in pair] == [expected] * 2 for pair in past):
+    own = [(batch, heads, length, size)] * 2
+    kinds = {len(layer): own for layer in past if len(layer) == 2}
+    if config.add_cross_attention and len(past[0]) == 4 and past[0][2].ndim == 4:
+        kinds = {4: [*own, *[(batch, heads, past[0][2].shape[2], size)] * 2]}
+    shapes = [[part.shape for part in layer] for layer in past]
+    if len(past) == config.num_hidden_layers and len(kinds) == 1 and shapes == list(kinds.values()) * len(past):
         return []
-    found = ", ".join(sorted({str([list(part.shape) for part in pair]) for pair in past}))
+    found = ", ".join(sorted({str([list(shape) for shape in layer]) for layer in shapes}))
     layers = config.num_hidden_layers
-    return [f"{_PAST} is {len(past)} of {found}, expected {layers} pairs of [{', '.join(map(str, expected))}]"]
+    more = f", or with two more of [{batch}, {heads}, S, {size}]" if config.add_cross_attention else ""
+    return [f"{_PAST} is {len(past)} of {found}, expected {layers} pairs of [{', '.join(map(str, own[0]))}]{more}"]
+
+
+def _encoder_problems(config: ModelConfig, given: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the states of an encoder and their mask."""
+    tokens = next(given[name] for name in ("input_ids", "inputs_embeds") if name in given)
+    held = given[_PAST][0][2].shape[2] if _PAST in given and len(given[_PAST][0]) == 4 else None
+    problems = []
+    if _ENCODER in given:
+        states = given[_ENCODER]
+        length = states.shape[1] if states.ndim == 3 else "S"
+        expected = [tokens.shape[0], "S" if held is None else held, config.hidden_size]
+        if list(states.shape) != [tokens.shape[0], length if held is None else held, config.hidden_size]:
+            return [f"{_ENCODER} is {_of(states)}, expected [{', '.join(map(str, expected))}]"]
+        if states.dtype.kind != "f":
+            problems.append(f"{_ENCODER} is {states.dtype}, expected a floating dtype")
+        held = length
+    if _ENCODER_MASK in given:
+        mask = given[_ENCODER_MASK]
+        if held is None:
+            return [f"{_ENCODER_MASK} needs {_ENCODER}, or {_PAST} that hold their keys and values"]
+        allowed = [(tokens.shape[0], held), (*tokens.shape[:2], held)]
+        if mask.shape not in allowed:
+            problems.append(f"{_ENCODER_MASK} is {_of(mask)}, expected {list(allowed[0])}")
+        elif mask.dtype.kind not in "iubf" or not np.isfinite(mask).all():
+            problems.append(f"{_ENCODER_MASK} is {mask.dtype}, expected finite numbers, 0 where a state is hidden")
+    return problems
 
 
 def _token_problems(architecture: str, config: ModelConfig, given: dict[str, Any]) -> list[str]:

@@ -100,6 +100,8 @@ class Model:
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool = False,
         output_hidden_states: bool = False,
@@ -112,9 +114,12 @@ class Model:
             input_ids, token_type_ids, position_ids: integers [B, T] ([B, C, T] for multiple choice).
             attention_mask: [B, T], 0 hides a position; [B, T, T] or [B, 1, T, T] for each query its own.
             inputs_embeds: [B, T, H], in the place of input_ids.
+            encoder_hidden_states: [B, S, H], which a causal model with `add_cross_attention` attends to.
+            encoder_attention_mask: [B, S], 0 hides one of them.
             past_key_values: what a causal model gave under this name for the P positions before these; attention_mask
                 is then [B, P + T].
-            use_cache: whether a causal model gives past_key_values: for each layer a pair of [B, N, P + T, D].
+            use_cache: whether a causal model gives past_key_values: for each layer a pair of [B, N, P + T, D], and
+                where it attends to an encoder two more, [B, N, S, D].
             labels: the head's own (`labels`; `next_sentence_label`; `start_positions`, `end_positions`), and for a
                 head that scores every position `mask_positions` [B, K]: it then scores these only.
 
@@ -130,6 +135,8 @@ class Model:
             "token_type_ids": token_type_ids,
             "position_ids": position_ids,
             "inputs_embeds": inputs_embeds,
+            "encoder_hidden_states": encoder_hidden_states,
+            "encoder_attention_mask": encoder_attention_mask,
             "past_key_values": past_key_values,
             **labels,
         }

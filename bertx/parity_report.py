@@ -203,6 +203,7 @@ def output_names(
     """
     layers = range(1, config.num_hidden_layers + 1)
     names = ["embeddings", *(f"layer {i}" for i in layers), *(f"attention {i}" for i in layers)]
+    names += [f"cross-attention {i}" for i in layers if config.add_cross_attention]
     if is_base(architecture):
         names += ["last_hidden_state", *(["pooler_output"] if add_pooling_layer else [])]
         return [*names, *([EMBEDDING] if embeds else [])]
@@ -245,6 +246,8 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
             dict(batch) | {"token_type_ids": batch["token_type_ids"] % model.config.type_vocab_size} for batch in tokens
         ]
     for batch in made:
+        if model.config.add_cross_attention:
+            batch = batch | _random_states(model.config, len(batch["input_ids"]))
         # The texts stand for the choices of one question.
         yield {k: v[None] for k, v in batch.items()} if model.task == "multiple-choice" else batch
 
@@ -257,6 +260,14 @@ def _random_batches(config: ModelConfig) -> list[dict[str, np.ndarray]]:
     right = np.arange(shape[1])[None] < generator.integers(1, shape[1] + 1, shape[0])[:, None]
     masks = [right.astype(np.int64), right[:, ::-1].astype(np.int64), np.ones(shape, np.int64)]
     return [{"input_ids": ids, "token_type_ids": types, "attention_mask": mask} for mask in masks]
+
+
+def _random_states(config: ModelConfig, count: int) -> dict[str, np.ndarray]:
+    """What a decoder attends to: the states of an encoder, rows of different length padded on the right."""
+    generator = np.random.default_rng(0)
+    states = generator.normal(size=(count, 11, config.hidden_size)).astype(np.float32)
+    shown = np.arange(11) < generator.integers(1, 12, (count, 1))
+    return {"encoder_hidden_states": states, "encoder_attention_mask": shown.astype(np.int64)}
 
 
 def _run(model: Model, batches: list[dict[str, np.ndarray]]) -> dict[str, list[np.ndarray]]:
@@ -273,7 +284,8 @@ def _run(model: Model, batches: list[dict[str, np.ndarray]]) -> dict[str, list[n
             embed = model.embedder(settings.modules, settings.truncate_dim)
             # The first token stands for a prompt, which a Pooling may leave out.
             prompts = batch["attention_mask"].sum(1) > 1
-            found.setdefault(EMBEDDING, []).append(embed(**batch, prompt_lengths=prompts))
+            tokens = {name: value for name, value in batch.items() if not name.startswith("encoder_")}
+            found.setdefault(EMBEDDING, []).append(embed(**tokens, prompt_lengths=prompts))
     return found
 
 
@@ -282,8 +294,10 @@ def _named(outputs: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
         yield f"layer {i}" if i else "embeddings", value
     for i, value in enumerate(outputs.get("attentions", ())):
         yield f"attention {i + 1}", value
+    for i, value in enumerate(outputs.get("cross_attentions", ())):
+        yield f"cross-attention {i + 1}", value
     for name, value in outputs.items():
-        if name not in ("hidden_states", "attentions"):
+        if name not in ("hidden_states", "attentions", "cross_attentions"):
             yield name, value
 
 

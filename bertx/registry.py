@@ -9,15 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import pkgutil
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bertx_weights import ModelNames, Row
 
-from . import configs
-from .configs.base import ModelConfig, ModelSpec
+from .configs.base import MODELS, ModelConfig, ModelSpec
 from .models import nn
 from .models.base_model import BaseModel
 from .models.sentence_embedding import SentenceSimilarity
@@ -29,26 +27,6 @@ _OTHERS = "a model of another architecture computes something else from such ten
 _OVER_ANY: Mapping[str, type[nn.Model]] = {SentenceSimilarity.__name__: SentenceSimilarity}
 # Older names of pipeline tags that transformers takes too.
 _TASK_ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
-
-
-class _Models(Mapping[str, ModelSpec]):
-    """model_type → the spec, from the file of `bertx.configs` that has its name, imported when first asked for."""
-
-    def __init__(self) -> None:
-        names = [file.name for file in pkgutil.iter_modules(configs.__path__) if file.name != "base"]
-        self._files = {name.replace("_", "-"): name for name in names}
-
-    def __getitem__(self, model_type: str) -> ModelSpec:
-        return importlib.import_module(f"{configs.__name__}.{self._files[model_type]}").SPEC
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-
-MODELS: Mapping[str, ModelSpec] = _Models()
 
 
 @functools.cache
@@ -126,7 +104,9 @@ def _names(model_type: str) -> ModelNames:
 @functools.cache
 def _name_rows(model_type: str) -> tuple[Row, ...]:
     """The rows of every head, the number of a layer as {i}."""
-    config = MODELS[model_type].config_class(num_hidden_layers=1, tie_word_embeddings=False)
+    config = MODELS[model_type].config_class(
+        num_hidden_layers=1, tie_word_embeddings=False, is_decoder=True, add_cross_attention=True
+    )
     rows: dict[str, Row] = {}
     for architecture in architectures(model_type):
         base = prefix_of(architecture) if is_base(architecture) else ""

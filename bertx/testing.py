@@ -34,7 +34,7 @@ SIZES: Mapping[str, int] = {
     "type_vocab_size": 3,
     "num_labels": 5,
 }
-BATCH, CHOICES, LENGTH = 4, 3, 13
+BATCH, CHOICES, LENGTH, STATES = 4, 3, 13, 9
 PADDINGS = (None, "right", "left")
 BASES = [name for name in architectures() if is_base(name)]
 CAUSAL = [name for name in architectures() if head_of(name).causal and not is_base(name)]
@@ -54,10 +54,11 @@ def config_of(architecture: str, **changes: Any) -> ModelConfig:
 
 
 @functools.cache
-def values_of(architecture: str, seed: int = 0) -> dict[str, np.ndarray]:
+def values_of(architecture: str, seed: int = 0, add_cross_attention: bool = False) -> dict[str, np.ndarray]:
     """Schema name → float32 values, N(0, 0.1); a norm's weight is 1 more. 0.02 would hide a wrong GELU."""
     generator, values = np.random.default_rng(seed), {}
-    for row in schema(architecture, config_of(architecture)):
+    changes = {"add_cross_attention": True} if add_cross_attention else {}
+    for row in schema(architecture, config_of(architecture, **changes)):
         drawn = generator.normal(0, 0.1, row.shape) + (row.kind == "norm")
         values[row.name] = values[row.tied_to] if row.tied_to else drawn.astype(np.float32)
     return values
@@ -102,10 +103,23 @@ def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str
     return inputs
 
 
+def encoder_of(padding: str | None, seed: int = 2) -> dict[str, np.ndarray]:
+    """What a decoder attends to: random states of an encoder, and a mask."""
+    generator = np.random.default_rng(seed)
+    states = generator.normal(size=(BATCH, STATES, SIZES["hidden_size"])).astype(np.float32)
+    shown = np.arange(STATES) < generator.integers(1, STATES, (BATCH, 1))
+    if padding is None:
+        return {"encoder_hidden_states": states}
+    return {
+        "encoder_hidden_states": states,
+        "encoder_attention_mask": (shown if padding == "right" else shown[:, ::-1]).astype(np.int64),
+    }
+
+
 def build(backend: Backend, architecture: str, dtype: str, config: ModelConfig | None = None, **values: Any) -> Model:
     """A model of a backend with `values_of`, `values` in place of some."""
     config = config or config_of(architecture)
-    tensors = values_of(architecture) | values
+    tensors = values_of(architecture, add_cross_attention=config.add_cross_attention) | values
     module = backend.build(
         backend.model_class(architecture),
         config,
@@ -121,6 +135,12 @@ def build(backend: Backend, architecture: str, dtype: str, config: ModelConfig |
 def oracle(architecture: str) -> Model:
     """The spec on NumPy in float64."""
     return build(get_backend("numpy"), architecture, "float64")
+
+
+@functools.cache
+def decoder_oracle(architecture: str) -> Model:
+    """The same of a decoder that attends to an encoder."""
+    return build(get_backend("numpy"), architecture, "float64", config_of(architecture, add_cross_attention=True))
 
 
 @functools.cache
@@ -212,6 +232,16 @@ def scale_forgotten(nn: Any) -> dict[str, Any]:
     """An attention that does not divide by √D."""
     attention = nn.attention
     return {"attention": lambda query, key, value, bias, scale, *others: attention(query, key, value, bias, 1, *others)}
+
+
+def encoder_mask_dropped(nn: Any) -> dict[str, Any]:
+    """A decoder that sees an encoder's padding; its own keys are hidden from each query by itself."""
+    attention = nn.attention
+
+    def mutated(query: Any, key: Any, value: Any, bias: Any, *others: Any) -> Any:
+        return attention(query, key, value, None if bias is not None and bias.shape[2] == 1 else bias, *others)
+
+    return {"attention": mutated}
 
 
 def modules_of(bias: float = 0) -> tuple[Any, ...]:
@@ -433,6 +463,45 @@ class BackendSuite:
         assert all(value <= self.tolerance for value in worst.values()), worst
 
     @pytest.mark.parametrize("case", CAUSAL, indirect=True)
+    def test_a_decoder_attends_to_an_encoder(self, case: Case) -> None:
+        """Cross-attention, with all layers and without, at once and in two pieces, the encoder's states given once."""
+        model = build(
+            case.backend, case.architecture, self.dtype, config_of(case.architecture, add_cross_attention=True)
+        )
+        for padding in PADDINGS:
+            inputs = inputs_of(case.architecture, padding) | encoder_of(padding)
+            expected = decoder_oracle(case.architecture).forward(**inputs, **_FLAGS)
+            assert "cross_attentions" in expected
+            worst = differences(model.forward(**inputs, **_FLAGS), expected)
+            assert all(value <= self.tolerance for value in worst.values()), (padding, worst)
+            plain = {name: value for name, value in expected.items() if name not in _LAYERS}
+            worst = differences(model.forward(**inputs), plain)
+            assert all(value <= self.tolerance for value in worst.values()), (padding, worst)
+        pad = case.model.config.pad_token_id or 0
+        ids = inputs_of(case.architecture, None)["input_ids"]
+        ids, encoder = np.where(ids == pad, pad + 1, ids), encoder_of("left")
+        expected = decoder_oracle(case.architecture).forward(input_ids=ids, **encoder)["logits"]
+        first = model.forward(input_ids=ids[:, :5], **encoder, use_cache=True)
+        assert {len(layer) for layer in first["past_key_values"]} == {4}
+        mask = {"encoder_attention_mask": encoder["encoder_attention_mask"]}
+        second = model.forward(input_ids=ids[:, 5:], **mask, past_key_values=first["past_key_values"])
+        found = np.concatenate([first["logits"], second["logits"]], 1)
+        assert np.abs(found - expected).max() <= self.tolerance
+
+    def test_an_encoder_that_is_not_masked_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A mistake in the mask of cross-attention puts an output outside of the tolerance."""
+        architecture = CAUSAL[0]
+        inputs = inputs_of(architecture, None) | encoder_of("right")
+        del inputs["attention_mask"]
+        expected = decoder_oracle(architecture).forward(**inputs)
+        nn = self._nn()
+        for name, value in encoder_mask_dropped(nn).items():
+            monkeypatch.setattr(nn, name, value)
+        config = config_of(architecture, add_cross_attention=True, initializer_range=0.9)
+        found = build(self._backend(), architecture, self.dtype, config).forward(**inputs)
+        assert max(differences(found, expected).values()) > self.tolerance
+
+    @pytest.mark.parametrize("case", CAUSAL, indirect=True)
     def test_a_decoder_gives_what_each_row_gives_alone(self, case: Case) -> None:
         """Rows of different lengths, which come again and leave on the way, to the last position.
 
@@ -515,7 +584,7 @@ class BackendSuite:
         assert max(differences(found, expected).values()) > self.tolerance
 
 
-_LAYERS = ("hidden_states", "attentions")
+_LAYERS = ("hidden_states", "attentions", "cross_attentions")
 
 
 def _assert_same_bits(model: Model, expected: Mapping[str, np.ndarray]) -> None:

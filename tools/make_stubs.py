@@ -84,7 +84,8 @@ _ARGUMENTS = {
 _FIELDS = {
     "hidden_states": "tuple[{tensor}, ...] | None",
     "attentions": "tuple[{tensor}, ...] | None",
-    "past_key_values": "tuple[tuple[{tensor}, {tensor}], ...] | None",
+    "past_key_values": "tuple[tuple[{tensor}, ...], ...] | None",
+    "cross_attentions": "tuple[{tensor}, ...] | None",
     "loss": "{tensor} | None",  # where there are labels
     "pooler_output": "{tensor} | None",  # where there is a pooler
 }

@@ -19,9 +19,10 @@ class _ModelOutput(dict[str, Any]):
 class FlaxBaseModelOutputWithPooling(_ModelOutput):
     last_hidden_state: Array
     pooler_output: Array | None
-    past_key_values: tuple[tuple[Array, Array], ...] | None
+    past_key_values: tuple[tuple[Array, ...], ...] | None
     hidden_states: tuple[Array, ...] | None
     attentions: tuple[Array, ...] | None
+    cross_attentions: tuple[Array, ...] | None
 
 class FlaxBertForPreTrainingOutput(_ModelOutput):
     loss: Array | None
@@ -33,9 +34,10 @@ class FlaxBertForPreTrainingOutput(_ModelOutput):
 class FlaxCausalLMOutput(_ModelOutput):
     loss: Array | None
     logits: Array
-    past_key_values: tuple[tuple[Array, Array], ...] | None
+    past_key_values: tuple[tuple[Array, ...], ...] | None
     hidden_states: tuple[Array, ...] | None
     attentions: tuple[Array, ...] | None
+    cross_attentions: tuple[Array, ...] | None
 
 class FlaxMaskedLMOutput(_ModelOutput):
     loss: Array | None
@@ -99,6 +101,8 @@ class FlaxBertModel(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -115,6 +119,8 @@ class FlaxBertModel(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -131,6 +137,8 @@ class FlaxBertModel(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -150,6 +158,8 @@ class FlaxBertModel(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -249,6 +259,8 @@ class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -267,6 +279,8 @@ class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -285,6 +299,8 @@ class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -306,6 +322,8 @@ class FlaxBertForCausalLM(FlaxBertPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -772,6 +790,8 @@ class FlaxRobertaModel(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -788,6 +808,8 @@ class FlaxRobertaModel(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -804,6 +826,8 @@ class FlaxRobertaModel(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -823,6 +847,8 @@ class FlaxRobertaModel(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -922,6 +948,8 @@ class FlaxRobertaForCausalLM(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -940,6 +968,8 @@ class FlaxRobertaForCausalLM(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -958,6 +988,8 @@ class FlaxRobertaForCausalLM(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -979,6 +1011,8 @@ class FlaxRobertaForCausalLM(FlaxRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1298,6 +1332,8 @@ class FlaxXLMRobertaModel(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1314,6 +1350,8 @@ class FlaxXLMRobertaModel(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1330,6 +1368,8 @@ class FlaxXLMRobertaModel(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1349,6 +1389,8 @@ class FlaxXLMRobertaModel(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1448,6 +1490,8 @@ class FlaxXLMRobertaForCausalLM(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1466,6 +1510,8 @@ class FlaxXLMRobertaForCausalLM(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1484,6 +1530,8 @@ class FlaxXLMRobertaForCausalLM(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1505,6 +1553,8 @@ class FlaxXLMRobertaForCausalLM(FlaxXLMRobertaPreTrainedModel):
         position_ids: ArrayLike | Sequence[Any] | None = None,
         *,
         inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        encoder_hidden_states: ArrayLike | Sequence[Any] | None = None,
+        encoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
         labels: ArrayLike | Sequence[Any] | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,

@@ -56,7 +56,7 @@ def _compiled(structure, greedy, rows, length, capacity):
 
     def read(values, layers, input_ids, starts, before):
         module = structure.put_together(values)
-        past = tuple(Slots(*pair, before) for pair in layers)
+        past = tuple(Slots(*layer, length=before) for layer in layers)
         outputs = module(**left_padded(input_ids, starts, module.config.first_position, past))
         logits = outputs.logits[:, 0]
         found = logits.argmax(-1) if greedy else logits.astype(jnp.float32)

@@ -17,9 +17,10 @@ class _ModelOutput(dict[str, Any]):
 class BaseModelOutputWithPooling(_ModelOutput):
     last_hidden_state: np.ndarray
     pooler_output: np.ndarray | None
-    past_key_values: tuple[tuple[np.ndarray, np.ndarray], ...] | None
+    past_key_values: tuple[tuple[np.ndarray, ...], ...] | None
     hidden_states: tuple[np.ndarray, ...] | None
     attentions: tuple[np.ndarray, ...] | None
+    cross_attentions: tuple[np.ndarray, ...] | None
 
 class BertForPreTrainingOutput(_ModelOutput):
     loss: np.ndarray | None
@@ -31,9 +32,10 @@ class BertForPreTrainingOutput(_ModelOutput):
 class CausalLMOutput(_ModelOutput):
     loss: np.ndarray | None
     logits: np.ndarray
-    past_key_values: tuple[tuple[np.ndarray, np.ndarray], ...] | None
+    past_key_values: tuple[tuple[np.ndarray, ...], ...] | None
     hidden_states: tuple[np.ndarray, ...] | None
     attentions: tuple[np.ndarray, ...] | None
+    cross_attentions: tuple[np.ndarray, ...] | None
 
 class MaskedLMOutput(_ModelOutput):
     loss: np.ndarray | None
@@ -97,6 +99,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -113,6 +117,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -129,6 +135,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -145,6 +153,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -235,6 +245,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -253,6 +265,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -271,6 +285,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -289,6 +305,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -716,6 +734,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -732,6 +752,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -748,6 +770,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -764,6 +788,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -854,6 +880,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -872,6 +900,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -890,6 +920,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -908,6 +940,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1200,6 +1234,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1216,6 +1252,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1232,6 +1270,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1248,6 +1288,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1338,6 +1380,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1356,6 +1400,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1374,6 +1420,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1392,6 +1440,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: np.ndarray | None = None,
         *,
         inputs_embeds: np.ndarray | None = None,
+        encoder_hidden_states: np.ndarray | None = None,
+        encoder_attention_mask: np.ndarray | None = None,
         labels: np.ndarray | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,

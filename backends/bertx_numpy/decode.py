@@ -14,7 +14,7 @@ class NumpyDecoder(SlotDecoder):
 
     def read(self, input_ids, starts, layers, before, greedy):
         """The spec's own outputs."""
-        past = tuple(Slots(*pair, before) for pair in layers)
+        past = tuple(Slots(*layer, length=before) for layer in layers)
         outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past))
         logits = outputs.logits[:, 0]
         return logits.argmax(-1) if greedy else logits, layers or outputs.past_key_values

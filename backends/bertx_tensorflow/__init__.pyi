@@ -18,9 +18,10 @@ class _ModelOutput(dict[str, Any]):
 class TFBaseModelOutputWithPooling(_ModelOutput):
     last_hidden_state: tf.Tensor
     pooler_output: tf.Tensor | None
-    past_key_values: tuple[tuple[tf.Tensor, tf.Tensor], ...] | None
+    past_key_values: tuple[tuple[tf.Tensor, ...], ...] | None
     hidden_states: tuple[tf.Tensor, ...] | None
     attentions: tuple[tf.Tensor, ...] | None
+    cross_attentions: tuple[tf.Tensor, ...] | None
 
 class TFBertForPreTrainingOutput(_ModelOutput):
     loss: tf.Tensor | None
@@ -32,9 +33,10 @@ class TFBertForPreTrainingOutput(_ModelOutput):
 class TFCausalLMOutput(_ModelOutput):
     loss: tf.Tensor | None
     logits: tf.Tensor
-    past_key_values: tuple[tuple[tf.Tensor, tf.Tensor], ...] | None
+    past_key_values: tuple[tuple[tf.Tensor, ...], ...] | None
     hidden_states: tuple[tf.Tensor, ...] | None
     attentions: tuple[tf.Tensor, ...] | None
+    cross_attentions: tuple[tf.Tensor, ...] | None
 
 class TFMaskedLMOutput(_ModelOutput):
     loss: tf.Tensor | None
@@ -98,6 +100,8 @@ class TFBertModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -115,6 +119,8 @@ class TFBertModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -132,6 +138,8 @@ class TFBertModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -149,6 +157,8 @@ class TFBertModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -244,6 +254,8 @@ class TFBertLMHeadModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -263,6 +275,8 @@ class TFBertLMHeadModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -282,6 +296,8 @@ class TFBertLMHeadModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -301,6 +317,8 @@ class TFBertLMHeadModel(TFBertPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -753,6 +771,8 @@ class TFRobertaModel(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -770,6 +790,8 @@ class TFRobertaModel(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -787,6 +809,8 @@ class TFRobertaModel(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -804,6 +828,8 @@ class TFRobertaModel(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -899,6 +925,8 @@ class TFRobertaForCausalLM(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -918,6 +946,8 @@ class TFRobertaForCausalLM(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -937,6 +967,8 @@ class TFRobertaForCausalLM(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -956,6 +988,8 @@ class TFRobertaForCausalLM(TFRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1265,6 +1299,8 @@ class TFXLMRobertaModel(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1282,6 +1318,8 @@ class TFXLMRobertaModel(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1299,6 +1337,8 @@ class TFXLMRobertaModel(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1316,6 +1356,8 @@ class TFXLMRobertaModel(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1411,6 +1453,8 @@ class TFXLMRobertaForCausalLM(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1430,6 +1474,8 @@ class TFXLMRobertaForCausalLM(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1449,6 +1495,8 @@ class TFXLMRobertaForCausalLM(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1468,6 +1516,8 @@ class TFXLMRobertaForCausalLM(TFXLMRobertaPreTrainedModel):
         position_ids: Any = None,
         *,
         inputs_embeds: Any = None,
+        encoder_hidden_states: Any = None,
+        encoder_attention_mask: Any = None,
         labels: Any = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,

@@ -38,7 +38,7 @@ class TensorFlowDecoder(SlotDecoder):
 
             @tf.function
             def read(input_ids, starts, before, layers):
-                past = tuple(Slots(*pair, before) for pair in layers)
+                past = tuple(Slots(*layer, length=before) for layer in layers)
                 outputs = module(**left_padded(input_ids, starts, first_position, past))
                 logits = outputs.logits[:, 0]
                 found = tf.argmax(logits, -1) if greedy else tf.cast(logits, tf.float32)

@@ -17,9 +17,10 @@ class _ModelOutput(dict[str, Any]):
 class BaseModelOutputWithPooling(_ModelOutput):
     last_hidden_state: Tensor
     pooler_output: Tensor | None
-    past_key_values: tuple[tuple[Tensor, Tensor], ...] | None
+    past_key_values: tuple[tuple[Tensor, ...], ...] | None
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Tensor, ...] | None
+    cross_attentions: tuple[Tensor, ...] | None
 
 class BertForPreTrainingOutput(_ModelOutput):
     loss: Tensor | None
@@ -31,9 +32,10 @@ class BertForPreTrainingOutput(_ModelOutput):
 class CausalLMOutput(_ModelOutput):
     loss: Tensor | None
     logits: Tensor
-    past_key_values: tuple[tuple[Tensor, Tensor], ...] | None
+    past_key_values: tuple[tuple[Tensor, ...], ...] | None
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Tensor, ...] | None
+    cross_attentions: tuple[Tensor, ...] | None
 
 class MaskedLMOutput(_ModelOutput):
     loss: Tensor | None
@@ -97,6 +99,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -113,6 +117,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -129,6 +135,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -145,6 +153,8 @@ class BertModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -235,6 +245,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -253,6 +265,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -271,6 +285,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -289,6 +305,8 @@ class BertLMHeadModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -716,6 +734,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -732,6 +752,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -748,6 +770,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -764,6 +788,8 @@ class RobertaModel(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -854,6 +880,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -872,6 +900,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -890,6 +920,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -908,6 +940,8 @@ class RobertaForCausalLM(RobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1200,6 +1234,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1216,6 +1252,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1232,6 +1270,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1248,6 +1288,8 @@ class XLMRobertaModel(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
@@ -1338,6 +1380,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1356,6 +1400,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1374,6 +1420,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,
@@ -1392,6 +1440,8 @@ class XLMRobertaForCausalLM(XLMRobertaPreTrainedModel):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Any = None,
         past_key_values: Any = None,

@@ -16,7 +16,7 @@ class TorchDecoder(SlotDecoder):
         """In inference mode, on the device of the parameters."""
         device = next(self.module.parameters()).device
         input_ids, starts = (torch.from_numpy(array).to(device) for array in (input_ids, starts))
-        past = tuple(Slots(*pair, before) for pair in layers)
+        past = tuple(Slots(*layer, length=before) for layer in layers)
         with torch.inference_mode():
             outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past))
             logits = outputs.logits[:, 0]

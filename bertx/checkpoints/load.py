@@ -204,8 +204,8 @@ def plan(
 ) -> tuple[LoadReport, dict[str, Any]]:
     """Decides the head and finds its tensors: the report, and the further arguments of the class.
 
-    Where `config` has fewer layers than the checkpoint's own, the layers above are left out. `resize`: a tensor of
-    another shape is initialised.
+    Where `config` has fewer layers than the checkpoint's own, the layers above are left out; where it adds
+    cross-attention to the checkpoint's, that is initialised. `resize`: a tensor of another shape is initialised.
     """
     asked_for = task is not None
     stored = checkpoint.tensors
@@ -220,10 +220,16 @@ def plan(
     encoder = f"{prefix}embeddings.", f"{prefix}encoder."
     layers = checkpoint.config.get("num_hidden_layers", type(config).num_hidden_layers)
     fewer = isinstance(layers, int) and config.num_hidden_layers < layers
+    new_cross_attention = config.add_cross_attention and not checkpoint.config.get("add_cross_attention")
 
     def is_left_out(name: str) -> bool:
         layer, _, rest = name.removeprefix(f"{prefix}encoder.layer.").partition(".")
         return fewer and rest != "" and layer.isdecimal() and config.num_hidden_layers <= int(layer) < layers
+
+    def may_initialise(name: str) -> bool:
+        if new_cross_attention and ".crossattention." in name:
+            return True  # as a decoder that is made of an encoder
+        return asked_for and not schema_name(name, prefix).startswith(encoder)
 
     report = match(
         _rows(architecture, config, options),
@@ -231,7 +237,7 @@ def plan(
         source=str(checkpoint.folder),
         target=architecture,
         known_names=functools.partial(known_names, config),
-        may_initialise=lambda name: asked_for and not schema_name(name, prefix).startswith(encoder),
+        may_initialise=may_initialise,
         may_leave=lambda name: (asked_for and not name.startswith(prefix)) or is_left_out(name),
         may_resize=lambda name: resize,
         prefix=prefix,

@@ -74,12 +74,12 @@ FLAX = Conventions(
     caches=False,
 )
 
-_ABSENT = ("head_mask", *_CROSS, "cache_position")
+_ABSENT = ("head_mask", "cache_position")
 
 
 def absent(model: Any) -> tuple[str, ...]:
     """The arguments of 4.57 that a model, or its class, does not take."""
-    return _ABSENT if model.causal else (*_ABSENT, *_CACHE)
+    return _ABSENT if model.causal else (*_ABSENT, *_CROSS, *_CACHE)
 
 
 def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import difflib
 import functools
+import importlib
 import json
 import math
 import os
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -239,8 +241,8 @@ class ModelConfig:
 
     def __setattr__(self, name: str, value: Any) -> None:
         name = _RENAMED.get(name, name)
-        if "extra" not in vars(self) or (name.startswith("_") and name not in self.extra):
-            self._set(name, value)  # the constructor's own, the last of which is `extra`; or what is never saved
+        if _last_field(type(self)) not in vars(self) or (name.startswith("_") and name not in self.extra):
+            self._set(name, value)  # the constructor's own; or what is never saved
         elif name == "extra":
             vars(self).update(vars(self.replace(extra=value)))
         else:
@@ -262,8 +264,9 @@ class ModelConfig:
         Raises:
             ValueError: see the class.
         """
-        fields = {key: value for key, value in values.items() if key in _FIELDS}
-        added = {key: value for key, value in values.items() if key not in _FIELDS}
+        own = _own_fields(type(self))
+        fields = {key: value for key, value in values.items() if key in own}
+        added = {key: value for key, value in values.items() if key not in own}
         changed = self.replace(**{"extra": {**self.extra, **added}, **fields})
         vars(self).update(vars(changed))
 
@@ -316,8 +319,9 @@ class ModelConfig:
                 dropped = ("num_labels",) if changes["num_labels"] == number else ("num_labels", "id2label", "label2id")
                 values = {key: value for key, value in values.items() if key not in dropped}
         values = {**values, **changes}
-        fields = {key: value for key, value in values.items() if key in _FIELDS}
-        extra = {key: value for key, value in values.items() if key not in _FIELDS}
+        own = _own_fields(cls)
+        fields = {key: value for key, value in values.items() if key in own}
+        extra = {key: value for key, value in values.items() if key not in own}
         if fields.get("dtype") is None and extra.get("torch_dtype") is not None:
             fields["dtype"] = extra["torch_dtype"]
         if "torch_dtype" in extra and fields.get("dtype") is not None:
@@ -350,7 +354,7 @@ class ModelConfig:
             path = inside(folder, next((name for name in names if exists(folder, name)), names[0]))
         if not returns_unused:
             return cls.from_json_file(path, **changes)
-        known = {name: value for name, value in changes.items() if name in _FIELDS or name == "torch_dtype"}
+        known = {name: value for name, value in changes.items() if name in _own_fields(cls) or name == "torch_dtype"}
         config = cls.from_json_file(path, **known)
         known |= {name: value for name, value in changes.items() if name in config.extra}
         config.update(known)
@@ -429,13 +433,25 @@ class ModelConfig:
             changes |= {"id2label": None, "label2id": None}
         if "id2label" in changes:
             changes = {"num_labels": None, "label2id": None} | changes
-        if unknown := sorted(changes.keys() - _FIELDS - {"extra"}):
+        if unknown := sorted(changes.keys() - _own_fields(type(self)) - {"extra"}):
             name, named = type(self).__name__, ", ".join(unknown)
             raise TypeError(f"{name}.replace takes fields, and {named} is none; others are in `extra`")
         return dataclasses.replace(self, **changes)
 
 
-_FIELDS = {f.name for f in dataclasses.fields(ModelConfig)} - {"extra"}
+@functools.cache
+def _own_fields(cls: type[ModelConfig]) -> frozenset[str]:
+    """The fields that the constructor takes, beside `extra`."""
+    return frozenset(f.name for f in dataclasses.fields(cls) if f.init) - {"extra"}
+
+
+@functools.cache
+def _last_field(cls: type[ModelConfig]) -> str:
+    """What the constructor sets last."""
+    return dataclasses.fields(cls)[-1].name
+
+
+_FIELDS = _own_fields(ModelConfig)
 
 Config = TypeVar("Config", bound=type[ModelConfig])
 
@@ -450,7 +466,7 @@ def config_class(cls: Config) -> Config:
 
     @functools.wraps(init)
     def construct(self: ModelConfig, *args: Any, **values: Any) -> None:
-        fields = {name: values.pop(name) for name in (_FIELDS | {"extra"}) & values.keys()}
+        fields = {name: values.pop(name) for name in (_own_fields(cls) | {"extra"}) & values.keys()}
         if values:
             fields["extra"] = {**fields.get("extra", {}), **values}
             if fields.get("dtype") is None and "torch_dtype" in values:
@@ -520,6 +536,26 @@ class ModelSpec:
         """Whether a class is called as one of this architecture, a user's own head among them."""
         prefixes = "|".join(self.class_prefixes)
         return re.fullmatch(rf"(TF|Flax)?({prefixes})(Model|LMHead|PreTrained|For[A-Z])\w*", class_name) is not None
+
+
+class _Models(Mapping[str, ModelSpec]):
+    """model_type → the spec, from the file of this package that has its name, imported when first asked for."""
+
+    def __init__(self) -> None:
+        names = [file.name for file in pkgutil.iter_modules([str(Path(__file__).parent)]) if file.name != "base"]
+        self._files = {name.replace("_", "-"): name for name in names}
+
+    def __getitem__(self, model_type: str) -> ModelSpec:
+        return importlib.import_module(f"{__package__}.{self._files[model_type]}").SPEC
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+MODELS: Mapping[str, ModelSpec] = _Models()
 
 
 def _is_number(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """What every model is without a head."""
 
 from . import nn
-from .layers.arguments import check_tensors, check_tokens
-from .layers.cache import past_lengths
+from .layers.arguments import check_encoder, check_tensors, check_tokens
+from .layers.cache import encoder_length, past_lengths
 from .layers.embeddings import Embeddings
 from .layers.encoder import Encoder
 from .layers.masks import attention_bias
@@ -25,12 +25,14 @@ class BaseModel(nn.Model):
     output_class = BaseModelOutputWithPooling
     embeddings_class = Embeddings
 
-    def __init__(self, config, add_pooling_layer=True):
+    def __init__(self, config, add_pooling_layer=True, *, shared=None):
+        """shared: another such model, whose parameters are this one's too, but for the pooler and cross-attention."""
         super().__init__(config)
-        self.embeddings = self.embeddings_class(config)
-        self.encoder = Encoder(config)
+        self.embeddings = self.embeddings_class(config) if shared is None else shared.embeddings
+        self.encoder = Encoder(config, shared=None if shared is None else shared.encoder)
         self.pooler = Pooler(config) if add_pooling_layer else None
         self.is_decoder = config.is_decoder
+        self.add_cross_attention = config.add_cross_attention
         self.post_init()
 
     def forward(
@@ -41,6 +43,8 @@ class BaseModel(nn.Model):
         position_ids=None,
         *,
         inputs_embeds=None,
+        encoder_hidden_states=None,
+        encoder_attention_mask=None,
         past_key_values=None,
         use_cache=None,
         output_attentions=None,
@@ -57,9 +61,13 @@ class BaseModel(nn.Model):
             token_type_ids: [B, T], 0 for a first text, 1 for its pair; None is 0.
             position_ids: [B, T]; None counts from 0 in every row, or from where the past ends.
             inputs_embeds: [B, T, H], in the place of input_ids: what would be the word embeddings.
+            encoder_hidden_states: [B, S, H], the last states of an encoder, which a decoder with `add_cross_attention`
+                attends to; without them it does not, unless past_key_values hold their keys and values.
+            encoder_attention_mask: [B, S], 0 hides a state of the encoder; [B, T, S] gives each query its own.
             past_key_values: what a decoder gave under this name for the P positions before these, for each layer the
-                keys and the values, [B, N, P, D], or for each layer `cache.Slots`; attention_mask is then [B, P + T],
-                or [B, T, P + T].
+                keys and the values, [B, N, P, D], and of a decoder that attends to an encoder those of the encoder's
+                states, [B, N, S, D], which are then not computed again; or for each layer `cache.Slots`.
+                attention_mask is then [B, P + T], or [B, T, P + T].
             use_cache: whether a decoder gives past_key_values, these positions among them.
             output_attentions: whether the probabilities of each layer's attention are given too; None, here and
                 below, is as the config says: False, but for return_dict.
@@ -68,8 +76,9 @@ class BaseModel(nn.Model):
             readout: a function [B, T, H] → [B, K, H] of the positions that are read: last_hidden_state has only these.
 
         Raises:
-            ValueError: both or neither of input_ids and inputs_embeds, more positions than max_position_embeddings, or
-                past_key_values for a model that is no decoder.
+            ValueError: both or neither of input_ids and inputs_embeds, more positions than max_position_embeddings,
+                past_key_values for a model that is no decoder, or encoder_hidden_states for one without
+                `add_cross_attention`.
         """
         if output_attentions is None:
             output_attentions = self.config.output_attentions
@@ -83,6 +92,13 @@ class BaseModel(nn.Model):
         check_tokens(input_ids, inputs_embeds)
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         past_length, keys = past_lengths(past_key_values, nn.shape(tokens)[1])
+        check_encoder(
+            self,
+            tokens,
+            encoder_hidden_states,
+            encoder_attention_mask,
+            keys=encoder_length(None, past_key_values),
+        )
         hidden_states = self.embeddings(
             input_ids=input_ids,
             token_type_ids=token_type_ids,
@@ -98,6 +114,16 @@ class BaseModel(nn.Model):
             readout=readout,
             past_key_values=past_key_values,
             use_cache=use_cache and self.is_decoder,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_bias=None
+            if encoder_attention_mask is None
+            else attention_bias(
+                hidden_states,
+                encoder_attention_mask,
+                False,
+                keys=encoder_length(encoder_hidden_states, past_key_values),
+                name="encoder_attention_mask",
+            ),
         )
         output = self.output_class(
             last_hidden_state=encoded.last_hidden_state,
@@ -105,5 +131,6 @@ class BaseModel(nn.Model):
             hidden_states=encoded.hidden_states,
             past_key_values=encoded.past_key_values,
             attentions=encoded.attentions,
+            cross_attentions=encoded.cross_attentions,
         )
         return self.returned(output, return_dict)

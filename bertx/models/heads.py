@@ -76,7 +76,10 @@ class Head(nn.Model):
     def finish(self, encoded, return_dict, **own):
         """The outputs of the head: its `own`, and the layers and the cache that the base model gave."""
         past = {"past_key_values": encoded.past_key_values} if self.causal else {}
-        output = self.output_class(**own, **past, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
+        cross = {"cross_attentions": encoded.cross_attentions} if self.causal else {}
+        output = self.output_class(
+            **own, **past, hidden_states=encoded.hidden_states, attentions=encoded.attentions, **cross
+        )
         return self.returned(output, return_dict)
 
     def forward(
@@ -157,6 +160,8 @@ class CausalLM(Head):
         position_ids=None,
         *,
         inputs_embeds=None,
+        encoder_hidden_states=None,
+        encoder_attention_mask=None,
         labels=None,
         num_items_in_batch=None,
         past_key_values=None,
@@ -177,6 +182,8 @@ class CausalLM(Head):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
             past_key_values=past_key_values,
             use_cache=use_cache if labels is None else False,
             output_attentions=output_attentions,

@@ -1,4 +1,7 @@
-"""Self-attention (Vaswani et al. 2017, section 3.2), with the relative positions that BERT's config has."""
+"""Self-attention with the relative positions that BERT's config has, and a decoder's attention to an encoder.
+
+Vaswani et al. 2017, section 3.2.
+"""
 
 from .. import nn
 from .cache import extended
@@ -11,7 +14,7 @@ class SelfAttention(nn.Module):
     also k·e(i−j), to Q Kᵀ; i and j are indices in the row, whatever position_ids say.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, position_embedding_type=None):
         super().__init__()
         self.num_heads = config.num_attention_heads
         self.head_size = config.hidden_size // config.num_attention_heads
@@ -19,7 +22,7 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(config.hidden_size, config.hidden_size, axes=("heads", "embed"))
         self.value = nn.Linear(config.hidden_size, config.hidden_size, axes=("heads", "embed"))
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
-        self.position_embedding_type = config.position_embedding_type
+        self.position_embedding_type = position_embedding_type or config.position_embedding_type
         self.max_length = config.max_position_embeddings
         if self.position_embedding_type != "absolute":
             self.distance_embedding = nn.Embedding(2 * self.max_length - 1, self.head_size, axes=("distance", "head"))
@@ -66,6 +69,28 @@ class SelfAttention(nn.Module):
         return scores
 
 
+class EncoderAttention(SelfAttention):
+    """softmax(Q Kᵀ / √D + bias) V per head; K and V are of an encoder's states, without relative positions."""
+
+    def __init__(self, config):
+        super().__init__(config, position_embedding_type="absolute")
+
+    def forward(self, hidden_states, encoder_hidden_states, bias=None, output_attentions=False, key_value=()):
+        """hidden_states [B, T, H], encoder_hidden_states [B, S, H] → context [B, T, H], probabilities [B, N, T, S].
+
+        bias: [B, 1, T or 1, S]. key_value: the keys and the values [B, N, S, D] where they were computed before, in
+        the place of encoder_hidden_states. The third result are these.
+        """
+        query = self.split_heads(nn.linear(self.query, hidden_states))
+        if not key_value:
+            key_value = tuple(
+                self.split_heads(nn.linear(dense, encoder_hidden_states)) for dense in (self.key, self.value)
+            )
+        scale = self.head_size**-0.5
+        context, probabilities = nn.attention(query, *key_value, bias, scale, self.dropout, output_attentions)
+        return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities, key_value
+
+
 class SelfOutput(nn.Module):
     """Linear, dropout, residual, LayerNorm."""
 
@@ -99,3 +124,19 @@ class Attention(nn.Module):
             past_key_value=past_key_value,
         )
         return nn.rowwise(self.output, context, queries), *others
+
+
+class CrossAttention(nn.Module):
+    """A decoder's attention to an encoder's states, and its output block."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.self = EncoderAttention(config)
+        self.output = SelfOutput(config)
+
+    def forward(self, hidden_states, encoder_hidden_states, bias=None, output_attentions=False, key_value=()):
+        """hidden_states [B, T, H] → [B, T, H]; the rest as of EncoderAttention."""
+        context, *others = self.self(
+            hidden_states, encoder_hidden_states, bias=bias, output_attentions=output_attentions, key_value=key_value
+        )
+        return nn.rowwise(self.output, context, hidden_states), *others

@@ -1,4 +1,4 @@
-"""What a decoder attends to beside its own positions: the keys and values of those before."""
+"""What a decoder attends to beside its own positions: the keys and values of those before, and of an encoder."""
 
 from .. import nn
 
@@ -6,20 +6,30 @@ from .. import nn
 class Slots:
     """One layer's past in buffers with room for more: of their S positions the first `length` are taken.
 
-    `length` is an integer, or a scalar tensor where a graph is traced once for all lengths.
+    `length` is an integer, or a scalar tensor where a graph is traced once for all lengths. `cross`: the keys and the
+    values of an encoder's states, () where there is none.
 
-    Shapes: key, value [B, N, S, D].
+    Shapes: key, value [B, N, S, D]; those of `cross` [B, N, E, D].
     """
 
-    def __init__(self, key, value, length):
-        self.key, self.value, self.length = key, value, length
+    def __init__(self, key, value, *cross, length):
+        self.key, self.value, self.cross, self.length = key, value, cross, length
+
+
+def cross_key_value(past):
+    """The keys and the values of an encoder that a layer's past holds, or ().
+
+    past: Slots; a tuple of its own keys and values and where there is an encoder of that's; () or None.
+    """
+    return past.cross if isinstance(past, Slots) else tuple(past or ())[2:]
 
 
 def extended(past, key, value):
     """A layer's past and what follows it → the keys and values of all positions, and how many came before.
 
-    past: Slots, which new keys are written into, or a pair of [B, N, P, D], which they are appended to. Slots whose
-    length is a tensor come back whole: a causal mask hides what is not taken yet.
+    past: Slots, which new keys are written into, or a tuple that begins with the keys and the values [B, N, P, D],
+    which they are appended to. Slots whose length is a tensor come back whole: a causal mask hides what is not taken
+    yet.
 
     Shapes: key, value [B, N, T, D] → [B, N, P + T, D] or [B, N, S, D].
     """
@@ -44,6 +54,14 @@ def past_lengths(past_key_values, length):
     else:
         return first.length, nn.shape(first.key)[2]
     return before, before + length
+
+
+def encoder_length(encoder_hidden_states, past_key_values):
+    """How many states of an encoder [B, S, H] there are: those that are given, or that a past holds; else None."""
+    if encoder_hidden_states is not None:
+        return nn.shape(encoder_hidden_states)[1]
+    cross = cross_key_value(past_key_values[0]) if past_key_values else ()
+    return nn.shape(cross[0])[2] if cross else None
 
 
 def left_padded(input_ids, starts, first_position, past_key_values=()):

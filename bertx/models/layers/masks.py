@@ -3,14 +3,14 @@
 from .. import nn
 
 
-def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0, keys=None):
+def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0, keys=None, name="attention_mask"):
     """What a mask adds to the attention scores: 0 where a position may be attended, half the lowest number where not.
 
     attention_mask [B, P + T], P the `past_length` (0 hides a key from every query; [B, T, P + T], or
     [B, 1, T, P + T] of booleans or integers, gives each query its own keys); a decoder's query also sees no later key.
-    `keys`: how many keys there are, where that is more than P + T. None where nothing is hidden. Half the lowest number
-    of the dtype cannot overflow when a score is added and leaves nothing of the score in float32 and float64: a query
-    whose keys are all hidden attends to all of them alike.
+    `keys`: how many keys there are, where that is more than P + T, or they are an encoder's. `name`: of the mask, for
+    errors. None where nothing is hidden. Half the lowest number of the dtype cannot overflow when a score is added and
+    leaves nothing of the score in float32 and float64: a query whose keys are all hidden attends to all of them alike.
 
     Axes are added by reshape: TensorFlow Lite has no slice that adds one.
 
@@ -23,7 +23,7 @@ def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0, key
         given = nn.shape(attention_mask)[-1]
         if isinstance(given, int) and isinstance(length, int) and given != length:
             before = f", {past_length} of them past" if past_length else ""
-            raise ValueError(f"attention_mask has {given} positions, expected {length}{before}")
+            raise ValueError(f"{name} has {given} positions, expected {length}{before}")
         if len(attention_mask.shape) == 4:
             _check_mask_of_four_axes(attention_mask, hidden_states, length)
             attention_mask = nn.reshape(attention_mask, (-1, *nn.shape(attention_mask)[2:]))

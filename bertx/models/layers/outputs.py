@@ -40,13 +40,16 @@ class ModelOutput(nn.OutputBase):
 class BaseModelOutput(ModelOutput):
     """last_hidden_state [B, T, H]; hidden_states, 1 + layers of [B, T, H]; attentions, layers of [B, N, T, T].
 
-    past_key_values, of a decoder: for each layer the keys and the values of all positions so far, [B, N, P + T, D].
+    past_key_values, of a decoder: for each layer the keys and the values of all positions so far, [B, N, P + T, D], and
+    where it attends to an encoder those of the encoder's states, [B, N, S, D]. cross_attentions, of such a decoder:
+    layers of [B, N, T, S].
     """
 
     last_hidden_state: object
     hidden_states: object
     past_key_values: object
     attentions: object
+    cross_attentions: object
 
 
 class BaseModelOutputWithPooling(ModelOutput):
@@ -57,7 +60,7 @@ class BaseModelOutputWithPooling(ModelOutput):
     past_key_values: object
     hidden_states: object
     attentions: object
-    cross_attentions = None  # as code of transformers 4.57 finds it where it asks for none
+    cross_attentions: object
 
 
 class BertForPreTrainingOutput(ModelOutput):
@@ -85,7 +88,7 @@ class CausalLMOutput(ModelOutput):
     past_key_values: object
     hidden_states: object
     attentions: object
-    cross_attentions = None
+    cross_attentions: object
 
 
 class MaskedLMOutput(_LogitsOutput):
