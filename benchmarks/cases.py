@@ -87,8 +87,8 @@ class Case:
     Attributes:
         what: a sentence for the table.
         kind: "forward" (arrays [rows, length] in, an array out), "embed" (texts in, an array out), "fill" (texts in,
-            words out), "tokenise" (texts in, padded arrays out), "generate" (a text in, ids out) or "train" (a step
-            on arrays).
+            words out), "tokenise" (texts in, padded arrays out), "generate" (a text in, ids out), "train" (a step
+            on arrays) or "train_mlm" (texts, each trained on once).
         checkpoint: a key of `checkpoints.ARCHITECTURES`, or "minilm".
         groups: contenders that run in turn; another group begins when the last has left the memory.
         ratios: (contender, what it is compared with, the factor that issue 6 asks for, or None).
@@ -221,6 +221,13 @@ CASES = {
         *("train", "classifier12"),
         PAIRS,
         tuple((*pair, None) for pair in PAIRS),
+    ),
+    "train_mlm": Case(
+        "bert-base, masked words of 64 texts, most of about 25 tokens, a fifth of 100 to 256: an epoch, some 8 updates",
+        *("train_mlm", "masked"),
+        (("bertx torch", "transformers torch"),),
+        (("bertx torch", "transformers torch", 1.5),),
+        *(64, 0, "call", 1),
     ),
 }
 

@@ -25,6 +25,7 @@ LIBRARIES = (
     "torch transformers tensorflow keras tf_keras keras_hub jax flax optax sentence_transformers onnxruntime numpy"
 )
 MAX_LENGTH, BATCH, FILL_BATCH, NEW_TOKENS = 256, 32, 8, 100
+MLM_TEXTS, MLM_ROWS = 8, 2  # texts of a batch, and packed rows with about as many tokens
 LEARNING_RATE = 2e-5
 LONG = 2.0  # seconds of a call that needs no other before it
 Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
@@ -51,6 +52,8 @@ def bertx(job):
     if job.kind == "train":
         step = {"torch": torch_step, "jax": jax_step, "tensorflow": keras_step}[backend]
         return lambda inputs: model.forward(**inputs)[job.reads], step(model.module, "keras")
+    if job.kind == "train_mlm":
+        return first_logits(lambda **inputs: model.forward(**inputs)["logits"], model.tokenizer), packed_epoch(model)
     if variant == "every position":
         return torch_forward(lambda **inputs: [model.module.classifier(model.module.bert(**inputs).pooler_output)], 0)
     return lambda inputs: model.forward(**inputs)[job.reads]
@@ -79,6 +82,9 @@ def transformers(job):
 
         return generate
     forward = torch_forward(model, job.reads)
+    if job.kind == "train_mlm":
+        tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
+        return first_logits(lambda **inputs: forward(inputs), tokenizer), padded_epoch(model, tokenizer)
     if job.kind == "train":
         return forward, torch_step(model)
     return forward if job.kind == "forward" else embedder(forward, hub_tokenizer(job.folder))
@@ -228,6 +234,49 @@ def words(answers) -> np.ndarray:
     return np.array([[(word["token"], np.log(word["score"])) for word in answer] for answer in answers])
 
 
+def first_logits(forward, tokenizer):
+    """Texts → the scores of the vocabulary in the first of them, nothing hidden."""
+    return lambda texts: forward(**arrays_of(tokenizer)(texts[:1]))[0]
+
+
+def packed_epoch(model):
+    """An epoch as `bertx.train` makes it with packing: words are scored where they are hidden."""
+    from bertx.backend import get_backend
+    from bertx.data import Batches, collator_of
+    from bertx.training.recipe import Recipe
+
+    recipe = Recipe(learning_rate=LEARNING_RATE, schedule="constant", packing=True, batch_size=MLM_ROWS)
+    trainer = get_backend(model.backend).trainer()(model.module, recipe, 1)
+    collate = collator_of("fill-mask", model.tokenizer, model.config, packing=True, max_length=MAX_LENGTH)
+    made = {}
+
+    def epoch(texts):
+        if not made:
+            made["batches"] = Batches([{"text": text} for text in texts], collate, MLM_ROWS, 0)
+        batches = made["batches"]
+        return sum(trainer.step([batches.at(i)], i)[0] for i in range(len(batches)))
+
+    return epoch
+
+
+def padded_epoch(model, tokenizer):
+    """An epoch as the hub's run_mlm --line_by_line makes it: shuffled, padded to the longest, every position scored."""
+    import torch
+    from transformers import DataCollatorForLanguageModeling
+
+    collate, step = DataCollatorForLanguageModeling(tokenizer), torch_step(model)
+    made = {}
+
+    def epoch(texts):
+        if not made:
+            encoded = tokenizer(texts, truncation=True, max_length=MAX_LENGTH, return_special_tokens_mask=True)
+            rows = [dict(zip(encoded, row, strict=True)) for row in zip(*encoded.values(), strict=True)]
+            made["loader"] = torch.utils.data.DataLoader(rows, MLM_TEXTS, shuffle=True, collate_fn=collate)
+        return sum(step({name: value.numpy() for name, value in batch.items()}) for batch in made["loader"])
+
+    return epoch
+
+
 def torch_step(model, _=None):
     """A training step in PyTorch."""
     import torch
@@ -309,7 +358,7 @@ def main() -> None:
 
     for module in job.imports if job.timed == "load" else ():
         importlib.import_module(module)
-    if job.kind in ("embed", "fill", "tokenise", "generate"):
+    if job.kind in ("embed", "fill", "tokenise", "generate", "train_mlm"):
         inputs = cases.texts(job.rows, job.length, Path(job.folder) / "vocab.txt", mask=job.kind == "fill")
         inputs = inputs[0] if job.rows == 1 else inputs
     else:
@@ -318,10 +367,11 @@ def main() -> None:
     start = time.perf_counter()
     compute = globals()[job.library](job)
     loaded = time.perf_counter() - start
-    if job.kind == "train":
+    if job.kind in ("train", "train_mlm"):
         forward, compute = compute
         output = forward(inputs)
-        inputs["labels"] = labels
+        if job.kind == "train":
+            inputs["labels"] = labels
     else:
         output = compute(inputs)
     answer(load=loaded, peak=peak_mib())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .tokenizers.xlm_roberta import XLMRobertaTokenizer, XLMRobertaTokenizerFast
     from .training.recipe import Recipe
     from .training.run import TrainingError, TrainingStopped, train
+    from .training.vocabulary import train_tokenizer
 
 old_paths.install()
 
@@ -60,6 +61,7 @@ _PUBLIC = {
     "load": ".checkpoints.load",
     "parity": ".parity_report",
     "train": ".training.run",
+    "train_tokenizer": ".training.vocabulary",
     "verify": ".checkpoints.verify",
 }
 __all__ = sorted(_PUBLIC)

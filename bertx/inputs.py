@@ -50,9 +50,9 @@ def _limits(architecture: str) -> dict[str, Any]:
 
 
 def takes_mask_positions(architecture: str) -> bool:
-    """Whether a head can score some positions only: it scores each by itself, and has one kind of scores."""
+    """Whether a head can score some positions only: it scores each by itself, and has labels of them."""
     head = head_of(architecture)
-    return head.scores == "tokens" and len(head.logit_names) == 1
+    return head.scores == "tokens" and any(of == "tokens" for of, _ in head.labels.values())
 
 
 def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:

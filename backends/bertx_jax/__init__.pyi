@@ -430,6 +430,7 @@ class FlaxBertForPreTraining(FlaxBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[True] | None = None,
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
     ) -> FlaxBertForPreTrainingOutput: ...
     @overload
     def forward(
@@ -445,6 +446,7 @@ class FlaxBertForPreTraining(FlaxBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
     ) -> tuple[Any, ...]: ...
     @overload
     def __call__(
@@ -460,6 +462,7 @@ class FlaxBertForPreTraining(FlaxBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[True] | None = None,
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
         params: Any = None,
         train: bool | None = None,
         dropout_rng: Array | None = None,
@@ -478,6 +481,7 @@ class FlaxBertForPreTraining(FlaxBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
         params: Any = None,
         train: bool | None = None,
         dropout_rng: Array | None = None,

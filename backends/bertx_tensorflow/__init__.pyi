@@ -421,6 +421,7 @@ class TFBertForPreTraining(TFBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[True] | None = None,
+        mask_positions: Any = None,
         training: bool | None = None,
     ) -> TFBertForPreTrainingOutput: ...
     @overload
@@ -437,6 +438,7 @@ class TFBertForPreTraining(TFBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        mask_positions: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, ...]: ...
     @overload
@@ -453,6 +455,7 @@ class TFBertForPreTraining(TFBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[True] | None = None,
+        mask_positions: Any = None,
         training: bool | None = None,
     ) -> TFBertForPreTrainingOutput: ...
     @overload
@@ -469,6 +472,7 @@ class TFBertForPreTraining(TFBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        mask_positions: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, ...]: ...
 

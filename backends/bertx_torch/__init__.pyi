@@ -404,6 +404,7 @@ class BertForPreTraining(BertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[True] | None = None,
+        mask_positions: Tensor | None = None,
     ) -> BertForPreTrainingOutput: ...
     @overload
     def forward(
@@ -419,6 +420,7 @@ class BertForPreTraining(BertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        mask_positions: Tensor | None = None,
     ) -> tuple[Any, ...]: ...
     @overload
     def __call__(
@@ -434,6 +436,7 @@ class BertForPreTraining(BertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[True] | None = None,
+        mask_positions: Tensor | None = None,
     ) -> BertForPreTrainingOutput: ...
     @overload
     def __call__(
@@ -449,6 +452,7 @@ class BertForPreTraining(BertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        mask_positions: Tensor | None = None,
     ) -> tuple[Any, ...]: ...
 
 class BertForSequenceClassification(BertPreTrainedModel):

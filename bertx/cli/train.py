@@ -1,4 +1,4 @@
-"""The verb that fine-tunes a checkpoint."""
+"""The verbs that train: a checkpoint on rows, a new model, the vocabulary of one."""
 
 from __future__ import annotations
 
@@ -65,6 +65,9 @@ def train(
     steps: Annotated[int | None, typer.Option(help="The number of updates.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a batch: 16.")] = None,
     accumulation: Annotated[int | None, typer.Option(help="Batches of an update: 1.")] = None,
+    packing: Annotated[
+        bool, typer.Option("--packing", help="Several texts in a row, each attending to itself alone; of fill-mask.")
+    ] = False,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", "-l", help="The highest: 5e-5.")] = None,
     schedule: Annotated[str | None, typer.Option(help="linear, cosine or constant, after the warm-up.")] = None,
     warmup: Annotated[
@@ -85,6 +88,10 @@ def train(
     ] = None,
     max_length: Annotated[
         int | None, typer.Option(min=1, help="The most tokens of a row; longer ones are cut.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(**_FILE, help="A config.json of a new model; SOURCE is then a tokenizer of train-tokenizer."),
     ] = None,
     column: Annotated[
         list[str] | None, typer.Option("--column", "-c", help="FIELD=NAME: what your data call it, as text=review.")
@@ -107,7 +114,7 @@ def train(
     device: DeviceOption = None,
     revision: RevisionOption = None,
 ) -> None:
-    """Fine-tune a checkpoint on rows of a file; Ctrl-C saves the run, and --resume goes on, on any backend."""
+    """Train a checkpoint, or a new model of --config, on rows of a file; --resume goes on after Ctrl-C, anywhere."""
     from ..registry import check_task
     from ..training.recipe import Recipe
     from ..training.run import TrainingStopped
@@ -121,6 +128,7 @@ def train(
                 "epochs": epochs,
                 "steps": steps,
                 "batch_size": batch_size,
+                "packing": packing or None,
                 "gradient_accumulation_steps": accumulation,
                 "learning_rate": learning_rate,
                 "schedule": schedule,
@@ -155,6 +163,7 @@ def train(
                 patience=patience,
                 labels=label or None,
                 problem_type=problem_type,
+                config=config,
                 collator=collator,
                 save_steps=save_steps,
                 keep=keep,
@@ -224,10 +233,43 @@ train.epilog = epilog(
     "bertx train question-answering bert-base --data train-v2.0.json --evaluation dev-v2.0.json --metric f1 -o reader",
     "bertx train multiple-choice bert-base --data swag.jsonl -o chooser",
     "bertx train next-sentence-prediction bert-base --data pairs.csv -o nsp",
-    "bertx train fill-mask bert-base --data texts.txt -o adapted --steps 10000 --warmup 500",
+    "bertx train fill-mask bert-base --data texts.txt -o adapted --steps 10000 --warmup 500 --packing",
     "bertx train pretraining bert-base --data documents.jsonl -o pretrained --steps 10000 --warmup 1000",
+    "bertx train pretraining tokenizer --config config.json --data texts.txt -o model --steps 100000",
     "bertx train feature-extraction bert-base --data pairs.csv -o embedder --batch-size 64",
     "bertx train text-classification bert-base --data reviews.jsonl -o classifier --resume --backend jax",
     codes="Exit codes: 0; 1 for a run that failed or was stopped, which --resume goes on with; 2 for wrong usage.",
 )
-VERBS = (train,)
+
+
+def train_tokenizer(
+    files: Annotated[list[Path], typer.Argument(**_FILE, help="Files of UTF-8 text.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    vocab_size: Annotated[int, typer.Option(min=1, help="The most tokens it may have, special ones included.")] = 30522,
+    cased: Annotated[bool, typer.Option("--cased", help="Keep upper case and accents.")] = False,
+    min_frequency: Annotated[int, typer.Option(min=1, help="How often a pair of pieces must occur to be joined.")] = 2,
+    limit_alphabet: Annotated[int, typer.Option(min=1, help="The most single characters it may have.")] = 1000,
+) -> None:
+    """Learn a WordPiece vocabulary from text files, for a new model: bertx train … --config takes the folder."""
+    from ..training.vocabulary import train_tokenizer as learn
+
+    try:
+        tokenizer = learn(
+            files,
+            out=out,
+            vocab_size=vocab_size,
+            lower_case=not cased,
+            min_frequency=min_frequency,
+            limit_alphabet=limit_alphabet,
+        )
+    except FileExistsError as error:
+        raise WrongUsage(str(error)) from error
+    tell(f"a vocabulary of {len(tokenizer):,} tokens is in {out}", "green")
+
+
+train_tokenizer.epilog = epilog(
+    "bertx train-tokenizer texts.txt --out tokenizer --vocab-size 8000",
+    "bertx train pretraining tokenizer --config config.json --data texts.txt --out model --steps 100000",
+    codes="Exit codes: 0; 1 for files that cannot be learnt from; 2 for wrong usage.",
+)
+VERBS = (train, train_tokenizer)

@@ -28,7 +28,7 @@ from .layers.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from .layers.readout import first_position, positions_at
+from .layers.readout import first_and_positions_at, first_position, positions_at
 
 
 class Head(nn.Model):
@@ -340,9 +340,13 @@ class PreTraining(Head):
         output_attentions=None,
         output_hidden_states=None,
         return_dict=None,
+        mask_positions=None,
     ):
-        """labels [B, T] (−100: not counted) and next_sentence_label [B]: the loss is the sum of both, given both."""
-        check_tensors(labels=labels, next_sentence_label=next_sentence_label)
+        """labels [B, T] (−100: not counted) and next_sentence_label [B]: the loss is the sum of both, given both.
+
+        mask_positions [B, K]: words are predicted at these positions only, K for T in prediction_logits and labels.
+        """
+        check_tensors(labels=labels, next_sentence_label=next_sentence_label, mask_positions=mask_positions)
         encoded = self.encode(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -351,8 +355,10 @@ class PreTraining(Head):
             inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
+            readout=None if mask_positions is None else first_and_positions_at(mask_positions),
         )
-        prediction, relationship = self.logits(encoded.last_hidden_state, encoded.pooler_output)
+        states = encoded.last_hidden_state if mask_positions is None else encoded.last_hidden_state[:, 1:]
+        prediction, relationship = self.logits(states, encoded.pooler_output)
         loss = None
         if labels is not None and next_sentence_label is not None:
             loss = self.cross_entropy(prediction, labels)

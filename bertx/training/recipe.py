@@ -43,6 +43,7 @@ class Recipe:
         epochs: how often each row is used; 3 where neither this nor `steps` is given.
         steps: the number of updates; give one of both.
         batch_size: rows of a batch.
+        packing: whether several texts share a row, each attending to itself alone; of fill-mask.
         seed: of the order of the rows, of dropout, and of a new head's values.
         dtype: "float32"; "mixed_bfloat16": parameters are float32 and most products bfloat16; "float64" on torch.
 
@@ -64,6 +65,7 @@ class Recipe:
     epochs: float | None = None
     steps: int | None = None
     batch_size: int = 16
+    packing: bool = False
     seed: int = 0
     dtype: str = "float32"
 
@@ -132,7 +134,7 @@ class Recipe:
             allowed = (int, float) if kind is float else (kind,)
             if value is None and name in _OPTIONAL:
                 continue
-            if not isinstance(value, allowed) or isinstance(value, bool) or not fits(value):
+            if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool) or not fits(value):
                 yield f"{name} is {value!r:.40}, expected {expected}"
         for one, other, unset in (("warmup_ratio", "warmup_steps", 0), ("epochs", "steps", None)):
             if getattr(self, one) != unset and getattr(self, other) != unset:
@@ -176,6 +178,7 @@ _FIELDS: Mapping[str, tuple[type, Callable[[Any], bool], str]] = {
     "epochs": (float, lambda x: 0 < x < math.inf, "a number above 0"),
     "steps": (int, lambda x: x >= 1, "an integer of at least 1"),
     "batch_size": (int, lambda x: x >= 1, "an integer of at least 1"),
+    "packing": (bool, lambda x: True, "True or False"),
     "seed": (int, lambda x: 0 <= x < 2**32, "an integer from 0 to 2³² − 1"),
     "dtype": (str, lambda x: x in DTYPES, f"one of {', '.join(DTYPES)}"),
 }

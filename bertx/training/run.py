@@ -24,10 +24,12 @@ from bertx_weights.files import locked
 
 from ..backend import Backend, check_device, get_backend
 from ..checkpoints.adapters import open_merged
+from ..checkpoints.fresh import new_model
 from ..checkpoints.load import config_of, load_model
 from ..checkpoints.train_state import Best, TrainState, keep_last, read_state, save_state, steps_of
 from ..configs.base import ModelConfig
 from ..data import Batches, collator_of, labels_of, problem_type_of, read
+from ..data.collators import text_format_of
 from ..data.columns import LABEL, Field, as_list
 from ..data.labels import Classes
 from ..hub.sources import resolve
@@ -90,6 +92,7 @@ def train(
     patience: int | None = None,
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
+    config: ModelConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     collator: Mapping[str, Any] | None = None,
     save_steps: int | None = None,
     keep: int = 2,
@@ -124,6 +127,9 @@ def train(
         labels: the classes; None takes the checkpoint's where its head has those of the data, else those of the data.
         problem_type: of a text classifier; None follows from the first row's label: a list means several labels, a
             number with a fraction regression, else it is one label.
+        config: of a new model, which begins with values drawn from the recipe's seed: a config, its keys, or a
+            config.json; `source` then is that of a tokenizer, as `bertx.train_tokenizer` writes it, and needs no
+            weights. Keys without vocab_size and pad_token_id take the tokenizer's.
         collator: further arguments of `bertx.data.collator_of`, such as `{"max_length": 128}`.
         save_steps: the state is saved after so many updates; None is once an epoch. It is saved after the last, too.
         keep: how many checkpoints of the run are kept, the last ones, beside the best.
@@ -152,7 +158,12 @@ def train(
         raise ValueError(
             f"the {chosen.name} backend trains in {', '.join(trainer_class.dtypes)}; asked for {recipe.dtype!r}"
         )
-    rows = _rows(data)
+    if config is not None and (task is None or labels is not None or problem_type is not None):
+        raise ValueError(
+            "a new model has no task of its own: give task="
+            if task is None
+            else "labels and problem_type are of a checkpoint's new head: a new model has those of its config"
+        )
     out = Path(out)
     with _begun(out, resume) as checkpoints:
         state = read_state(checkpoints / str(steps_of(checkpoints)[-1])) if steps_of(checkpoints) else None
@@ -160,20 +171,27 @@ def train(
         if state is None:
             columns = (collator or {}).get("columns") or {}
             column = columns.get("label", columns.get("tags"))
-            task, changes, resize = _head(source, revision, task, rows, column, labels, problem_type)
-            model = _loaded(source, task, chosen, dtype, device, revision, changes, resize, recipe.seed)
+            if config is None:
+                task, rows, changes, resize = _head(source, revision, task, data, column, labels, problem_type)
+                model = _loaded(source, task, chosen, dtype, device, revision, changes, resize, recipe.seed)
+            else:
+                task = check_task(task or "")
+                rows = read_rows(task, data)
+                options = {"dtype": dtype, "device": device, "revision": revision, "seed": recipe.seed}
+                model = new_model(source, config, task, chosen, **options)
         else:
             model = load_model(checkpoints / str(state.step), None, chosen, dtype=dtype, device=device)
             if task is not None and check_task(task) != model.task:
                 raise ValueError(f"{checkpoints / str(state.step)} is of a run of {model.task}; the task is now {task}")
             task = model.task
-        module, tokenizer, options = model.module, model.tokenizer, dict(collator or {})
+            rows = read_rows(task, data)
+        module, tokenizer, options = model.module, model.tokenizer, _collator(task, recipe, collator)
         if task == _EMBEDDINGS:
             model = embedder = Embedder(model, chosen)
             module, tokenizer, options = embedder.similarity(), embedder.reader, embedder.collator | options
         collate = collator_of(task, tokenizer, model.config, **options)
         batches = Batches(rows, collate, recipe.batch_size, recipe.seed)
-        held_out = None if evaluation is None else _rows(evaluation)
+        held_out = None if evaluation is None else read_rows(task, evaluation)
         evaluated = None
         if held_out is not None:
             evaluated = Batches(held_out, collate, recipe.batch_size, recipe.seed, shuffle=False)
@@ -375,8 +393,16 @@ def _check(metric: Any, evaluation: Any, patience: Any, save_steps: Any, keep: A
         raise ValueError("\n  ".join(["this run cannot be:", *problems]))
 
 
-def _rows(data: Any) -> Sequence[Mapping[str, Any]]:
-    rows = read(data) if isinstance(data, (str, os.PathLike)) else data
+def _collator(task: str, recipe: Recipe, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of a task's collator, with what the recipe says."""
+    if recipe.packing and task != "fill-mask":
+        raise ValueError(f"packing is of fill-mask, and the task is {task}: leave it out")
+    return {**(options or {}), **({"packing": True} if recipe.packing else {})}
+
+
+def read_rows(task: str, data: Any) -> Sequence[Mapping[str, Any]]:
+    """The rows of a file, read as the task needs them, or those that are given."""
+    rows = read(data, text_format_of(task, data)) if isinstance(data, (str, os.PathLike)) else data
     if not hasattr(rows, "__getitem__") or not hasattr(rows, "__len__"):
         raise TypeError(f"the data are a {type(rows).__name__}, expected a list of dicts, or a file")
     if not len(rows):
@@ -408,12 +434,12 @@ def _head(
     source: Any,
     revision: str | None,
     task: str | None,
-    rows: Any,
+    data: Any,
     column: str | None,
     labels: Any,
     problem_type: str | None,
-) -> tuple[str, dict[str, Any], bool]:
-    """The task, the fields of the config that the data change, and whether its head begins anew."""
+) -> tuple[str, Sequence[Mapping[str, Any]], dict[str, Any], bool]:
+    """The task, its rows, the fields of the config that the data change, and whether its head begins anew."""
     checkpoint = open_merged(resolve(source, revision=revision))
     config = config_of(checkpoint)
     own = own_architecture(config, {tensor.schema_name for tensor in checkpoint.tensors.values()}) if not task else None
@@ -430,8 +456,9 @@ def _head(
         raise ValueError(f"labels and problem_type are of classifiers, and the task is {task}")
     if of_labels != ("texts", "num_labels") and problem_type is not None:
         raise ValueError(f"problem_type is of text-classification, and the task is {task}")
+    rows = read_rows(task, data)
     if not has_labels:
-        return task, {}, False
+        return task, rows, {}, False
     has_head = architecture in (config.architectures or ()) or own is not None
     changes: dict[str, Any] = {}
     if of_labels[0] == "texts":
@@ -439,12 +466,12 @@ def _head(
         problem_type = problem_type or known or problem_type_of(rows, column)
         changes["problem_type"] = problem_type
         if problem_type == "regression":
-            return task, changes | _numbers(config, rows, column, labels), True
+            return task, rows, changes | _numbers(config, rows, column, labels), True
     names = labels_of(rows, column) if labels is None else tuple(labels)
     if has_head and labels is None and _knows(config, names):
-        return task, changes, False
+        return task, rows, changes, False
     changes |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
-    return task, changes, True
+    return task, rows, changes, True
 
 
 def _knows(config: ModelConfig, names: Sequence[str]) -> bool:

@@ -79,6 +79,7 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
         "patience": 2,
         "labels": ["O", "B-X"],
         "problem_type": None,
+        "config": None,
         "collator": {"columns": {"tokens": "words"}, "max_length": 20},
         "save_steps": 2,
         "keep": 3,
@@ -150,3 +151,11 @@ def test_a_run_that_is_stopped_says_how_to_go_on(checkpoint, data, tmp_path):
     assert again.returncode == 2 and "has a run already: give --resume" in again.stderr
     recipe = json.loads((out / "checkpoints" / steps[0] / "train_state.json").read_text())["recipe"]
     assert recipe["steps"] == 100000
+
+
+def test_a_new_model_and_packing(called, data, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    arguments = ["fill-mask", "tokenizer", "--data", data, "-o", tmp_path / "out", "--packing"]
+    assert invoke(*arguments, "--config", tmp_path / "config.json").exit_code == 0
+    options = called[0][1]
+    assert options["recipe"] == bertx.Recipe(packing=True) and options["config"] == tmp_path / "config.json"

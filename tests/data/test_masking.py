@@ -31,6 +31,16 @@ def rows():
 CONFIG = bertx.BertConfig()
 
 
+def spread(batch):
+    """A batch whose labels are of all positions, -100 where no token is hidden."""
+    labels = np.full(batch["input_ids"].shape, -100)
+    assert batch["mask_positions"].shape == batch["labels"].shape
+    for row, positions, of_row in zip(labels, batch["mask_positions"], batch["labels"], strict=True):
+        row[positions[of_row != -100]] = of_row[of_row != -100]
+    assert (labels != -100).sum() == (batch["labels"] != -100).sum()  # no position is there twice
+    return batch | {"labels": labels}
+
+
 def rates(ids, found, labels, mask):
     """The share of tokens that are hidden, and of these those that are [MASK], another token, the same."""
     hidden = labels != -100
@@ -54,7 +64,7 @@ def test_rates_are_those_of_transformers(tokenizer, rows):
     ids = peer([row["text"] for row in rows], padding=True, return_tensors="np")["input_ids"]
     mine, expected = [], []
     for step in range(8):
-        found = collate(rows, 0, step)
+        found = spread(collate(rows, 0, step))
         mine.append(rates(ids, found["input_ids"], found["labels"], tokenizer.mask_token_id))
         batch = theirs([dict(feature) for feature in features])
         expected.append(rates(ids, batch["input_ids"], batch["labels"], tokenizer.mask_token_id))
@@ -68,7 +78,7 @@ def test_rates_are_those_of_transformers(tokenizer, rows):
 
 def test_labels_are_the_hidden_tokens_and_nothing_else_changes(tokenizer, rows):
     plain = tokenizer([row["text"] for row in rows[:9]], padding=True, return_tensors="np")
-    found = collator_of("fill-mask", tokenizer, CONFIG)(rows[:9], 3, 5)
+    found = spread(collator_of("fill-mask", tokenizer, CONFIG)(rows[:9], 3, 5))
     hidden = found["labels"] != -100
     np.testing.assert_array_equal(found["labels"][hidden], plain["input_ids"][hidden])
     np.testing.assert_array_equal(found["input_ids"][~hidden], plain["input_ids"][~hidden])
@@ -91,7 +101,7 @@ def test_special_tokens_are_never_hidden_nor_drawn(tokenizer):
     plain = tokenizer([row["text"] for row in rows], padding=True, return_tensors="np")["input_ids"]
     special = np.isin(plain, tokenizer.all_special_ids)
     for step in range(20):
-        found = collate(rows, 0, step)
+        found = spread(collate(rows, 0, step))
         assert (found["labels"][special] == -100).all()
         assert (found["labels"][~special] == plain[~special]).all()
         np.testing.assert_array_equal(found["input_ids"][special], plain[special])
@@ -112,7 +122,7 @@ def test_whole_words(tokenizer, rows):
     encoded = tokenizer([row["text"] for row in rows])
     shares, kinds = [], []
     for step in range(4):
-        found = collate(rows, 0, step)
+        found = spread(collate(rows, 0, step))
         for i, encoding in enumerate(encoded.encodings):
             words = numbered(encoding.word_ids)
             hidden = found["labels"][i, : len(words)] != -100
@@ -230,10 +240,12 @@ def test_replaced_sentences_begin_the_next_pair(tokenizer):
 def test_rows_of_pairs_are_the_tokenizers(pretraining, tokenizer):
     made = Batches(documents(), pretraining, 4, 7)
     found, again = made.at(3), Batches(documents(), pretraining, 4, 7).at(3)
-    assert set(found) == {"input_ids", "attention_mask", "token_type_ids", "labels", "next_sentence_label"}
+    names = {"input_ids", "attention_mask", "token_type_ids", "mask_positions", "labels", "next_sentence_label"}
+    assert set(found) == names
     for name in found:
         np.testing.assert_array_equal(found[name], again[name])
         assert found[name].dtype == np.int64
+    found = spread(found)
     plain = np.where(found["labels"] == -100, found["input_ids"], found["labels"])
     for i, index in enumerate(made.indices(3)):
         pair = made.rows[int(index)]
@@ -253,7 +265,7 @@ def test_hidden_words_of_pairs(tokenizer):
     made = Batches(rows, collate, 16, 0)
     count = hidden_count = 0
     for step in range(30):
-        found = made.at(step)
+        found = spread(made.at(step))
         plain = np.where(found["labels"] == -100, found["input_ids"], found["labels"])
         hidden = found["labels"] != -100
         for ids, of_row in zip(plain, hidden, strict=True):
@@ -270,7 +282,7 @@ def test_words_of_the_two_texts_are_drawn_apart(tokenizer):
     collate = collator_of("pretraining", tokenizer, CONFIG, whole_word_mask=True)
     text, begins = np.arange(2000, 2200), np.ones(200, np.int8)
     pair = {"first": text, "second": text, "first_begins": begins, "second_begins": begins, "next_sentence_label": 0}
-    hidden = collate([pair], 0, 0)["labels"][0] != -100
+    hidden = spread(collate([pair], 0, 0))["labels"][0] != -100
     first, second = hidden[1:201], hidden[202:402]
     assert 10 < first.sum() < 50 and 10 < second.sum() < 50
     assert (first & second).sum() < 15

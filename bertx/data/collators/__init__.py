@@ -32,6 +32,12 @@ _COLLATORS: Mapping[str, type[Collator]] = {
 }
 
 
+def text_format_of(task: str, path: Any) -> str | None:
+    """What `read` is told of a .txt file for a task: pre-training takes documents of it; None is what its name says."""
+    is_text = str(path).lower().endswith(".txt")
+    return "documents" if is_text and _COLLATORS.get(task) is PretrainingCollator else None
+
+
 def collator_of(task: str, tokenizer: PreTrainedTokenizer, config: ModelConfig, **options: Any) -> Collator:
     """The collator that makes batches for the head of a task.
 

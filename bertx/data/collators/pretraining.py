@@ -13,11 +13,11 @@ from ..columns import Field, as_list
 from ..rows import Row, source_of
 from ..tokens import Tokens, tokens_of
 from .base import Collator, not_text
-from .masked_lm import Masking
+from .masked_lm import Masking, at_hidden
 
 
 class PretrainingCollator(Collator):
-    """Documents, rows of {"sentences"} → labels [B, T] and next_sentence_label [B], int64.
+    """Documents, rows of {"sentences"} → mask_positions and labels [B, K] and next_sentence_label [B], int64.
 
     The pairs are those of BERT's create_pretraining_data.py: sentences of a document fill a row, cut in two at random;
     half of the second parts are replaced by sentences of another document (1). They are made once, from the seed; which
@@ -152,7 +152,7 @@ class PretrainingCollator(Collator):
         words[np.isin(inputs["input_ids"], special)] = -1
         ids, labels = self._masking(inputs["input_ids"], words, generator_of(seed, step, "masks"))
         following = np.array([row["next_sentence_label"] for row in rows], np.int64)
-        return {**inputs, "input_ids": ids, "labels": labels, "next_sentence_label": following}
+        return {**inputs, "input_ids": ids, **at_hidden(labels), "next_sentence_label": following}
 
 
 class Pairs(Sequence[Row]):

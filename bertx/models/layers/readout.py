@@ -23,3 +23,8 @@ def first_position(hidden_states):
 def positions_at(positions):
     """positions [B, K] → a function [B, T, H] → [B, K, H]."""
     return lambda hidden_states: nn.take_positions(hidden_states, positions)
+
+
+def first_and_positions_at(positions):
+    """positions [B, K] → a function [B, T, H] → [B, 1 + K, H]: what the pooler reads comes first."""
+    return lambda states: nn.concat([first_position(states), nn.take_positions(states, positions)], 1)
