@@ -34,9 +34,7 @@ class TensorFlowTrainer(Trainer):
         dropouts = [layer for layer in layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
         self._draws = [layer.seed_generator.state.value for layer in dropouts]
         self._draw_dtype = self._draws[0].dtype if self._draws else tf.int64
-        self._add = tf.function(self._added, reduce_retracing=True)
-        self._apply = tf.function(self._applied)
-        self._update = tf.function(self._updated, reduce_retracing=True)
+        self._graphs = {}
 
     def trained(self):
         """Those of layers that are trainable."""
@@ -53,14 +51,26 @@ class TensorFlowTrainer(Trainer):
             for i, (batch, share) in enumerate(batches)
         ]
         if len(given) == 1:
-            loss, norm = self._update(numbers, *given[0])
+            loss, norm = self._graph(self._updated, numbers, *given[0])
             return float(loss), float(norm)
         for gradient in self._gradients.values():
             gradient.assign(tf.zeros_like(gradient))
-        loss = sum(float(self._add(*each)) for each in given)
-        return loss, float(self._apply(numbers))
+        loss = sum(float(self._graph(self._added, *each)) for each in given)
+        return loss, float(self._graph(self._applied, numbers))
 
     # --- graphs -----------------------------------------------------------------------------------
+
+    def _graph(self, function, *arguments):
+        """A call of a function as a graph, traced once for tensors of any sizes.
+
+        Which sizes a graph is traced for must not follow from the batches before: with a size that is known TensorFlow
+        simplifies other products and sums, whose rounding a resumed run would then not repeat.
+        """
+        signature = tf.nest.map_structure(lambda x: tf.TensorSpec([None] * x.shape.rank, x.dtype), arguments)
+        key = str((function.__name__, signature))
+        if key not in self._graphs:
+            self._graphs[key] = tf.function(function, input_signature=signature)
+        return self._graphs[key](*arguments)
 
     def _loss_and_gradients(self, batch, share, seed):
         for i, state in enumerate(self._draws):

@@ -104,7 +104,7 @@ def train(
 
     OUT has beside it README.md, a model card; curves.png, with matplotlib; metrics.jsonl, a line for each update and
     each evaluation; the same for TensorBoard in tensorboard/, with tensorboardX; and checkpoints/STEP, from which a run
-    that was cut off goes on: with torch or JAX on a CPU to the same weights, bit by bit, or on another backend. There
+    that was cut off goes on: on a CPU to the same weights, bit by bit, or on another backend. There
     its numbers are the same within rounding, but for dropout, which every framework draws in its own way.
 
     ```python
