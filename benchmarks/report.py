@@ -101,10 +101,17 @@ def markdown(results: dict[str, Any], wanted: Sequence[tuple[str, str, str]] = (
 
 def gpu_markdown(report: dict[str, Any]) -> str:
     """What gpu.py wrote, for the documentation."""
-    lines = ["| | a second | from float32 on the processor | bound |", "| --- | ---: | ---: | ---: |"]
+    lines = ["| | a second | share of the peak | from float32 on the processor | bound |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: |")
     for row in report["models"]:
-        speed = f"{row['per_second']:,.0f}" if row["seconds"] else ""
-        lines.append(f"| {row['model']} | {speed} | {row['delta']:.1e} | {row['bound']:g} |")
+        what = f"{row['case']}: {row['model']}" if "case" in row else row["model"]
+        speed = f"{row['per_second']:,.{0 if row['per_second'] > 100 else 2}f}" if row["seconds"] else ""
+        if "unit" in row:
+            speed = row["error"] or f"{speed} {row['unit'].removesuffix('/s')}"
+        share = "" if row.get("share") is None else f"{row['share']:.0%}"
+        delta = "" if row["delta"] is None else f"{row['delta']:.1e}"
+        bound = "" if row["bound"] is None else f"{row['bound']:g}"
+        lines.append(f"| {what} | {speed} | {share} | {delta} | {bound} |")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "bertx.backends"
 PREFERENCE = ("torch", "jax", "tensorflow", "numpy")
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _capability(name: str) -> Callable[[Method], Method]:
+    """Marks a method of Backend as one that a backend may have or not; `name` says what it then does."""
+
+    def mark(method: Method) -> Method:
+        method.capability = name  # pyright: ignore[reportFunctionMemberAccess]
+        return method
+
+    return mark
 
 
 class Backend(ABC):
@@ -92,6 +105,7 @@ class Backend(ABC):
     def device(self, module: Any) -> str:
         """The one of them that holds the parameters, with its number; of several that do, one."""
 
+    @_capability("text generation")
     def decoder(self, module: Any) -> Decoder:
         """What generates with a causal model, token by token.
 
@@ -104,6 +118,7 @@ class Backend(ABC):
         """The device on which `build` makes a head over a built model; None where the framework moves it there."""
         return self.device(module)
 
+    @_capability("training")
     def trainer(self) -> type[Trainer]:
         """The class that trains models of this backend.
 
@@ -115,6 +130,32 @@ class Backend(ABC):
             "and load the checkpoint here"
         )
 
+    @_capability("packed rows")
+    def packs(self, module: Any) -> bool:
+        """Whether rows of any length are faster packed in one than padded: where attention has a kernel for them."""
+        return False
+
+    @_capability("recorded passes")
+    def replays(self, module: Any, rows: int, length: int) -> bool:
+        """Whether a small batch [rows, length] is faster where its shape came before: it is padded to one of a few."""
+        return False
+
+    @_capability("compilation")
+    def compile(self, module: Any) -> None:
+        """Compiles a built model, in place, for batches of any length.
+
+        Raises:
+            ValueError: the backend has no compiler, or none for that.
+        """
+        raise ValueError(f"the {self.name} backend compiles no model further: torch does, and jax always")
+
+    @classmethod
+    def capabilities(cls) -> list[str]:
+        """What the backend has beside running models: the methods that are marked so above and that it defines."""
+        marked = {name: method for name, method in vars(Backend).items() if hasattr(method, "capability")}
+        return [method.capability for name, method in marked.items() if getattr(cls, name) is not method]
+
+    @_capability("batches on threads")
     def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
         """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
         return 0, None

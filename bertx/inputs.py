@@ -19,6 +19,7 @@ from .registry import head_of
 
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _POSITIONS = "mask_positions"
+_SEGMENTS = "segments"
 _PAST = "past_key_values"
 _ENCODER, _ENCODER_MASK = "encoder_hidden_states", "encoder_attention_mask"
 # Labels that are no class numbers.
@@ -63,7 +64,7 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
         TypeError: an input that this head does not take.
     """
     labels = labels_of(architecture)
-    takes = (*_TOKEN_INPUTS, "inputs_embeds", *labels)
+    takes = (*_TOKEN_INPUTS, _SEGMENTS, "inputs_embeds", *labels)
     if takes_mask_positions(architecture):
         takes = (*takes, _POSITIONS)
     if head_of(architecture).causal:
@@ -124,7 +125,7 @@ def _classes(
     head, limit = head_of(architecture), _limits(architecture)[name]
     num_labels: Any = config.num_labels
     if limit == "choices":
-        tokens = next((inputs[token] for token in ("input_ids", "inputs_embeds") if token in inputs), None)
+        tokens = next((inputs[name] for name in (_SEGMENTS, "input_ids", "inputs_embeds") if name in inputs), None)
         return None if tokens is None or tokens.ndim < 3 else ("the number of choices", tokens.shape[1])
     if head.labels.get(name, ("", None)) == ("texts", "num_labels"):
         problem = config.problem_type
@@ -206,7 +207,8 @@ def _encoder_problems(config: ModelConfig, given: Mapping[str, Any]) -> list[str
 def _token_problems(architecture: str, config: ModelConfig, given: dict[str, Any]) -> list[str]:
     if ("input_ids" in given) == ("inputs_embeds" in given):
         return ["give exactly one of input_ids and inputs_embeds"]
-    letters = "B, C, T" if head_of(architecture).scores == "choices" else "B, T"
+    choices = head_of(architecture).scores == "choices"
+    letters = "B, C, T" if choices and _SEGMENTS not in given else "B, T"
     dimensions = letters.count(",") + 1
     if "inputs_embeds" in given:
         embeds = given["inputs_embeds"]
@@ -227,9 +229,12 @@ def _token_problems(architecture: str, config: ModelConfig, given: dict[str, Any
     problems = []
     if 0 in shape:
         problems.append(f"the batch is empty: {list(shape)} for [{letters}]")
-    if past + shape[-1] > config.max_sequence_length:
+    if _SEGMENTS in given and (problems := _segment_problems(architecture, config, given, shape)):
+        return problems
+    longest = past + (given[_SEGMENTS] if _SEGMENTS in given else np.empty(shape)).shape[-1]
+    if longest > config.max_sequence_length:
         problems.append(
-            f"a sequence of {past + shape[-1]} tokens is longer than max_position_embeddings "
+            f"a sequence of {longest} tokens is longer than max_position_embeddings "
             f"{config.max_position_embeddings}: truncate it or split it into windows"
         )
     for name in _TOKEN_INPUTS:
@@ -265,6 +270,31 @@ def _token_problems(architecture: str, config: ModelConfig, given: dict[str, Any
     return problems
 
 
+def _segment_problems(
+    architecture: str, config: ModelConfig, given: Mapping[str, Any], shape: tuple[int, ...]
+) -> list[str]:
+    """What is wrong with `segments`; `shape`: that of the tokens, [1, S]."""
+    head, segments = head_of(architecture), given[_SEGMENTS]
+    axes = "B, C, T" if head.scores == "choices" else "B, T"
+    if segments.ndim != axes.count(",") + 1 or segments.dtype.kind not in "iu":
+        return [f"{_SEGMENTS} is {_of(segments)}, expected integers [{axes}]"]
+    if shape[0] != 1:
+        return [f"{_SEGMENTS} are of rows packed in one, [1, S], and the tokens are {list(shape)}"]
+    others = [name for name in ("attention_mask", _PAST, "start_positions", "end_positions") if name in given]
+    others += ["a causal model"] if config.is_decoder or (head.causal and head.logit_names) else []
+    others += ["relative positions"] if config.position_embedding_type != "absolute" else []
+    if others:
+        return [f"{_SEGMENTS} cannot be given with {', '.join(others)}: give padded rows and an attention_mask"]
+    shown = segments >= 0
+    in_order = np.array_equal(segments[shown], np.arange(shape[1]))
+    if not (in_order and shown[..., :1].all() and (shown[..., 1:] <= shown[..., :-1]).all()):
+        return [
+            f"{_SEGMENTS} have in each row the indices of its tokens, at least one, and then -1: together 0 to "
+            f"{shape[1] - 1}, in order"
+        ]
+    return []
+
+
 def _fits(name: str, value: np.ndarray, shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
     if name == "position_ids" and value.shape == (1, shape[-1]):
         return True
@@ -279,6 +309,7 @@ def _label_problems(
     shape = given["inputs_embeds"].shape[:-1] if "inputs_embeds" in given else given["input_ids"].shape
     if _POSITIONS in given:
         shape = given[_POSITIONS].shape
+    batch = given[_SEGMENTS].shape[0] if _SEGMENTS in given else shape[0]
     problems = []
     for name in labels:
         if name not in given:
@@ -287,9 +318,9 @@ def _label_problems(
         head = head_of(architecture)
         per, limit = head.labels[name]
         if per == "texts" and limit == "num_labels":
-            problems += _classification_problems(config, value, shape[0])
+            problems += _classification_problems(config, value, batch)
             continue
-        expected = shape if per == "tokens" else shape[:1]
+        expected = shape if per == "tokens" else (batch,)
         if value.shape != expected:
             problems.append(f"{name} is {_of(value)}, expected {list(expected)}")
         elif limit == "positions":  # one is not counted where it lies outside the sequence

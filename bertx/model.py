@@ -68,6 +68,15 @@ class Model:
         return self._backend.compiles_each_shape
 
     @property
+    def packs(self) -> bool:
+        """Whether rows run packed in one, without padding: where the backend has a kernel for them."""
+        return self._backend.packs(self.module)
+
+    def replays(self, rows: int, length: int) -> bool:
+        """Whether a small batch of such a shape is faster where that came before, and is padded to one of a few."""
+        return self._backend.replays(self.module, rows, length)
+
+    @property
     def task(self) -> str:
         """The pipeline tag."""
         return task_of_architecture(self.architecture)
@@ -106,6 +115,7 @@ class Model:
         use_cache: bool = False,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
+        segments: Any = None,
         **labels: Any,
     ) -> dict[str, Any]:
         """One pass without gradients, NumPy in and NumPy out.
@@ -120,6 +130,10 @@ class Model:
                 is then [B, P + T].
             use_cache: whether a causal model gives past_key_values: for each layer a pair of [B, N, P + T, D], and
                 where it attends to an encoder two more, [B, N, S, D].
+            segments: [B, T], of rows that are packed in one: input_ids and the like are [1, S], all their tokens, and
+                this has for each row the indices of its tokens there, −1 after its end. Then there is no
+                attention_mask. `RaggedBatch.packed` makes such a batch; what a row gives it gives in a padded batch
+                too.
             labels: the head's own (`labels`; `next_sentence_label`; `start_positions`, `end_positions`), and for a
                 head that scores every position `mask_positions` [B, K]: it then scores these only.
 
@@ -138,6 +152,7 @@ class Model:
             "encoder_hidden_states": encoder_hidden_states,
             "encoder_attention_mask": encoder_attention_mask,
             "past_key_values": past_key_values,
+            "segments": segments,
             **labels,
         }
         checked = check_inputs(self.architecture, self.config, inputs)
@@ -199,6 +214,16 @@ class Model:
             ValueError: the backend has none.
         """
         return self._backend.decoder(self.module)
+
+    def compile(self) -> None:
+        """Compiles the model, in place, for batches of any length; on JAX models always run compiled.
+
+        It gains where many batches follow: the first call takes some seconds.
+
+        Raises:
+            ValueError: the backend does not.
+        """
+        self._backend.compile(self.module)
 
     def map(self, compute: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
         """Yields `compute` of each batch, in order; several run at once where that is faster on the backend."""

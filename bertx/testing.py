@@ -166,6 +166,38 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[s
     return worst
 
 
+def packed_of(architecture: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The batch that is padded on the right, its labels of padding not counted; and the same with rows packed in one.
+
+    Without labels that are positions, which are those of padded rows.
+    """
+    labels = head_of(architecture).labels
+    inputs = inputs_of(architecture, "right")
+    padded = {name: value for name, value in inputs.items() if labels.get(name, ("", ""))[1] != "positions"}
+    shown = padded["attention_mask"] != 0
+    for name in padded.keys() & labels.keys():
+        if labels[name][0] == "tokens":
+            padded[name] = np.where(shown, padded[name], -100)
+    packed = {
+        name: value[shown][None] if value.shape == shown.shape else value
+        for name, value in padded.items()
+        if name != "attention_mask"
+    }
+    return padded, packed | {"segments": np.where(shown, np.cumsum(shown).reshape(shown.shape) - 1, -1)}
+
+
+def as_packed(outputs: Mapping[str, Any], segments: np.ndarray) -> dict[str, Any]:
+    """What a padded batch gives, without that of padding: arrays [B, T, …] as [1, S, …]."""
+    shown = segments.reshape(-1, LENGTH) >= 0
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(kept, value))
+        return value[shown][None] if np.shape(value)[:2] == shown.shape else value
+
+    return {name: kept(value) for name, value in outputs.items()}
+
+
 # --- the contract of nn -----------------------------------------------------------------------------
 
 
@@ -302,6 +334,28 @@ EMBEDDING_MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (
 )
 
 
+def wrong_offset(nn: Any) -> dict[str, Any]:
+    """A packed attention that reads the keys and values of each row one token too late."""
+    attention = nn.packed_attention
+
+    def shifted(query: Any, key: Any, value: Any, *others: Any) -> Any:
+        later = (nn.concat([states[:, :, 1:], states[:, :, :1]], 2) for states in (key, value))
+        return attention(query, *later, *others)
+
+    return {"packed_attention": shifted}
+
+
+def segments_dropped(nn: Any) -> dict[str, Any]:
+    """A packed attention in which all tokens see all others."""
+    attention = nn.attention
+    return {
+        "packed_attention": lambda query, key, value, segments, *others: attention(query, key, value, None, *others)
+    }
+
+
+PACKED_MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (wrong_offset, segments_dropped)
+
+
 MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (other_gelu, mask_dropped, other_epsilon, scale_forgotten)
 
 
@@ -408,6 +462,60 @@ class BackendSuite:
         ids = inputs_of(case.architecture, None)["input_ids"]
         worst = differences(case.model.forward(input_ids=ids), oracle(case.architecture).forward(input_ids=ids))
         assert all(value <= self.tolerance for value in worst.values()), ("ids alone", worst)
+
+    def test_packed_rows_give_what_padded_rows_give(self, case: Case) -> None:
+        """Of the tokens and the texts of a batch, with all layers and without; a causal model refuses them."""
+        padded, packed = packed_of(case.architecture)
+        if case.model.config.is_decoder:
+            with pytest.raises(ValueError, match="a causal model: give padded rows"):
+                case.model.forward(**packed)
+            return
+        expected = as_packed(oracle(case.architecture).forward(**padded, output_hidden_states=True), packed["segments"])
+        for flags in ({"output_hidden_states": True}, {}):
+            found = case.model.forward(**packed, **flags)
+            worst = differences(
+                found, {name: value for name, value in expected.items() if flags or name not in _LAYERS}
+            )
+            assert all(value <= self.tolerance for value in worst.values()), (flags, worst)
+
+    @pytest.mark.parametrize("case", BASES[:1], indirect=True)
+    def test_sentence_embeddings_of_packed_rows(self, case: Case) -> None:
+        """Each row is pooled by itself."""
+        padded, packed = packed_of(case.architecture)
+        prompts = np.minimum(2, padded["attention_mask"].sum(1) - 1)
+        expected = oracle(case.architecture).embedder(modules_of(), truncate_dim=15)(**padded, prompt_lengths=prompts)
+        found = case.model.embedder(modules_of(), truncate_dim=15)(**packed, prompt_lengths=prompts)
+        assert np.abs(found - expected).max() <= self.tolerance
+
+    @pytest.mark.parametrize("model_type", sorted(MODELS))
+    def test_gradients_of_packed_rows(self, model_type: str) -> None:
+        """They are those of padded rows."""
+        architecture = next(name for name in architectures(model_type) if head_of(name).labels)
+        model = build(self._backend(), architecture, self.dtype)
+        padded, packed = packed_of(architecture)
+        expected = self.gradients(model, padded)
+        if expected is None:
+            pytest.skip(f"{self._backend().name} computes no gradients")
+        found = self.gradients(model, packed)
+        assert found is not None
+        largest = max(np.abs(gradient).max() for gradient in expected.values())
+        worst = {name: float(np.abs(found[name] - value).max() / largest) for name, value in expected.items()}
+        assert all(value <= self.gradient_tolerance for value in worst.values()), worst
+
+    @pytest.mark.parametrize("mutate", PACKED_MUTANTS, ids=lambda mutate: mutate.__name__)
+    def test_a_wrong_packed_attention_is_found(
+        self, mutate: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A mistake in it puts an output outside of the tolerance."""
+        architecture = BASES[0]
+        padded, packed = packed_of(architecture)
+        expected = as_packed(oracle(architecture).forward(**padded), packed["segments"])
+        nn = self._nn()
+        for name, value in mutate(nn).items():
+            monkeypatch.setattr(nn, name, value)
+        config = config_of(architecture, initializer_range=0.7 + PACKED_MUTANTS.index(mutate))
+        found = build(self._backend(), architecture, self.dtype, config).forward(**packed)
+        assert max(differences(found, expected).values()) > self.tolerance
 
     @pytest.mark.parametrize("case", BASES[:1], indirect=True)
     def test_sentence_embeddings_are_the_oracles(self, case: Case) -> None:

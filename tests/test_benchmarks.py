@@ -161,3 +161,31 @@ def test_gpu_says_that_there_is_none():
     done = _run("gpu.py")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("There is no GPU")
+
+
+@pytest.mark.slow
+def test_gpu_runs_to_its_end_with_tiny_sizes(tmp_path):
+    done = _run("gpu.py", "--tiny", "--rounds", "1", "--out", str(tmp_path / "gpu.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    lines = {(line["case"], line["model"]): line for line in report["models"]}
+    cases = {case for case, _ in lines}
+    assert {"peak", "texts", "tokenising", "one text of 16 tokens", "a gradient"} <= cases
+    assert {"dense, 2 x 16", "4 rows of 8 to 16", "generation, 2 x 4"} <= cases
+    assert all(line["error"] is None and line["per_second"] > 0 for line in lines.values())
+    assert all(line["delta"] <= line["bound"] for line in lines.values() if line["bound"] is not None)
+    assert lines["4 rows of 8 to 16", "bertx, packed"]["share"] > 0
+    table = done.stdout.split("\n\n")[-1].splitlines()
+    assert len(table) == 2 + len(lines)
+
+
+def test_gpu_finds_an_output_that_is_wrong(benchmarks, monkeypatch, tmp_path):
+    import gpu
+
+    def case(setting):
+        contenders = {"bertx": gpu.Contender(lambda: 1.0, np.asarray, 0.1)}
+        yield gpu.Case("one", "rows/s", 1, contenders, np.float64(0.0))
+
+    monkeypatch.setattr(gpu, "CASES", {"one": case})
+    monkeypatch.setattr(gpu, "found_devices", lambda: {"torch": "cpu"})
+    assert gpu.main(["--tiny", "--rounds", "1", "--cases", "one", "--out", str(tmp_path / "gpu.json")]) == 1

@@ -74,3 +74,67 @@ def test_a_load_holds_little_more_than_one_copy(growth, backend):
     after, peak = growth(backend)
     assert after <= 1.6, (after, peak)
     assert peak <= 1.6, (after, peak)
+
+
+# --- many calls -------------------------------------------------------------------------------------
+
+# Batches of 1 to 6 texts of 1 to 34 tokens, by one task and by `forward`, on a model of 48 dimensions.
+CALLS = """
+import gc
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import bertx
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+folder, backend, keeps = sys.argv[1:]
+model = bertx.load(folder, backend=backend)
+generator, kept = np.random.default_rng(0), []
+for call in range(1, 5001):
+    texts = [" ".join(["river"] * count) for count in generator.integers(1, 33, generator.integers(1, 7))]
+    found = model(texts, pooling=("none", "mean")[call % 2])
+    if call % 10 == 0:
+        ids = np.full((int(generator.integers(1, 4)), 4 * int(generator.integers(1, 9))), 5)
+        found = model.forward(input_ids=ids, attention_mask=np.ones_like(ids), output_hidden_states=call % 20 == 0)
+    if keeps == "keeps":
+        kept.append(np.ones(8192))  # 64 KiB
+    if call in (1000, 5000):
+        gc.collect()
+        print(resident())
+"""
+GROWTH = 12e6
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 6, "intermediate_size": 64}
+    bertx_numpy.BertModel(BertConfig(vocab_size=16, max_position_embeddings=40, **sizes)).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nriver\n")
+    return folder
+
+
+def _growth(folder, backend, keeps="forgets"):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    command = [sys.executable, "-W", "ignore", "-c", CALLS, str(folder), backend, keeps]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert result.returncode == 0, result.stderr
+    before, after = map(int, result.stdout.split())
+    return after - before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax", "tensorflow"])
+def test_five_thousand_calls_of_varying_shapes_take_no_more_memory_than_a_thousand(tiny_folder, backend):
+    assert _growth(tiny_folder, backend) <= GROWTH
+
+
+@pytest.mark.slow
+def test_what_each_call_would_leave_is_seen(tiny_folder):
+    assert _growth(tiny_folder, "numpy", "keeps") > GROWTH

@@ -88,6 +88,9 @@ class JaxBackend(Backend):
         """None: arrays on no given device go where those of a model are, which may be several devices."""
         return None
 
+    def compile(self, module):
+        """Nothing: a model always runs compiled, once for each shape of its inputs."""
+
     def trainer(self):
         """See `train`."""
         from .train import JaxTrainer

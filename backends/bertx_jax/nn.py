@@ -20,6 +20,7 @@ from bertx.parameters import named_parameters
 from bertx.pretrained import PreTrainedModel, base_of
 from bertx_weights import BFLOAT16
 
+from . import cudnn
 from .arrays import from_numpy
 from .functional import Functional
 from .structure import config_hash
@@ -259,15 +260,31 @@ def parameters(module):
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):
-    """As the spec has it; where no one reads the probabilities, their sums divide the context, which is smaller."""
-    scores = (query * scale) @ jnp.swapaxes(key, -1, -2)
-    if bias is not None:
-        scores = scores + bias
+    """As the spec has it, or by cuDNN where that is for it."""
     if output_attentions:
-        probabilities = dropout(jax.nn.softmax(scores, -1))
+        probabilities = dropout(jax.nn.softmax(_scores(query, key, bias, scale), -1))
         return probabilities @ value, probabilities
+    plain = functools.partial(_context, scale, dropout)
+    if cudnn.takes(query, key, bias, dropout):
+        return cudnn.attention(query, key, value, bias, scale, plain), None
+    return plain(query, key, value, bias), None
+
+
+def _scores(query, key, bias, scale):
+    scores = (query * scale) @ jnp.swapaxes(key, -1, -2)
+    return scores if bias is None else scores + bias
+
+
+def _context(scale, dropout, query, key, value, bias):
+    """Without probabilities: their sums divide the context, which is smaller."""
+    scores = _scores(query, key, bias, scale)
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-    return dropout(weights) @ value / weights.sum(-1, keepdims=True), None
+    return dropout(weights) @ value / weights.sum(-1, keepdims=True)
+
+
+def packed_attention(query, key, value, segments, scale, dropout, output_attentions):
+    """That of padded rows."""
+    return segments.in_padded_rows(attention, query, key, value, scale, dropout), None
 
 
 def checkpointed(layer):
@@ -288,7 +305,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where, concat = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where, jnp.concatenate
 zeros_like, tanh, clip, mean, cumsum = jnp.zeros_like, jnp.tanh, jnp.clip, jnp.mean, jnp.cumsum
-amax = jnp.max
+amax, searchsorted = jnp.max, jnp.searchsorted
 gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 
 

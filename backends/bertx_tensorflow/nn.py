@@ -278,6 +278,11 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
     return tf.matmul(probabilities, value), probabilities
 
 
+def packed_attention(query, key, value, segments, scale, dropout, output_attentions):
+    """That of padded rows."""
+    return segments.in_padded_rows(attention, query, key, value, scale, dropout), None
+
+
 def register_output(cls):
     """Makes an output a container of tensors for Keras; TensorFlow's own `nest` takes any dict."""
     optree.register_pytree_node(
@@ -290,7 +295,7 @@ def register_output(cls):
 
 # --- functions ------------------------------------------------------------------------------------
 
-mean, cumsum, amax = tf.reduce_mean, tf.cumsum, tf.reduce_max
+mean, cumsum, amax, searchsorted = tf.reduce_mean, tf.cumsum, tf.reduce_max, tf.searchsorted
 gelu_tanh = functools.partial(gelu, approximate=True)
 
 

@@ -16,7 +16,7 @@ from bertx.models.nn import check_shape, class_numbers, mean_loss, rank, rowwise
 from bertx.pretrained import PreTrainedModel, base_of
 from bertx_weights import BFLOAT16
 
-from . import cpu_kernels
+from . import cpu_kernels, varlen
 from .hugging_face import HuggingFaceModel
 from .tensors import from_numpy
 from .virtual_subclasses import VirtualSubclass
@@ -156,6 +156,13 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
     return probabilities @ value, probabilities
 
 
+def packed_attention(query, key, value, segments, scale, dropout, output_attentions):
+    """PyTorch's kernel for rows of any length where it runs, else `attention` of padded rows."""
+    if varlen.takes(query, scale, dropout):
+        return varlen.attention(query, key, value, segments), None
+    return segments.in_padded_rows(attention, query, key, value, scale, dropout), None
+
+
 def checkpointed(layer):
     """See torch.utils.checkpoint; `gradient_checkpointing_enable` gives a layer its own `checkpoint`, or None."""
     run = getattr(layer, "checkpoint", _checkpoint)
@@ -188,7 +195,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where, concat = torch.reshape, torch.permute, torch.einsum, torch.where, torch.cat
 zeros_like, tanh, sigmoid, clip, cumsum = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip, torch.cumsum
-mean, amax, gelu = torch.mean, torch.amax, torch.nn.functional.gelu
+mean, amax, gelu, searchsorted = torch.mean, torch.amax, torch.nn.functional.gelu, torch.searchsorted
 
 
 def shape(x):

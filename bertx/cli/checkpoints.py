@@ -151,7 +151,7 @@ def convert(
 
 
 def backends() -> None:
-    """List the backends: what is installed, in which version, on which devices, and how long its import takes."""
+    """List the backends: what is installed, on which devices, what each can do, and how long its import takes."""
     from ..backend import backend_versions, get_backend, installed_backends, known_backends
 
     table = Table(
@@ -159,6 +159,7 @@ def backends() -> None:
         Column("libraries", overflow="fold"),
         "dtypes",
         "devices",
+        Column("beside running models", overflow="fold"),
         Column("import", justify="right"),
         box=None,
     )
@@ -168,7 +169,8 @@ def backends() -> None:
             start = time.perf_counter()
             found = get_backend(name)
             took = f"{time.perf_counter() - start:.1f} s"
-            table.add_row(name, libraries, ", ".join(found.dtypes), ", ".join(found.devices()), took)
+            capabilities = ", ".join(found.capabilities())
+            table.add_row(name, libraries, ", ".join(found.dtypes), ", ".join(found.devices()), capabilities, took)
         else:
             table.add_row(name, Text(f"not installed: pip install 'bertx[{name}]'"), style="dim")
     show(table)

@@ -7,7 +7,8 @@ from .layers.embeddings import Embeddings
 from .layers.encoder import Encoder
 from .layers.masks import attention_bias
 from .layers.outputs import BaseModelOutputWithPooling
-from .layers.readout import Pooler
+from .layers.readout import Pooler, first_position_of
+from .layers.segments import Segments, check_packed
 
 
 class BaseModel(nn.Model):
@@ -51,6 +52,7 @@ class BaseModel(nn.Model):
         output_hidden_states=None,
         return_dict=None,
         readout=None,
+        segments=None,
     ):
         """Ids and masks → BaseModelOutputWithPooling.
 
@@ -74,11 +76,15 @@ class BaseModel(nn.Model):
             output_hidden_states: whether the embeddings and what each layer gives are given too.
             return_dict: False gives a tuple of the outputs.
             readout: a function [B, T, H] → [B, K, H] of the positions that are read: last_hidden_state has only these.
+            segments: [B, T], of B rows that are packed in one: input_ids and the like are [1, S], all their tokens one
+                after the other, and this has for each row the indices of its tokens there, −1 after its end. Each row
+                is computed by itself, as if it were padded; pooler_output is [B, H], all else [1, S, …]. Such a batch
+                has no attention_mask, no attentions, no past and no relative positions.
 
         Raises:
             ValueError: both or neither of input_ids and inputs_embeds, more positions than max_position_embeddings,
-                past_key_values for a model that is no decoder, or encoder_hidden_states for one without
-                `add_cross_attention`.
+                past_key_values for a model that is no decoder, encoder_hidden_states for one without
+                `add_cross_attention`, or segments with what they do not go with.
         """
         if output_attentions is None:
             output_attentions = self.config.output_attentions
@@ -89,6 +95,7 @@ class BaseModel(nn.Model):
         if past_key_values and not self.is_decoder:
             raise ValueError("past_key_values need a decoder, and is_decoder is false in the config")
         check_tensors(attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids)
+        check_tensors(segments=segments)
         check_tokens(input_ids, inputs_embeds)
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         past_length, keys = past_lengths(past_key_values, nn.shape(tokens)[1])
@@ -99,16 +106,25 @@ class BaseModel(nn.Model):
             encoder_attention_mask,
             keys=encoder_length(None, past_key_values),
         )
+        packed = None
+        if segments is not None:
+            attentions = output_attentions or None
+            check_packed(self, segments, tokens, attention_mask=attention_mask, output_attentions=attentions)
+            packed = Segments(segments, nn.shape(tokens)[1])
         hidden_states = self.embeddings(
             input_ids=input_ids,
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
             past_length=past_length,
+            segments=packed,
         )
+        bias = packed
+        if packed is None:
+            bias = attention_bias(hidden_states, attention_mask, self.is_decoder, past_length, keys)
         encoded = self.encoder(
             hidden_states,
-            bias=attention_bias(hidden_states, attention_mask, self.is_decoder, past_length, keys),
+            bias=bias,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             readout=readout,
@@ -125,9 +141,12 @@ class BaseModel(nn.Model):
                 name="encoder_attention_mask",
             ),
         )
+        read = encoded.last_hidden_state
+        if packed is not None and readout is None:
+            read = first_position_of(segments)(read)
         output = self.output_class(
             last_hidden_state=encoded.last_hidden_state,
-            pooler_output=None if self.pooler is None else self.pooler(encoded.last_hidden_state),
+            pooler_output=None if self.pooler is None else self.pooler(read),
             hidden_states=encoded.hidden_states,
             past_key_values=encoded.past_key_values,
             attentions=encoded.attentions,

@@ -28,7 +28,7 @@ from .layers.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from .layers.readout import first_and_positions_at, first_position, positions_at
+from .layers.readout import first_and_positions_at, first_position_of, positions_at
 
 
 class Head(nn.Model):
@@ -90,6 +90,7 @@ class Head(nn.Model):
         position_ids=None,
         *,
         inputs_embeds=None,
+        segments=None,
         labels=None,
         output_attentions=None,
         output_hidden_states=None,
@@ -101,7 +102,7 @@ class Head(nn.Model):
         mask_positions [B, K]: a head that scores every position then scores these only, K for T in logits and labels.
         """
         check_tensors(labels=labels, mask_positions=mask_positions)
-        readout = None if self.scores == "tokens" else first_position
+        readout = None if self.scores == "tokens" else first_position_of(segments)
         if mask_positions is not None:
             if readout is not None:
                 raise ValueError(f"{type(self).__name__} reads the first position alone: it takes no mask_positions")
@@ -112,6 +113,7 @@ class Head(nn.Model):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            segments=segments,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             readout=readout,
@@ -222,6 +224,7 @@ class NextSentencePrediction(Head):
         position_ids=None,
         *,
         inputs_embeds=None,
+        segments=None,
         labels=None,
         next_sentence_label=None,
         output_attentions=None,
@@ -235,6 +238,7 @@ class NextSentencePrediction(Head):
             token_type_ids,
             position_ids,
             inputs_embeds=inputs_embeds,
+            segments=segments,
             labels=next_sentence_label if labels is None else labels,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
@@ -335,6 +339,7 @@ class PreTraining(Head):
         position_ids=None,
         *,
         inputs_embeds=None,
+        segments=None,
         labels=None,
         next_sentence_label=None,
         output_attentions=None,
@@ -345,14 +350,20 @@ class PreTraining(Head):
         """labels [B, T] (−100: not counted) and next_sentence_label [B]: the loss is the sum of both, given both.
 
         mask_positions [B, K]: words are predicted at these positions only, K for T in prediction_logits and labels.
+
+        Raises:
+            ValueError: both mask_positions and segments: the first positions are those of padded rows.
         """
         check_tensors(labels=labels, next_sentence_label=next_sentence_label, mask_positions=mask_positions)
+        if mask_positions is not None and segments is not None:
+            raise ValueError("mask_positions of this head are of padded rows: they go without segments")
         encoded = self.encode(
             input_ids=input_ids,
             attention_mask=attention_mask,
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            segments=segments,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             readout=None if mask_positions is None else first_and_positions_at(mask_positions),
@@ -395,30 +406,45 @@ class MultipleChoice(Head):
         position_ids=None,
         *,
         inputs_embeds=None,
+        segments=None,
         labels=None,
         output_attentions=None,
         output_hidden_states=None,
         return_dict=None,
     ):
-        """Ids and masks [B, C, T], inputs_embeds [B, C, T, H], labels [B]; hidden states are [B·C, T, H]."""
+        """Ids and masks [B, C, T], inputs_embeds [B, C, T, H], labels [B]; hidden states are [B·C, T, H].
+
+        segments [B, C, T]: the texts are packed in one row; ids are [1, S], and so on.
+        """
+        merge = merge_choices if segments is None else _unchanged
         check_tensors(
             attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids, labels=labels
         )
-        check_tokens(input_ids, inputs_embeds, "B, C, T")
+        check_tensors(segments=segments)
+        if segments is None:
+            check_tokens(input_ids, inputs_embeds, "B, C, T")
+        elif nn.rank(segments) not in (3, None):
+            raise ValueError(f"segments has the shape {list(segments.shape)}, expected [B, C, T]")
         encoded = self.encode(
-            input_ids=merge_choices(input_ids),
-            attention_mask=merge_choices(attention_mask),
-            token_type_ids=merge_choices(token_type_ids),
-            position_ids=merge_choices(position_ids),
-            inputs_embeds=merge_choices(inputs_embeds),
+            input_ids=merge(input_ids),
+            attention_mask=merge(attention_mask),
+            token_type_ids=merge(token_type_ids),
+            position_ids=merge(position_ids),
+            inputs_embeds=merge(inputs_embeds),
+            segments=merge_choices(segments),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
-            readout=first_position,
+            readout=first_position_of(merge_choices(segments)),
         )
-        choices = nn.shape(input_ids if input_ids is not None else inputs_embeds)[1]
+        given = inputs_embeds if input_ids is None else input_ids
+        choices = nn.shape(given if segments is None else segments)[1]
         logits = nn.reshape(self.logits(encoded.last_hidden_state, encoded.pooler_output), (-1, choices))
         loss = None if labels is None else self.cross_entropy(logits, labels, reshapes=True)
         return self.finish(encoded, return_dict, loss=loss, logits=logits)
+
+
+def _unchanged(tensor):
+    return tensor
 
 
 def merge_choices(tensor):
@@ -450,13 +476,18 @@ class QuestionAnswering(Head):
         position_ids=None,
         *,
         inputs_embeds=None,
+        segments=None,
         start_positions=None,
         end_positions=None,
         output_attentions=None,
         output_hidden_states=None,
         return_dict=None,
     ):
-        """start_positions, end_positions [B]: one past the end is not counted, one below 0 counts as 0."""
+        """start_positions, end_positions [B]: one past the end is not counted, one below 0 counts as 0.
+
+        Raises:
+            ValueError: both labels and segments: labels are positions in padded rows.
+        """
         check_tensors(start_positions=start_positions, end_positions=end_positions)
         encoded = self.encode(
             input_ids=input_ids,
@@ -464,6 +495,7 @@ class QuestionAnswering(Head):
             token_type_ids=token_type_ids,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
+            segments=segments,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
@@ -471,6 +503,8 @@ class QuestionAnswering(Head):
         start_logits, end_logits = logits[..., 0], logits[..., 1]
         loss = None
         if start_positions is not None and end_positions is not None:
+            if segments is not None:
+                raise ValueError("start_positions and end_positions are of padded rows: they go without segments")
             start_loss = position_loss(start_logits, start_positions, "start_positions")
             loss = (start_loss + position_loss(end_logits, end_positions, "end_positions")) / 2
         return self.finish(encoded, return_dict, loss=loss, start_logits=start_logits, end_logits=end_logits)

@@ -174,6 +174,19 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
     return probabilities @ value, probabilities
 
 
+def packed_attention(query, key, value, segments, scale, dropout, output_attentions):
+    """`attention` of the rows of a packed batch, each by itself: query, key, value [1, N, S, D] → [1, N, S, D], None.
+
+    segments: a `layers.segments.Segments`. What a backend has no kernel for its `in_padded_rows` computes.
+    """
+    context = np.empty_like(query)
+    for row in segments.index:
+        own = row[row >= 0]
+        parts = (states[:, :, own] for states in (query, key, value))
+        context[:, :, own], _ = attention(*parts, None, scale, dropout, False)
+    return context, None
+
+
 # --- parameters -----------------------------------------------------------------------------------
 
 
@@ -200,7 +213,7 @@ def register_output(cls):
 
 reshape, transpose, einsum, where, concat = np.reshape, np.transpose, np.einsum, np.where, np.concatenate
 zeros_like, tanh, clip, cumsum = np.zeros_like, np.tanh, np.clip, np.cumsum
-mean, amax = np.mean, np.max
+mean, amax, searchsorted = np.mean, np.max, np.searchsorted
 softplus = functools.partial(np.logaddexp, 0)
 
 

@@ -8,6 +8,7 @@ from .heads import merge_choices
 from .layers.activations import TORCH_ACTIVATIONS
 from .layers.losses import cross_entropy, mean_squared_error
 from .layers.outputs import SentenceEmbeddingOutput, SentenceSimilarityOutput
+from .layers.segments import Segments
 
 
 class Pooling(nn.Module):
@@ -101,6 +102,7 @@ class SentenceEmbedding(nn.Model):
         prompt_lengths=None,
         pooling=None,
         normalize=None,
+        segments=None,
         return_dict=None,
     ):
         """Inputs as for BaseModel, but attention_mask [B, T] alone; the others as for `embed`."""
@@ -113,8 +115,13 @@ class SentenceEmbedding(nn.Model):
             output_attentions=False,
             output_hidden_states=False,
             return_dict=True,
+            **({} if segments is None else {"segments": segments}),
         )
-        found = self.embed(encoded["last_hidden_state"], attention_mask, prompt_lengths, pooling, normalize)
+        states = encoded["last_hidden_state"]
+        if segments is not None:
+            packed = Segments(segments, nn.shape(states)[1])
+            states, attention_mask = packed.rows(states), packed.shown
+        found = self.embed(states, attention_mask, prompt_lengths, pooling, normalize)
         return self.returned(self.output_class(sentence_embedding=found), return_dict)
 
     def embed(self, hidden_states, attention_mask=None, prompt_lengths=None, pooling=None, normalize=None):

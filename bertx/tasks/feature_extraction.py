@@ -13,7 +13,7 @@ from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
 from .pooling import Dense, Pooling
 from .sentence_transformers import lowercased, read_embedding_settings
-from .streaming import padded, run_whole
+from .streaming import batch_of, run_whole, split_rows
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -83,10 +83,9 @@ class FeatureExtraction:
         prompt_tokens = self._prompt_tokens(before, options.max_length) if before and left_out else 0
 
         def compute(rows: RaggedBatch) -> Any:
-            batch = padded(self._model, rows)
+            batch = batch_of(self._model, rows)
             if embed is None:
-                vectors = self._model.forward(**batch)["last_hidden_state"]
-                return [of_row[:length] for of_row, length in zip(vectors, rows.lengths, strict=True)]
+                return split_rows(rows, batch, self._model.forward(**batch)["last_hidden_state"])
             prompts = np.full(len(rows), prompt_tokens) if prompt_tokens else None
             return embed(**batch, prompt_lengths=prompts, pooling=pooling, normalize=normalize)
 

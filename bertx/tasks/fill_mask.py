@@ -12,7 +12,7 @@ import numpy as np
 from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, check_lengths, takes_options
 from .scores import largest, softmax
-from .streaming import InputError, padded, run_whole
+from .streaming import InputError, batch_of, run_whole
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -72,15 +72,20 @@ class FillMask:
             return self._encode(window, options)
 
         def compute(rows: RaggedBatch) -> list[Any]:
-            batch = padded(self._model, rows)
+            batch: dict[str, Any] = batch_of(self._model, rows)
+            # Those of each row where rows are padded, of all where they are packed.
             masks = [np.flatnonzero(row == self._tokenizer.mask_token_id).tolist() for row in batch["input_ids"]]
             most = max(map(len, masks))
             # A row with fewer masks than another is filled up with its first, which is then left out.
             positions = np.array([of_row + of_row[:1] * (most - len(of_row)) for of_row in masks])
             logits = self._model.forward(**batch, mask_positions=positions)["logits"]
+            scores = np.concatenate([of_row[: len(own)] for of_row, own in zip(logits, masks, strict=True)])
+            numbers = np.bincount(rows.rows[rows.input_ids == self._tokenizer.mask_token_id], minlength=len(rows))
             return [
-                self._filled(own, softmax(scores[: len(of_row)]), top_k, ids)
-                for own, scores, of_row in zip(rows.lists("input_ids"), logits, masks, strict=True)
+                self._filled(own, of_row, top_k, ids)
+                for own, of_row in zip(
+                    rows.lists("input_ids"), np.split(softmax(scores), np.cumsum(numbers)[:-1]), strict=True
+                )
             ]
 
         return run_whole(self._model, texts, encode, compute, batch_tokens)

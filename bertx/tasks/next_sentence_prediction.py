@@ -9,7 +9,7 @@ from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
 from .scores import softmax
-from .streaming import padded, run_whole
+from .streaming import batch_of, run_whole
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -40,7 +40,7 @@ class NextSentencePrediction:
         options = TokenizerOptions.checked(self._model, max_length)
 
         def compute(rows: RaggedBatch) -> list[dict[str, Any]]:
-            batch = padded(self._model, rows)
+            batch = batch_of(self._model, rows)
             follows = softmax(self._model.forward(**batch)["logits"])[:, 0]
             return [{"is_next": bool(score >= 0.5), "score": float(score)} for score in follows]
 

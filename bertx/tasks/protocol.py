@@ -34,6 +34,15 @@ class TaskModel(Protocol):
         """Whether batches are padded to a few shapes, since each new one is compiled."""
         ...
 
+    @property
+    def packs(self) -> bool:
+        """Whether rows of any length are faster packed in one, with `segments`, than padded."""
+        ...
+
+    def replays(self, rows: int, length: int) -> bool:
+        """Whether a small batch of such a shape is padded to one of a few, which are recorded."""
+        ...
+
     def forward(self, **inputs: Any) -> dict[str, Any]:
         """Arrays by the hub's names (`input_ids`, `attention_mask`, …) → arrays by the hub's names (`logits`, …)."""
         ...

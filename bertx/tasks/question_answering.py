@@ -11,7 +11,7 @@ import numpy as np
 from ..tokenizers.ragged import RaggedBatch
 from .options import check_max_length, max_tokens, takes_options
 from .scores import softmax
-from .streaming import InputError, padded, run
+from .streaming import InputError, batch_of, run, split_rows
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -126,10 +126,10 @@ class QuestionAnswering:
         return dict(sorted(problems.items()))
 
     def _compute(self, rows: RaggedBatch) -> list[np.ndarray]:
-        batch = padded(self._model, rows)
+        batch = batch_of(self._model, rows)
         outputs = self._model.forward(**batch)
-        logits = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
-        return [of_row[:, mask == 1] for of_row, mask in zip(logits, batch["attention_mask"], strict=True)]
+        logits = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=-1)
+        return [of_row.T for of_row in split_rows(rows, batch, logits)]
 
     def _spans(
         self, context: str, window: RaggedBatch, logits: np.ndarray, candidates: int, longest: int

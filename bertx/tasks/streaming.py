@@ -25,10 +25,12 @@ WINDOW_CHARACTERS = 2_097_152
 BATCH_TOKENS = 1024
 # A GPU is fastest with more of them at once.
 ACCELERATOR_BATCH_TOKENS = 8192
+# More still where rows are packed in one, and no token is padding.
+PACKED_BATCH_TOKENS = 16384
 # What a batch costs beside its tokens, in tokens.
 _BATCH_COST = 16
 
-# The lengths of batches where each is compiled anew, which takes about a second.
+# The lengths of batches where each is compiled anew, which takes about a second, or recorded.
 _WIDTHS = (*range(4, 33, 4), *range(40, 65, 8), *range(80, 257, 16), *range(320, 513, 64))
 
 T = TypeVar("T")
@@ -99,7 +101,8 @@ def run(
         compute: the rows of a batch → what the model says of each.
         combine: an input, its rows and what the model says of them → its result.
         batch_tokens: the most tokens of a batch, padding included; a longer row is a batch of its own. None is
-            `BATCH_TOKENS`, or `ACCELERATOR_BATCH_TOKENS` where the model is not on the processor.
+            `BATCH_TOKENS`, or `ACCELERATOR_BATCH_TOKENS` where the model is not on the processor, or
+            `PACKED_BATCH_TOKENS` where rows are packed.
 
     Returns:
         The result, a list of results, or for another iterable an iterator that reads it as it is read.
@@ -136,6 +139,8 @@ def _run(model: TaskModel, inputs: Any, encode: Any, compute: Any, combined: Any
     alone = isinstance(inputs, (str, Mapping, tuple))
     if batch_tokens is None:
         batch_tokens = BATCH_TOKENS if model.device == "cpu" else ACCELERATOR_BATCH_TOKENS
+        if model.packs:
+            batch_tokens = PACKED_BATCH_TOKENS
 
     def stream() -> Iterator[Any]:
         with contextlib.closing(_encoded(model, [inputs] if alone else inputs, encode)) as windows:
@@ -219,7 +224,8 @@ def _answers(
     answers: list[Any] = [None] * len(rows)
     widths = _widths(model, rows.lengths)
     # Large batches are few shapes to compile, and what an accelerator is fast with.
-    made = batches(widths, batch_tokens, full=model.compiles_each_shape or model.device != "cpu")
+    full = model.compiles_each_shape or model.device != "cpu"
+    made = batches(widths, batch_tokens, full=full, packed=model.packs)
     filled = made
     if model.compiles_each_shape:
         filled = [[*batch, *batch[:1] * _missing(len(batch), int(widths[batch[0]]), batch_tokens)] for batch in made]
@@ -244,21 +250,28 @@ def _unknown_tokens(rows: RaggedBatch, vocab_size: int) -> dict[int, str]:
     }
 
 
-def batches(lengths: Sequence[int] | np.ndarray, batch_tokens: int, full: bool = False) -> list[list[int]]:
+def batches(
+    lengths: Sequence[int] | np.ndarray, batch_tokens: int, full: bool = False, packed: bool = False
+) -> list[list[int]]:
     """Places of rows, the longest first, in the batches whose tokens, padding included, and number cost least.
 
     Args:
         lengths: of the rows, in tokens.
         batch_tokens: the most that the longest row of a batch times their number may be; a longer row is alone.
         full: as many rows in each batch as that has room for, whatever the padding.
+        packed: as many, where there is none: `batch_tokens` are those of the rows themselves.
     """
     lengths = np.asarray(lengths, np.int64)
     order = np.argsort(-lengths, kind="stable")
     ordered = lengths[order]
     count = len(order)
     # Where a batch that begins at each row ends at the latest.
-    last = np.minimum(np.arange(count) + np.maximum(batch_tokens // np.maximum(ordered, 1), 1), count).tolist()
-    bounds = _full_bounds(last) if full else _cheapest_bounds(ordered.tolist(), last)
+    if packed:
+        ends = np.cumsum(ordered)
+        last = np.maximum(np.searchsorted(ends, ends - ordered + batch_tokens, "right"), np.arange(count) + 1).tolist()
+    else:
+        last = np.minimum(np.arange(count) + np.maximum(batch_tokens // np.maximum(ordered, 1), 1), count).tolist()
+    bounds = _full_bounds(last) if full or packed else _cheapest_bounds(ordered.tolist(), last)
     places = order.tolist()
     return [places[start:end] for start, end in itertools.pairwise(bounds)]
 
@@ -288,13 +301,33 @@ def _cheapest_bounds(lengths: list[int], last: list[int]) -> list[int]:
     return bounds[::-1]
 
 
-def padded(model: TaskModel, rows: RaggedBatch) -> dict[str, np.ndarray]:
+def batch_of(model: TaskModel, rows: RaggedBatch) -> dict[str, np.ndarray]:
+    """What a model takes of rows: packed in one row [1, S] where the model is faster so, else padded to [B, T]."""
+    width = _WIDTHS[min(np.searchsorted(_WIDTHS, rows.lengths.max()), len(_WIDTHS) - 1)]
+    if model.replays(len(rows), width) and rows.lengths.max() <= width <= model.config.max_sequence_length:
+        return padded(model, rows, width)
+    if not model.packs or rows.attention_mask is not None or not rows.lengths.all():
+        return padded(model, rows)
+    arrays = rows.packed()
+    return {name: arrays[name] for name in (*_MODEL_INPUTS, "segments") if name in arrays}
+
+
+def split_rows(rows: RaggedBatch, batch: Mapping[str, np.ndarray], of_tokens: np.ndarray) -> list[np.ndarray]:
+    """What a model gives of the tokens of a batch of `batch_of`, [B, T, ...] or [1, S, ...] → of each row [T, ...]."""
+    if "segments" in batch:
+        return np.split(of_tokens[0], rows.row_offsets[1:-1])
+    return [of_row[:length] for of_row, length in zip(of_tokens, rows.lengths, strict=True)]
+
+
+def padded(model: TaskModel, rows: RaggedBatch, width: int = 0) -> dict[str, np.ndarray]:
     """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types.
+
+    T is `width` where that is more than the rows need.
 
     Rows are padded on the right, whatever the tokenizer's side: positions then count from a row's first token, so that
     it gives the same alone as in a batch. BERT has no other use for the side: nothing is generated from a row's end.
     """
-    width = int(_widths(model, rows.lengths).max())
+    width = max(width, int(_widths(model, rows.lengths).max()))
     arrays = rows.padded(width, model.tokenizer.padding_id())
     return {name: arrays[name] for name in _MODEL_INPUTS if name in arrays}
 

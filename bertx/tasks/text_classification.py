@@ -13,7 +13,7 @@ from .options import TokenizerOptions, takes_options
 from .pairs import encode_pairs
 from .scores import FUNCTIONS, labels_of
 from .sentence_transformers import SentenceSettings, lowercased, read_cross_encoder
-from .streaming import padded, run_whole
+from .streaming import batch_of, run_whole
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -87,7 +87,7 @@ class TextClassification:
             return encode_pairs(self._model, window, tokenizer=self._tokenizer, options=options, prompt=before)
 
         def compute(rows: RaggedBatch) -> list[Any]:
-            batch = padded(self._model, rows)
+            batch = batch_of(self._model, rows)
             scores = function(self._model.forward(**batch)["logits"])
             return [self._ranked(row, top_k) for row in scores]
 

@@ -14,7 +14,7 @@ from ..tokenizers.ragged import RaggedBatch
 from ..tokenizers.subwords import continuation_mark, continues_word
 from .options import check_max_length, max_tokens, takes_options
 from .scores import labels_of, softmax
-from .streaming import InputError, padded, run
+from .streaming import InputError, batch_of, run, split_rows
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -128,9 +128,8 @@ class TokenClassification:
         return replace(rows, offset_mapping=rows.offset_mapping + moved[:, None])
 
     def _compute(self, rows: RaggedBatch) -> list[np.ndarray]:
-        batch = padded(self._model, rows)
-        scores = softmax(self._model.forward(**batch)["logits"])
-        return [of_row[mask == 1] for of_row, mask in zip(scores, batch["attention_mask"], strict=True)]
+        batch = batch_of(self._model, rows)
+        return split_rows(rows, batch, softmax(self._model.forward(**batch)["logits"]))
 
     def _tokens(self, text: str, window: RaggedBatch, scores: np.ndarray) -> list[dict[str, Any]]:
         """The tokens of a window that are of the text, with the scores of all labels."""

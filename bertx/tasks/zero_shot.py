@@ -11,7 +11,7 @@ import numpy as np
 from ..tokenizers.ragged import RaggedBatch
 from .options import max_tokens, takes_options
 from .scores import softmax
-from .streaming import InputError, padded, run
+from .streaming import InputError, batch_of, run
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -81,7 +81,7 @@ def zero_shot_classification(
         return replace(rows, samples=np.repeat(np.arange(len(window)), len(hypotheses)))
 
     def compute(rows: RaggedBatch) -> Sequence[np.ndarray]:
-        inputs: dict[str, Any] = {**padded(model, rows)}
+        inputs: dict[str, Any] = {**batch_of(model, rows)}
         return model.forward(**inputs)["logits"]
 
     def combine(text: str, rows: RaggedBatch, logits: list[np.ndarray]) -> dict[str, Any]:

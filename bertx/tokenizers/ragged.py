@@ -147,6 +147,19 @@ class RaggedBatch:
             arrays[name][own] = flat
         return arrays
 
+    def packed(self) -> dict[str, np.ndarray]:
+        """The arrays of tokens as one row [1, N], and `segments` [B, T]: where those of each row are, −1 after its end.
+
+        Raises:
+            ValueError: rows with padding, or without a token.
+        """
+        lengths = self.lengths[:, None]
+        if self.attention_mask is not None or not lengths.all():
+            raise ValueError("rows with padding, or without a token, cannot be packed: pad them")
+        at = np.arange(lengths.max(initial=0))
+        segments = np.where(at < lengths, self.row_offsets[:-1, None] + at, -1)
+        return {**{name: flat[None] for name, flat in self.tokens().items()}, "segments": segments}
+
     def at_least(self, width: int, pad_token_id: int) -> Self:
         """Rows padded on the right to so many tokens; longer ones stay as they are."""
         lengths = self.lengths

@@ -16,7 +16,9 @@ from bertx.tasks.streaming import InputError, batches, run, run_whole
 from bertx.tokenizers.ragged import RaggedBatch
 from conftest import MINILM
 
-MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu", map=map)
+MODEL = SimpleNamespace(
+    config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu", packs=False, map=map
+)
 
 
 def _encode(window):

@@ -13,7 +13,9 @@ from bertx.tasks.streaming import InputError, run_whole
 from bertx.tokenizers.ragged import RaggedBatch
 from conftest import MINILM
 
-MODEL = SimpleNamespace(config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu", map=map)
+MODEL = SimpleNamespace(
+    config=SimpleNamespace(vocab_size=100), compiles_each_shape=False, device="cpu", packs=False, map=map
+)
 WINDOW, WINDOWS = 4, 6
 INPUTS = list(range(1, WINDOW * WINDOWS + 1))
 EXPECTED = [i * 10 for i in INPUTS]

@@ -5,6 +5,7 @@ Vaswani et al. 2017, section 3.2.
 
 from .. import nn
 from .cache import extended
+from .segments import Segments
 
 
 class SelfAttention(nn.Module):
@@ -30,6 +31,7 @@ class SelfAttention(nn.Module):
     def forward(self, hidden_states, bias=None, output_attentions=False, queries=None, past_key_value=None):
         """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T].
 
+        bias: of a packed batch [1, S, H] its Segments; then no probabilities are given.
         queries [B, K, H]: only these states attend, K for the first T.
         past_key_value: the keys and values [B, N, P, D] of what came before, as a pair or as `cache.Slots`, or () where
         nothing did; there are then P + T of them to attend to, and the third result are all these. Where it is None,
@@ -46,7 +48,8 @@ class SelfAttention(nn.Module):
         if self.position_embedding_type != "absolute":
             relative = self.relative_scores(query, key, before) * scale
             bias = relative if bias is None else bias + relative
-        context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
+        attend = nn.packed_attention if isinstance(bias, Segments) else nn.attention
+        context, probabilities = attend(query, key, value, bias, scale, self.dropout, output_attentions)
         context = nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries))
         return context, probabilities, () if past_key_value is None else (key, value)
 

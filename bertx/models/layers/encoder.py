@@ -5,6 +5,7 @@ from .attention import Attention, CrossAttention
 from .cache import cross_key_value
 from .feed_forward import Intermediate, Output
 from .outputs import BaseModelOutput
+from .segments import Segments
 
 
 class Layer(nn.Module):
@@ -87,6 +88,7 @@ class Encoder(nn.Module):
         reads_early = (
             readout is not None
             and not (output_attentions or output_hidden_states)
+            and not isinstance(bias, Segments)
             and all(each is None or each.shape[2] == 1 for each in (bias, encoder_bias))
             and self.position_embedding_type == "absolute"
         )

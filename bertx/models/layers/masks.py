@@ -33,10 +33,13 @@ def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0, key
         own = nn.arange(queries, like=hidden_states) + past_length
         causal = nn.reshape(own, (1, 1, -1, 1)) >= nn.arange(length, like=hidden_states)
         visible = causal if visible is None else visible & causal
-    if visible is None:
-        return None
-    shown = nn.zeros_like(nn.cast_like(visible, hidden_states))
-    return nn.where(visible, shown, shown + nn.lowest(hidden_states) / 2)
+    return None if visible is None else bias_of(visible, hidden_states)
+
+
+def bias_of(visible, like):
+    """What is added to scores of the dtype of `like`: 0 where `visible` is True, half the lowest number where not."""
+    shown = nn.zeros_like(nn.cast_like(visible, like))
+    return nn.where(visible, shown, shown + nn.lowest(like) / 2)
 
 
 def _check_mask_of_four_axes(attention_mask, hidden_states, length):

@@ -20,6 +20,18 @@ def first_position(hidden_states):
     return hidden_states[:, :1]
 
 
+def first_position_of(segments):
+    """segments [B, T] or None → a function [B, T, H], or where rows are packed [1, S, H], → [B, 1, H]."""
+    if segments is None:
+        return first_position
+
+    def read(packed):
+        found = nn.take_positions(packed, nn.reshape(segments[:, 0], (1, -1)))
+        return nn.reshape(found, (-1, 1, packed.shape[-1]))
+
+    return read
+
+
 def positions_at(positions):
     """positions [B, K] → a function [B, T, H] → [B, K, H]."""
     return lambda hidden_states: nn.take_positions(hidden_states, positions)
