@@ -17,7 +17,7 @@ from bertx_weights import BFLOAT16
 from . import cpu_kernels, graphs, varlen
 from .decode import TorchDecoder
 from .int8 import is_int8, to_int8
-from .tensors import from_numpy, input_tensor
+from .tensors import from_numpy, input_tensor, to_numpy
 from .threads import can_take_one_core, take_one_core
 
 
@@ -67,7 +67,7 @@ class TorchBackend(Backend):
             found = graphs.replayed(module, inputs, flags, compute, _copied)
             if found is None:
                 tensors = tree_map(lambda value: input_tensor(value, like.device, like.dtype), inputs)
-                found = tree_map(_to_numpy, compute(tensors))
+                found = tree_map(to_numpy, compute(tensors))
         return found
 
     def decoder(self, module):
@@ -144,8 +144,4 @@ def _begin(laid_out):
 
 
 def _copied(outputs):
-    return {name: _to_numpy(tensor.to("cpu", copy=True)) for name, tensor in outputs.items()}
-
-
-def _to_numpy(tensor):
-    return tensor.float().cpu().numpy() if tensor.dtype == torch.bfloat16 else tensor.cpu().numpy()
+    return {name: to_numpy(tensor.to("cpu", copy=True)) for name, tensor in outputs.items()}

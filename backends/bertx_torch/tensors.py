@@ -20,3 +20,8 @@ def input_tensor(array, device, dtype):
     """An input of a model on its device; what is no integer in its dtype."""
     tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device)
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def to_numpy(tensor):
+    """The tensor's values, bfloat16 as float32."""
+    return tensor.float().cpu().numpy() if tensor.dtype == torch.bfloat16 else tensor.cpu().numpy()

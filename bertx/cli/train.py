@@ -110,11 +110,15 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --out, if there is one.")
     ] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Spread the parameters over the devices: FSDP2 on torch, a mesh on jax.")
+    ] = False,
     backend: BackendOption = None,
     device: DeviceOption = None,
     revision: RevisionOption = None,
 ) -> None:
     """Train a checkpoint, or a new model of --config, on rows of a file; --resume goes on after Ctrl-C, anywhere."""
+    from ..backend import get_backend
     from ..registry import check_task
     from ..training.recipe import Recipe
     from ..training.run import TrainingStopped
@@ -168,13 +172,17 @@ def train(
                 save_steps=save_steps,
                 keep=keep,
                 resume=resume,
+                shard=shard,
                 on_step=line.update,
             )
         except TrainingStopped as error:
+            if get_backend(backend).trainer().rank():
+                raise typer.Exit(1) from None
             raise ValueError(str(error)) from None
         except FileExistsError as error:
             raise WrongUsage(str(error)) from error
-    tell(f"the trained model is in {out}", "green")
+    if get_backend(backend).trainer().rank() == 0:
+        tell(f"the trained model is in {out}", "green")
 
 
 def _warmup(value: float | None) -> dict[str, Any]:
@@ -205,14 +213,14 @@ class _Line:
         self._last = time.monotonic()
 
     def __enter__(self) -> _Line:
-        self._bar.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._bar.stop()
 
     def update(self, done: Progress) -> None:
-        """After an update."""
+        """After an update; of several processes in the first alone, so that the others draw no bar."""
+        self._bar.start()
         now = time.monotonic()
         shown = f"epoch {done.epoch:.2f}, loss {done.loss:.4f}, learning rate {done.learning_rate:.2e}"
         self._bar.update(self._task, completed=done.step, total=done.updates, shown=shown)

@@ -38,12 +38,13 @@ class Lines:
     done once more count no longer.
     """
 
-    def __init__(self, path: Path, events: Path, step: int):
+    def __init__(self, path: Path | None, events: Path | None, step: int):
+        """Without a path nothing is written."""
         self._path, self._events, self._step = path, events, step
         self._writer: Any = None
 
     def __enter__(self) -> Lines:
-        self._file = open(self._path, "a", encoding="utf-8")
+        self._file = open(self._path or os.devnull, "a", encoding="utf-8")
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -55,7 +56,7 @@ class Lines:
         """A line: "step", and numbers by their names."""
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
-        if self._writer is None and (library := _library("tensorboardX")) is not None:
+        if self._writer is None and self._events and (library := _library("tensorboardX")) is not None:
             self._writer = library.SummaryWriter(str(self._events), purge_step=self._step + 1 if self._step else None)
         if self._writer is not None:
             for name, value in values.items():

@@ -41,6 +41,7 @@ from .metrics import metrics_of
 from .recipe import Recipe
 from .report import METRICS, Lines, draw_curves, read_lines, write_card
 from .trainer import NotFiniteError, Trainer, count_labels
+from .world import World
 
 _log = logging.getLogger("bertx")
 _SAMPLED = 1000  # rows of the data that their digest is of
@@ -97,6 +98,7 @@ def train(
     save_steps: int | None = None,
     keep: int = 2,
     resume: bool = False,
+    shard: bool = False,
     on_step: Callable[[Progress], None] | None = None,
     **fields: Any,
 ) -> Model:
@@ -106,6 +108,9 @@ def train(
     each evaluation; the same for TensorBoard in tensorboard/, with tensorboardX; and checkpoints/STEP, from which a run
     that was cut off goes on: on a CPU to the same weights, bit by bit, or on another backend. There
     its numbers are the same within rounding, but for dropout, which every framework draws in its own way.
+
+    Where the framework's own launcher started several processes, as torchrun does, and on several devices, each of
+    them computes a part of every batch: the updates are those of one device, and process 0 writes the files.
 
     ```python
     bertx.train("bert-base", rows, task="text-classification", out="classifier", epochs=3, learning_rate=2e-5)
@@ -134,7 +139,9 @@ def train(
         save_steps: the state is saved after so many updates; None is once an epoch. It is saved after the last, too.
         keep: how many checkpoints of the run are kept, the last ones, beside the best.
         resume: goes on from the last checkpoint in `out`; with none there it begins.
-        on_step: is called after each update.
+        shard: parameters and moments are spread over the devices (torch: FSDP2; JAX: along the axis "embed"), rather
+            than copied to each.
+        on_step: is called after each update, in process 0.
         fields: of the recipe.
 
     Returns:
@@ -153,7 +160,6 @@ def train(
     _check(metric, evaluation, patience, save_steps, keep)
     chosen = get_backend(backend)
     trainer_class = chosen.trainer()
-    device = check_device(chosen, device)
     if recipe.dtype not in trainer_class.dtypes:
         raise ValueError(
             f"the {chosen.name} backend trains in {', '.join(trainer_class.dtypes)}; asked for {recipe.dtype!r}"
@@ -165,8 +171,13 @@ def train(
             else "labels and problem_type are of a checkpoint's new head: a new model has those of its config"
         )
     out = Path(out)
-    with _begun(out, resume) as checkpoints:
-        state = read_state(checkpoints / str(steps_of(checkpoints)[-1])) if steps_of(checkpoints) else None
+    with contextlib.ExitStack() as stack:
+        world = stack.enter_context(trainer_class.join(device, shard))
+        device = check_device(chosen, world.device)
+        if world.rank:
+            stack.enter_context(_silent())
+        checkpoints, last = stack.enter_context(_begun(out, resume, world))
+        state = read_state(checkpoints / str(last)) if last else None
         dtype = trainer_class.dtypes[recipe.dtype]
         if state is None:
             columns = (collator or {}).get("columns") or {}
@@ -197,7 +208,8 @@ def train(
             evaluated = Batches(held_out, collate, recipe.batch_size, recipe.seed, shuffle=False)
         run = {"architecture": model.architecture, "rows": len(rows), "digest": _digest(rows), "metric": metric}
         run["collator"] = dict(collator) if collator else None
-        trainer = trainer_class(module, recipe, recipe.updates(len(batches)))
+        trainer = trainer_class(module, recipe, recipe.updates(len(batches)), world)
+        stack.callback(trainer.close)
         if state is not None:
             _check_same(state, recipe, run, trainer.updates, checkpoints)
             _tell_of_dropout(state, chosen, model.config)
@@ -210,10 +222,17 @@ def train(
         watch.best = state.best if state else None
         loop = _Run(out, checkpoints, model, trainer, batches, evaluated, collate, watch, run, keep, on_step)
         loop.go(save_steps or max(1, len(batches) // recipe.gradient_accumulation_steps))
-        if watch.best is not None and watch.best.step != trainer.step_count:
-            model = load_model(checkpoints / str(watch.best.step), None, chosen, dtype=dtype, device=device)
-        model.save(out)
+        step = trainer.step_count if watch.best is None else watch.best.step
+        # With its parameters spread over devices that are given back, the model itself is of no use.
+        if world.is_sharded or step != trainer.step_count:
+            model = load_model(checkpoints / str(step), None, chosen, dtype=dtype, device=device)
+        with trainer.gathered():
+            if world.rank == 0:
+                model.save(out)
+        world.total(0)  # the others go on when it is written
         model.folder = out
+        if world.rank:
+            return model
         of_data = {"training": (data, rows)} | ({} if held_out is None else {"evaluation": (evaluation, held_out)})
         draw_curves(out)
         write_card(out, model, source, of_data, recipe, trainer.step_count, watch)
@@ -270,24 +289,32 @@ class _Run:
         self._out, self._checkpoints = out, checkpoints
         self._model, self._trainer, self._batches = model, trainer, batches
         self._evaluated, self._collate, self._watch = evaluated, collate, watch
-        self._run, self._keep, self._on_step = run, keep, on_step
+        self._run, self._keep = run, keep
+        self._on_step = None if trainer.world.rank else on_step
 
     def go(self, save_steps: int) -> None:
         """All updates from the trainer's step on."""
         trainer, recipe = self._trainer, self._trainer.recipe
         in_all = recipe.batches(len(self._batches))
-        keep_last(self._checkpoints, self._keep, self._watch.best)
         path = self._out / METRICS
-        _cut(path, trainer.step_count)
+        if trainer.world.rank == 0:
+            keep_last(self._checkpoints, self._keep, self._watch.best)
+            _cut(path, trainer.step_count)
+        trainer.world.total(0)  # the others read what is left of it
         self._watch_before(path)
-        with _stop_asked_for() as stop, Lines(path, self._out / "tensorboard", trainer.step_count) as lines:
+        events = self._out / "tensorboard"
+        if trainer.world.rank:
+            path = events = None
+        with _stop_asked_for() as stop, Lines(path, events, trainer.step_count) as lines:
             for update in range(trainer.step_count, trainer.updates):
                 if self._watch.is_over:
                     break
                 first = update * recipe.gradient_accumulation_steps
                 last = min(first + recipe.gradient_accumulation_steps, in_all)
                 try:
-                    loss, norm = trainer.step([self._batches.at(i) for i in range(first, last)], update)
+                    with self._together(update):
+                        loss, norm = trainer.step([self._batches.at(i) for i in range(first, last)], update)
+                        stops = trainer.world.total(len(stop))
                 except NotFiniteError as error:
                     raise TrainingError(f"{error}; {self._way_out()}") from error
                 step, rate = update + 1, recipe.learning_rate_of(update, trainer.updates)
@@ -296,11 +323,13 @@ class _Run:
                 if self._on_step is not None:
                     self._on_step(done)
                 if step % save_steps == 0 or step == trainer.updates:
-                    if self._evaluated is not None:
-                        lines.write(self._evaluation(step))
-                    self._save(step, last)
-                if stop:
-                    self._save(step, last)
+                    with self._together(update):
+                        if self._evaluated is not None:
+                            lines.write(self._evaluation(step))
+                        self._save(step, last)
+                if stops:
+                    with self._together(update):
+                        self._save(step, last)
                     raise TrainingStopped(
                         f"stopped after update {step} of {trainer.updates}, saved in {self._checkpoints / str(step)}: "
                         "go on with the same arguments and resume=True"
@@ -331,17 +360,41 @@ class _Run:
         state = TrainState(
             step, batches, trainer.updates, trainer.recipe, self._run, self._model.backend, self._watch.best, moments
         )
-        save_state(self._checkpoints, self._model, state)
-        keep_last(self._checkpoints, self._keep, self._watch.best)
+        with trainer.gathered():
+            if trainer.world.rank == 0:
+                save_state(self._checkpoints, self._model, state)
+                keep_last(self._checkpoints, self._keep, self._watch.best)
+        trainer.world.total(0)  # the others go on when it is written
 
     def _evaluation(self, step: int) -> dict[str, Any]:
         """The line of metrics.jsonl; notes the best."""
         assert self._evaluated is not None
+        world = self._trainer.world
+        # Each process evaluates all rows, so that none waits for long; where one rounds in another way, 0 decides.
         found = evaluate(self._trainer, self._evaluated, self._collate)
+        found = {name: world.total(0 if world.rank else value) for name, value in found.items()}
         if self._watch.metric is not None:
             self._watch.add(step, found[self._watch.metric])
         finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
         return {"step": step, **{f"eval_{name}": value for name, value in finite.items()}}
+
+    @contextlib.contextmanager
+    def _together(self, update: int) -> Iterator[None]:
+        """Inside, errors of a framework, as where another process has ended, say how to go on."""
+        world = self._trainer.world
+        try:
+            yield
+        except (ValueError, TypeError, OSError):  # those of this process alone
+            raise
+        except Exception as error:
+            if world.processes == 1:
+                raise
+            steps = steps_of(self._checkpoints)
+            saved = f"the last checkpoint, {self._checkpoints / str(steps[-1])}, is whole" if steps else "none is saved"
+            raise TrainingError(
+                f"update {update} failed on process {world.rank} of {world.processes}: {error}\nWhere another process "
+                f"has ended, its output says why; {saved}: start all of them again, with resume=True"
+            ) from error
 
     def _way_out(self) -> str:
         steps = steps_of(self._checkpoints)
@@ -411,9 +464,34 @@ def read_rows(task: str, data: Any) -> Sequence[Mapping[str, Any]]:
 
 
 @contextlib.contextmanager
-def _begun(out: Path, resume: bool) -> Iterator[Path]:
-    """The folder of a run's checkpoints, which no other job writes meanwhile; what is made goes again if left empty."""
+def _begun(out: Path, resume: bool, world: World) -> Iterator[tuple[Path, int]]:
+    """The folder of a run's checkpoints and the last step there, or 0; process 0 keeps other jobs from it meanwhile."""
     checkpoints = out / "checkpoints"
+    with contextlib.ExitStack() as stack:
+        last = 0
+        try:
+            if world.rank == 0:
+                stack.enter_context(_reserved(out, checkpoints, resume))
+                last = max(steps_of(checkpoints), default=0)
+        except BaseException:
+            world.total(_FAILED)
+            raise
+        if (last := int(world.total(last))) == _FAILED:
+            raise TrainingError(f"the run has not begun on process {world.rank}: process 0 failed, its output says why")
+        if last and last not in steps_of(checkpoints):
+            raise TrainingError(
+                f"process 0 goes on from {checkpoints / str(last)}, which process {world.rank} does not see: put out "
+                "on a file system that all processes share"
+            )
+        yield checkpoints, last
+
+
+_FAILED = -1
+
+
+@contextlib.contextmanager
+def _reserved(out: Path, checkpoints: Path, resume: bool) -> Iterator[None]:
+    """Keeps other jobs from the folder of a run's checkpoints; what is made goes again if left empty."""
     if checkpoints.is_dir():
         if not resume:
             raise FileExistsError(f"{out} has a run already: give resume=True to go on with it, or another out")
@@ -423,7 +501,7 @@ def _begun(out: Path, resume: bool) -> Iterator[Path]:
     checkpoints.mkdir(parents=True, exist_ok=True)
     try:
         with locked(checkpoints):
-            yield checkpoints
+            yield
     finally:
         for folder in made:
             with contextlib.suppress(OSError):
@@ -588,6 +666,17 @@ def _stop_asked_for() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Inside, nothing below an error is logged: process 0 logs the same."""
+    level = _log.level
+    _log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        _log.setLevel(level)
 
 
 def _cut(path: Path, step: int) -> None:

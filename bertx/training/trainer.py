@@ -17,6 +17,7 @@ from ..inputs import check_inputs
 from ..models.layers.losses import IGNORE_INDEX
 from ..registry import head_of
 from .recipe import Group, Recipe
+from .world import World
 
 Batch = Mapping[str, np.ndarray]
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -55,11 +56,13 @@ class Trainer(ABC):
         updates: how many updates there are, for the schedule.
         step_count: how many there have been.
         groups: schema name → how AdamW treats the parameter.
+        world: the processes and devices that train the model.
     """
 
     dtypes: ClassVar[Mapping[str, str]]
 
-    def __init__(self, module: Any, recipe: Recipe, updates: int):
+    def __init__(self, module: Any, recipe: Recipe, updates: int, world: World | None = None):
+        world = World() if world is None else world
         if recipe.dtype not in self.dtypes:
             raise ValueError(
                 f"the {module.backend_name} backend trains in {', '.join(self.dtypes)}; the recipe's dtype is "
@@ -71,8 +74,16 @@ class Trainer(ABC):
                 f"label_smoothing is {recipe.label_smoothing}, and the labels of this {module.architecture()} are no "
                 "class numbers: give 0"
             )
+        if recipe.batch_size % world.devices:
+            fits = recipe.batch_size // world.devices * world.devices
+            raise ValueError(
+                f"batch_size is {recipe.batch_size}, the rows of a batch on all devices together, and {world.devices} "
+                f"devices cannot have equal parts of it: give a multiple of {world.devices}, such as "
+                f"{fits or world.devices} or {fits + world.devices}, or train on another number of devices"
+            )
         self.module = module
         self.recipe = recipe
+        self.world = world
         self.updates = updates
         self.step_count = 0
         self.groups = recipe.groups(
@@ -84,10 +95,44 @@ class Trainer(ABC):
                 name: Group(0.0, group.scale) for name, group in self.groups.items() if name.startswith(pooler)
             }
 
+    @classmethod
+    def rank(cls) -> int:
+        """The number of this process among those that the framework's launcher started; 0 where there is one."""
+        return 0
+
+    @classmethod
+    @contextlib.contextmanager
+    def join(cls, device: str | None = None, is_sharded: bool = False) -> Iterator[World]:
+        """Within, this process trains with those that the framework's own launcher started; before a model is made.
+
+        Args:
+            device: the user's, None where none was named.
+            is_sharded: whether parameters and moments are spread over the devices.
+
+        Raises:
+            ValueError: the launcher's settings do not fit, or there is nothing to spread them over.
+        """
+        if is_sharded:
+            raise ValueError(
+                "shard spreads the parameters over several devices, and this process trains on one: start it with the "
+                "framework's launcher, or leave shard out"
+            )
+        yield World(device)
+
+    @contextlib.contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within, this process has the whole value of each parameter in `module`; every process has to enter it."""
+        yield
+
+    def close(self) -> None:
+        """Lets go of what belongs to `world`, which is about to end: the trainer makes no further update."""
+        self.world = World()
+
     def step(self, batches: Sequence[Batch], update: int) -> tuple[float, float]:
         """One update, counted from 0, of the mean gradient of batches; gives their mean loss and the gradients' norm.
 
         Each batch weighs as much as it has labels that count: the update is that of all of their rows as one batch.
+        The batches are whole: every process is given all of their rows, and computes its part.
         Of a head with several kinds of labels (question answering, pre-training) it weighs as much as it has rows.
 
         Raises:
@@ -108,16 +153,46 @@ class Trainer(ABC):
         self.step_count = update + 1
         return loss, norm
 
+    def part_of(self, batch: Batch, share: float, index: int, count: int) -> tuple[Batch, float]:
+        """The rows of a batch that one of `count` devices computes, and their share of the update's loss.
+
+        A part weighs as much as it has labels that count. One without any, or without rows, is a row of the batch that
+        has labels, with a share of 0: the other devices wait for each to take part.
+        """
+        architecture, config = self.module.architecture(), self.module.config
+        if any(name not in batch for name in head_of(architecture).labels):
+            raise ValueError(
+                "these rows are the negatives of one another, and have to be on one device: train on one, or on jax, "
+                "whose devices compute a batch together"
+            )
+
+        def rows(first: int, last: int) -> Batch:
+            return {name: value[first:last] for name, value in batch.items()}
+
+        size = len(next(iter(batch.values())))
+        part = rows(index * size // count, (index + 1) * size // count)
+        if counted := count_labels(architecture, config, part):
+            return part, share * counted / count_labels(architecture, config, batch)
+        singles = (rows(i, i + 1) for i in range(size))
+        return next(row for row in singles if count_labels(architecture, config, row)), 0.0
+
     def evaluate(self, batch: Batch) -> dict[str, Any]:
-        """The outputs of a batch as NumPy arrays, without dropout; the loss has the recipe's label smoothing."""
+        """The outputs of a batch as NumPy arrays, without dropout; the loss has the recipe's label smoothing.
+
+        Every process has to call it, each with the same batch.
+        """
         checked = check_inputs(self.module.architecture(), self.module.config, batch)
         with keep_config(), self._label_smoothing():
-            return get_backend(self.module.backend_name).forward(self.module, checked, {})
+            return self._evaluate(checked)
+
+    def _evaluate(self, batch: Batch) -> dict[str, Any]:
+        """`evaluate` of a batch that was checked."""
+        return get_backend(self.module.backend_name).forward(self.module, batch, {})
 
     def dump(self) -> tuple[int, dict[str, np.ndarray]]:
         """(Updates so far, "MOMENT.NAME" → the moment in schema layout), of each parameter that is trained.
 
-        The arrays may be those of the next update: write or copy them before it.
+        The arrays may be those of the next update: write or copy them before it. Every process has to call it.
         """
         return self.step_count, self._dump()
 

@@ -47,7 +47,7 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
     arguments += ["--max-grad-norm", 2, "--label-smoothing", 0.1, "--layer-decay", 0.9, "--seed", 7, "--keep", 3]
     arguments += ["--dtype", "mixed_bfloat16", "--recipe", tmp_path / "recipe.json", "--max-length", 20]
     arguments += ["-c", "tokens=words", "--label", "O", "--label", "B-X", "--save-steps", 2, "--resume", "-b", "torch"]
-    arguments += ["--evaluation", data, "--metric", "f1", "--patience", 2]
+    arguments += ["--evaluation", data, "--metric", "f1", "--patience", 2, "--shard"]
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output
     (((source, rows), options),) = called
@@ -84,6 +84,7 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
         "save_steps": 2,
         "keep": 3,
         "resume": True,
+        "shard": True,
     }
 
 
