@@ -89,7 +89,7 @@ def _check_text(paths: Sequence[Path]) -> None:
         with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    has_text = has_text or bool(line.decode().strip())
+                    has_text = bool(line.decode().strip()) or has_text
                 except UnicodeDecodeError as error:
                     problems.append(f"{path}: line {number} is not UTF-8: byte 0x{line[error.start]:02x}")
                     break
