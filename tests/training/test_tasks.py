@@ -125,6 +125,16 @@ class _InOrder(transformers.Trainer):
         return loss
 
 
+def _at_every_position(batch):
+    """A batch without mask_positions, which transformers does not know: with the labels at these positions."""
+    if "mask_positions" not in batch:
+        return batch
+    labels = np.full(batch["input_ids"].shape, -100)
+    rows, columns = np.nonzero(batch["labels"] != -100)
+    labels[rows, batch["mask_positions"][rows, columns]] = batch["labels"][rows, columns]
+    return {key: value for key, value in batch.items() if key != "mask_positions"} | {"labels": labels}
+
+
 def peer_run(sources, name, steps, out):
     """The run of transformers' Trainer on the batches of bertx.train."""
     folder, given = sources(name)
@@ -135,7 +145,7 @@ def peer_run(sources, name, steps, out):
     assert len(batches.rows) % RECIPE["batch_size"] == 0  # else the Trainer's batches are not these
     found = [
         {key: torch.as_tensor(value[i]) for key, value in batch.items()}
-        for batch in map(batches.at, range(steps))
+        for batch in map(_at_every_position, map(batches.at, range(steps)))
         for i in range(RECIPE["batch_size"])
     ]
     arguments = transformers.TrainingArguments(
@@ -154,6 +164,8 @@ def peer_run(sources, name, steps, out):
         dataloader_pin_memory=False,
     )
     peer = getattr(transformers, CASES[name].head).from_pretrained(folder, attn_implementation="sdpa")
+    # transformers gives the padding token's embedding no gradient; the softmax over the positions of an answer has one.
+    peer.get_input_embeddings().padding_idx = None
     trainer = _InOrder(peer, arguments, train_dataset=found)
     trainer.train()
     return np.array(trainer.kept), None, _named(name, ((key, p.detach().numpy()) for key, p in peer.named_parameters()))
