@@ -199,7 +199,7 @@ def test_a_new_model_is_pretrained_from_documents_the_same_on_each_backend(token
         assert config["architectures"] == ["BertForPreTraining"] and config["vocab_size"] <= 150
         assert {path.name for path in out.iterdir()} >= {"vocab.txt", "tokenizer.json", "tokenizer_config.json"}
     losses = curves["torch"]
-    assert losses[-5:].mean() < 0.75 * losses[:5].mean()
+    assert losses[-5:].mean() < 0.85 * losses[:5].mean()
     for framework in FRAMEWORKS[1:]:
         difference = np.abs(curves[framework] - losses)
         print(f"{framework}: {difference.max():.1e}")
