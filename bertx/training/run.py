@@ -525,7 +525,7 @@ def _head(
     architecture = architecture_of_task(task, config.model_type)
     pools = own is None or bool(read_embedding_settings(checkpoint.folder, config.hidden_size).modules)
     if task == _EMBEDDINGS and pools and labels is None and problem_type is None:
-        return task, {}, False
+        return task, read_rows(task, data), {}, False
     if not head_of(architecture).labels:
         raise ValueError(f"{architecture} has no loss to train it with: name a head with task=")
     of_labels = head_of(architecture).labels.get("labels", ("", ""))
