@@ -30,14 +30,10 @@ PREFERENCE = ("torch", "jax", "tensorflow", "numpy")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def _capability(name: str) -> Callable[[Method], Method]:
-    """Marks a method of Backend as one that a backend may have or not; `name` says what it then does."""
-
-    def mark(method: Method) -> Method:
-        method.capability = name  # pyright: ignore[reportFunctionMemberAccess]
-        return method
-
-    return mark
+def _capability(method: Method) -> Method:
+    """Marks a method of Backend as one that a backend may have or not; it is listed by its name."""
+    method.is_capability = True  # pyright: ignore[reportFunctionMemberAccess]
+    return method
 
 
 class Backend(ABC):
@@ -105,7 +101,7 @@ class Backend(ABC):
     def device(self, module: Any) -> str:
         """The one of them that holds the parameters, with its number; of several that do, one."""
 
-    @_capability("text generation")
+    @_capability
     def decoder(self, module: Any) -> Decoder:
         """What generates with a causal model, token by token.
 
@@ -118,7 +114,7 @@ class Backend(ABC):
         """The device on which `build` makes a head over a built model; None where the framework moves it there."""
         return self.device(module)
 
-    @_capability("training")
+    @_capability
     def trainer(self) -> type[Trainer]:
         """The class that trains models of this backend.
 
@@ -130,17 +126,17 @@ class Backend(ABC):
             "and load the checkpoint here"
         )
 
-    @_capability("packed rows")
+    @_capability
     def packs(self, module: Any) -> bool:
         """Whether rows of any length are faster packed in one than padded: where attention has a kernel for them."""
         return False
 
-    @_capability("recorded passes")
+    @_capability
     def replays(self, module: Any, rows: int, length: int) -> bool:
         """Whether a small batch [rows, length] is faster where its shape came before: it is padded to one of a few."""
         return False
 
-    @_capability("compilation")
+    @_capability
     def compile(self, module: Any) -> None:
         """Compiles a built model, in place, for batches of any length.
 
@@ -152,10 +148,10 @@ class Backend(ABC):
     @classmethod
     def capabilities(cls) -> list[str]:
         """What the backend has beside running models: the methods that are marked so above and that it defines."""
-        marked = {name: method for name, method in vars(Backend).items() if hasattr(method, "capability")}
-        return [method.capability for name, method in marked.items() if getattr(cls, name) is not method]
+        marked = [name for name, method in vars(Backend).items() if hasattr(method, "is_capability")]
+        return [name for name in marked if getattr(cls, name) is not getattr(Backend, name)]
 
-    @_capability("batches on threads")
+    @_capability
     def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
         """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
         return 0, None

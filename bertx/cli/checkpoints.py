@@ -159,7 +159,7 @@ def backends() -> None:
         Column("libraries", overflow="fold"),
         "dtypes",
         "devices",
-        Column("beside running models", overflow="fold"),
+        Column("capabilities", overflow="fold"),
         Column("import", justify="right"),
         box=None,
     )

@@ -139,6 +139,9 @@ def test_backends_lists_what_is_here():
     assert set(lines) == {"backend", "torch", "jax", "tensorflow", "numpy"}
     assert "float64" in lines["numpy"]
     assert "cpu" in lines["torch"]
+    assert "decoder, trainer, packs, replays, compile, workers" in lines["torch"] and "int8" in lines["torch"]
+    assert "decoder, trainer" in lines["tensorflow"] and "compile" not in lines["tensorflow"]
+    assert "decoder" in lines["numpy"] and "trainer" not in lines["numpy"]
 
 
 def test_the_module_is_the_command():
