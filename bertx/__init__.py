@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .checkpoints.load import load
     from .checkpoints.verify import Verification, verify
     from .configs.bert import BertConfig
+    from .configs.encoder_decoder import EncoderDecoderConfig
     from .configs.roberta import RobertaConfig
     from .configs.xlm_roberta import XLMRobertaConfig
     from .model import Model
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 # Public name → the module that has it: imported when first used, so that `import bertx` costs nothing.
 _PUBLIC = {
     "BertConfig": ".configs.bert",
+    "EncoderDecoderConfig": ".configs.encoder_decoder",
     "RobertaConfig": ".configs.roberta",
     "XLMRobertaConfig": ".configs.xlm_roberta",
     "BatchEncoding": ".tokenizers.encoding",

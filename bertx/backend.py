@@ -171,6 +171,17 @@ class Cache(ABC):
 class Decoder(ABC):
     """A capability beside a Backend: it generates with one causal model, whose keys and values stay on the device."""
 
+    def encode(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> Decoder:
+        """Reads texts [B, S] with the encoder of the model; the Decoder that attends to them, each row to its own.
+
+        Its `prefill` takes as many rows, in this order. What the encoder gives, and its keys and values in each layer,
+        are computed once and stay on the device.
+
+        Raises:
+            ValueError: the model has no encoder.
+        """
+        raise ValueError("the model has no encoder: only an encoder-decoder writes about a text, this one continues it")
+
     @abstractmethod
     def prefill(self, input_ids: np.ndarray, lengths: np.ndarray, greedy: bool) -> tuple[np.ndarray, Cache]:
         """Reads rows [B, T] of `lengths` [B] tokens, shorter ones with padding on the left.

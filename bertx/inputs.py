@@ -15,7 +15,7 @@ import numpy as np
 
 from .configs.base import ModelConfig
 from .models.layers.losses import IGNORE_INDEX
-from .registry import head_of
+from .registry import class_in, head_of
 
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _POSITIONS = "mask_positions"
@@ -30,6 +30,7 @@ _INDICES = {
     "token_type_ids": "type_vocab_size",
     "position_ids": "max_position_embeddings",
     _POSITIONS: None,
+    "decoder_input_ids": "decoder_vocab_size",
 }
 
 
@@ -63,6 +64,8 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
         ValueError: everything that is wrong with them, each with its name, what was expected and what was found.
         TypeError: an input that this head does not take.
     """
+    if head_of(architecture).scores == "targets":
+        return _check_parts(architecture, config, inputs)
     labels = labels_of(architecture)
     takes = (*_TOKEN_INPUTS, _SEGMENTS, "inputs_embeds", *labels)
     if takes_mask_positions(architecture):
@@ -91,6 +94,58 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
         name: value.astype(np.int64) if name != _PAST and value.dtype.kind in "iub" else value
         for name, value in given.items()
     }
+
+
+_OF_DECODER = {
+    "decoder_input_ids": "input_ids",
+    "decoder_attention_mask": "attention_mask",
+    "decoder_token_type_ids": "token_type_ids",
+    "decoder_position_ids": "position_ids",
+    "decoder_inputs_embeds": "inputs_embeds",
+    _PAST: _PAST,
+}
+_OF_ENCODER = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+
+
+def _check_parts(architecture: str, config: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """`check_inputs` of a model that is made of an encoder and a decoder: each part's inputs by its own config."""
+    takes = (*_OF_ENCODER, *_OF_DECODER, "labels")
+    given = {name: value for name, value in inputs.items() if value is not None}
+    if strange := sorted(set(given) - set(takes)):
+        raise TypeError(f"{architecture} takes {', '.join(takes)}; it was given {', '.join(strange)}")
+    encoder = {name: given[name] for name in _OF_ENCODER if name in given}
+    decoder = {own: given[name] for name, own in _OF_DECODER.items() if name in given}
+    labels = None
+    if "labels" in given:
+        labels = np.asarray(given["labels"])
+        if "inputs_embeds" not in decoder:
+            shifted = np.where(labels == IGNORE_INDEX, config.pad_token_id or 0, labels)
+            decoder.setdefault("input_ids", shifted)
+    found, problems = {}, []
+    for part, of_part in (("encoder", encoder), ("decoder", decoder)):
+        name = class_in(architecture, config, part)
+        try:
+            checked = check_inputs(name, getattr(config, part), of_part)
+        except (ValueError, TypeError) as error:
+            problems.append(f"the {part}: {error}")
+            continue
+        names = {own: given_name for given_name, own in _OF_DECODER.items()} if part == "decoder" else {}
+        found |= {names.get(own, own): value for own, value in checked.items()}
+    rows = {len(found[name]) for name in ("input_ids", "inputs_embeds", "decoder_input_ids") if name in found}
+    if not problems and len(rows) > 1:
+        problems.append(f"the encoder's and the decoder's inputs are of {' and '.join(map(str, sorted(rows)))} rows")
+    if labels is not None:
+        written = found.get("decoder_input_ids", found.get("decoder_inputs_embeds"))
+        if written is not None and labels.shape != written.shape[:2]:
+            problems.append(f"labels is {_of(labels)}, expected {list(written.shape[:2])}")
+        size = config.decoder_vocab_size
+        problems += _range_problems("labels", labels, 0, size, "the decoder's vocab_size", ignored=IGNORE_INDEX)
+        found["labels"] = labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
+        if "decoder_input_ids" not in given:
+            found.pop("decoder_input_ids", None)
+    if problems:
+        raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
+    return found
 
 
 def check_values(

@@ -54,7 +54,9 @@ def modules_of(prefix: str, aliases: bool) -> dict[str, tuple[str, str]]:
         renamed = {known: alias for alias, known in model_of(name).class_aliases.items()} if aliases else {}
         modules[f"{prefix}{renamed.get(name, name)}"] = model_of(name).module, name
     for model_type, model in MODELS.items():
-        base = next(name for name in architectures(model_type) if is_base(name))
+        base = next((name for name in architectures(model_type) if is_base(name)), None)
+        if base is None:
+            continue
         name = base.removesuffix("Model") + BASE
         modules[f"{prefix}{name}"] = model.module, name
     for name in outputs.PUBLIC:

@@ -20,7 +20,7 @@ from .backend import backend_versions, check_device, check_dtype, get_backend, i
 from .checkpoints.load import load
 from .configs.base import ModelConfig
 from .model import Model
-from .registry import head_of, is_base
+from .registry import class_in, head_of, is_base, model_of
 from .tasks.sentence_transformers import SentenceSettings, read_embedding_settings
 
 TEXTS = (
@@ -201,13 +201,26 @@ def output_names(
 
     embeds: whether its folder says how sentence embeddings are made.
     """
+    if parts := model_of(architecture).parts:
+        of_parts = {part: getattr(config, part) for part in parts}
+        names = [
+            f"{part} {name}"
+            for part, of_part in of_parts.items()
+            for name in output_names(of_part, class_in(architecture, config, part))
+            if name.startswith(("embeddings", "layer", "attention"))
+        ]
+        return [*names, *_cross_attentions(of_parts["decoder"]), "encoder_last_hidden_state", "logits"]
     layers = range(1, config.num_hidden_layers + 1)
     names = ["embeddings", *(f"layer {i}" for i in layers), *(f"attention {i}" for i in layers)]
-    names += [f"cross-attention {i}" for i in layers if config.add_cross_attention]
+    names += _cross_attentions(config)
     if is_base(architecture):
         names += ["last_hidden_state", *(["pooler_output"] if add_pooling_layer else [])]
         return [*names, *([EMBEDDING] if embeds else [])]
     return [*names, *head_of(architecture).logit_names]
+
+
+def _cross_attentions(config: ModelConfig) -> list[str]:
+    return [f"cross-attention {i + 1}" for i in range(config.num_hidden_layers if config.add_cross_attention else 0)]
 
 
 def embedding_settings(model: Model) -> SentenceSettings:
@@ -246,6 +259,8 @@ def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
             dict(batch) | {"token_type_ids": batch["token_type_ids"] % model.config.type_vocab_size} for batch in tokens
         ]
     for batch in made:
+        if head_of(model.architecture).scores == "targets":
+            batch = batch | _random_targets(model.config, len(batch["input_ids"]))
         if model.config.add_cross_attention:
             batch = batch | _random_states(model.config, len(batch["input_ids"]))
         # The texts stand for the choices of one question.
@@ -270,6 +285,12 @@ def _random_states(config: ModelConfig, count: int) -> dict[str, np.ndarray]:
     return {"encoder_hidden_states": states, "encoder_attention_mask": shown.astype(np.int64)}
 
 
+def _random_targets(config: Any, count: int) -> dict[str, np.ndarray]:
+    """What a decoder has written: rows of random ids."""
+    ids = np.random.default_rng(1).integers(0, config.decoder_vocab_size, (count, 7))
+    return {"decoder_input_ids": ids[:, : config.decoder.max_sequence_length]}
+
+
 def _run(model: Model, batches: list[dict[str, np.ndarray]]) -> dict[str, list[np.ndarray]]:
     """output name → its values, one for each batch and way to run it."""
     found: dict[str, list[np.ndarray]] = {}
@@ -290,14 +311,16 @@ def _run(model: Model, batches: list[dict[str, np.ndarray]]) -> dict[str, list[n
 
 
 def _named(outputs: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-    for i, value in enumerate(outputs.get("hidden_states", ())):
-        yield f"layer {i}" if i else "embeddings", value
-    for i, value in enumerate(outputs.get("attentions", ())):
-        yield f"attention {i + 1}", value
+    for part in ("", "encoder_", "decoder_"):
+        of = part.replace("_", " ")
+        for i, value in enumerate(outputs.get(f"{part}hidden_states", ())):
+            yield f"{of}layer {i}" if i else f"{of}embeddings", value
+        for i, value in enumerate(outputs.get(f"{part}attentions", ())):
+            yield f"{of}attention {i + 1}", value
     for i, value in enumerate(outputs.get("cross_attentions", ())):
         yield f"cross-attention {i + 1}", value
     for name, value in outputs.items():
-        if name not in ("hidden_states", "attentions", "cross_attentions"):
+        if not isinstance(value, tuple):
             yield name, value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import os
@@ -18,11 +17,11 @@ from .backend import get_backend
 from .checkpoints.init import added_rows, initial_values
 from .checkpoints.load import load_model
 from .compat.transformers4 import TORCH, Conventions, by_name
-from .configs.base import ModelConfig, is_config_kept
+from .configs.base import ModelConfig, is_config_kept, own_fields
 from .dtypes import name_of_dtype
 from .hub.arguments import refuse_upload, without_hub_arguments
 from .parameters import ValueOf, is_skipping_init
-from .registry import config_from, is_architecture, model_of, options_of, schema
+from .registry import config_from, is_architecture, is_base, model_of, options_of, schema
 
 
 class PreTrainedModel:
@@ -132,9 +131,9 @@ class PreTrainedModel:
                 raise TypeError(f"{caller} takes no device_map but the name of one device, and was given {placed!r}")
             device = placed
         changes = {name: value for name, value in changes.items() if value not in _WITHOUT_EFFECT.get(name, ())}
-        arguments = inspect.signature(cls.__init__).parameters.keys() - {"self", "config", "dtype"}
+        arguments = inspect.signature(cls.__init__).parameters.keys() - {"self", "config", "dtype", "shared"}
         config_class = model_of(cls.architecture()).config_class
-        fields = {field.name for field in dataclasses.fields(config_class)} - {"extra"}
+        fields = own_fields(config_class)
         if unknown := sorted(changes.keys() - arguments - fields):
             raise TypeError(
                 f"{caller} takes no {', '.join(f'{name}={changes[name]!r:.40}' for name in unknown)}: it takes config, "
@@ -168,6 +167,38 @@ class PreTrainedModel:
             "error_msgs": [],
         }
         return model.module, info
+
+    @classmethod
+    def from_encoder_decoder_pretrained(
+        cls,
+        encoder: str | os.PathLike[str],
+        decoder: str | os.PathLike[str],
+        *,
+        dtype: Any = "float32",
+        device: Any = None,
+        **changes: Any,
+    ) -> Self:
+        """An EncoderDecoderModel of two checkpoints, in inference mode; what is new is drawn, with a warning.
+
+        Args:
+            encoder: what reads; a source as in `bertx.load`, of any head.
+            decoder: what writes; it may be the same.
+            dtype, device: as in `bertx.load`.
+            changes: fields of the EncoderDecoderConfig, such as decoder_start_token_id; those that begin with
+                `encoder_` or `decoder_` are of that part.
+
+        Raises:
+            CheckpointError: a checkpoint does not fit; all its problems are listed.
+            TypeError: the class is no EncoderDecoderModel.
+        """
+        if not model_of(cls.architecture()).parts:
+            raise TypeError(f"{cls.__name__} is not made of an encoder and a decoder: call it on EncoderDecoderModel")
+        from .checkpoints.warm_start import warm_start
+
+        made = warm_start(
+            encoder, decoder, cls.backend_name, model_class=cls, dtype=dtype, device=device, changes=changes
+        )
+        return made.module
 
     def save_pretrained(
         self,
@@ -290,7 +321,7 @@ class PreTrainedModel:
 
     def schema_rows(self) -> tuple[Row, ...]:
         """The rows of the weight schema of this model."""
-        options = {"add_pooling_layer": base_of(self).pooler is not None} if base_of(self) is self else {}
+        options = {"add_pooling_layer": self.pooler is not None} if is_base(self.architecture()) else {}  # pyright: ignore[reportAttributeAccessIssue]  # of a BaseModel
         return schema(self.architecture(), self.config, **options)
 
     def set_input_embeddings(self, value: Any) -> None:

@@ -13,7 +13,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from bertx_weights import ModelNames, Row
+from bertx_weights import ModelNames, Row, head_of_decoder
+from bertx_weights.naming import Naming
 
 from .configs.base import MODELS, ModelConfig, ModelSpec
 from .models import nn
@@ -68,7 +69,8 @@ def head_of(architecture: str) -> type[nn.Model]:
 
 def prefix_of(architecture: str) -> str:
     """What the names of the base model's tensors begin with in a model with a head: "bert."."""
-    return f"{head_of(architecture).base_model_prefix}."
+    prefix = head_of(architecture).base_model_prefix
+    return f"{prefix}." if prefix else ""
 
 
 def names_of(values: Mapping[str, Any]) -> ModelNames:
@@ -81,9 +83,11 @@ def names_of(values: Mapping[str, Any]) -> ModelNames:
         known = (model for model in MODELS.values() if preset == f"{model.class_prefixes[0]}Backbone")
         return _names(next(known, MODELS[next(iter(MODELS))]).model_type)
     try:
-        return _names(model_type_of(values))
-    except ValueError:
+        model_type = model_type_of(values)
+        parts = [(part, model_type_of(values[part])) for part in MODELS[model_type].parts]
+    except (ValueError, TypeError, KeyError, AttributeError):
         return _names(next(iter(MODELS)))
+    return _names_of_parts(model_type, tuple(parts)) if parts else _names(model_type)
 
 
 @functools.cache
@@ -99,6 +103,73 @@ def _names(model_type: str) -> ModelNames:
         functools.partial(architectures, model_type),
         model.naming,
     )
+
+
+@functools.cache
+def _names_of_parts(model_type: str, parts: tuple[tuple[str, str], ...]) -> ModelNames:
+    """The names of a model that is made of others, of these types."""
+    model, inner = MODELS[model_type], {part: _names(of) for part, of in parts}
+    naming: dict[str, Naming | str] = {}
+    for form, own in model.naming.items():
+        of_parts = {part: names.naming[form] for part, names in inner.items()}
+        reason = next((of for of in (own, *of_parts.values()) if isinstance(of, str)), None)
+        naming[form] = reason or dataclasses.replace(own, parts=of_parts)  # pyright: ignore[reportArgumentType]  # none is a reason
+    return ModelNames(
+        model_type,
+        model.name,
+        model.class_prefixes[0],
+        model.module,
+        "",
+        functools.partial(_rows_of_parts, model_type, parts),
+        functools.partial(architectures, model_type),
+        naming,
+        inner,
+    )
+
+
+@functools.cache
+def _rows_of_parts(model_type: str, parts: tuple[tuple[str, str], ...]) -> tuple[Row, ...]:
+    """The rows of a model of parts of other sizes, the number of a layer as {i}."""
+    configs = {
+        part: MODELS[of].config_class(
+            num_hidden_layers=1, hidden_size=12 * (i + 1), tie_word_embeddings=False, **_FLAGS_OF_TASKS[task]
+        )
+        for i, ((part, of), task) in enumerate(zip(parts, MODELS[model_type].parts.values(), strict=True))
+    }
+    rows = schema(architectures(model_type)[0], MODELS[model_type].config_class(**configs))
+    return tuple(dataclasses.replace(row, name=row.name.replace(".0.", ".{i}.")) for row in rows)
+
+
+def shared_names(architecture: str, config: ModelConfig) -> dict[str, str]:
+    """Of a model whose parts share parameters: the name of each → its other one, as in the hub's files."""
+    rows = schema(architecture, config)
+    return {row.tied_to: row.name for row in rows if row.tied_to is not None and head_of_decoder(row.name) is None}
+
+
+def class_in(architecture: str, config: Any, part: str) -> str:
+    """The class of a model inside another one: "BertModel" of the encoder of an EncoderDecoderModel."""
+    return architecture_of_task(model_of(architecture).parts[part], getattr(config, part).model_type)
+
+
+def made_config(model_type: str, parts: Mapping[str, str] | None = None, **fields: Any) -> ModelConfig:
+    """A config of these fields; of a model that is made of others, of parts that have them.
+
+    parts: key of the config → the model_type of that part; None takes BERT for each.
+    """
+    model = MODELS[model_type]
+    if not model.parts:
+        return model.config_class(**fields)
+    of = dict.fromkeys(model.parts, next(iter(MODELS))) if parts is None else parts
+    return model.config_class(
+        **{part: made_config(of[part], **fields, **_FLAGS_OF_TASKS[task]) for part, task in model.parts.items()}
+    )
+
+
+# What the config of a model inside another one says.
+_FLAGS_OF_TASKS: dict[str, dict[str, Any]] = {
+    "feature-extraction": {"is_decoder": False},
+    "text-generation": {"is_decoder": True, "add_cross_attention": True},
+}
 
 
 @functools.cache
@@ -284,10 +355,16 @@ def check_tensors_of(model_type: str, names: Iterable[str]) -> None:
     For a config that does not say its model_type.
     """
     names = list(names)
+    if MODELS[model_type].parts:
+        return
     own = _names(model_type).prefix
     if any(name.startswith(own) for name in names):
         return
-    meant = [other for other in MODELS if any(name.startswith(_names(other).prefix) for name in names)]
+    meant = [
+        other
+        for other in MODELS
+        if not MODELS[other].parts and any(name.startswith(_names(other).prefix) for name in names)
+    ]
     if meant:
         raise ValueError(
             f"there is no model_type, and the tensors are named {_names(meant[0]).prefix}…, which is no name of "

@@ -20,7 +20,7 @@ from .configs.base import ModelConfig
 from .model import Model
 from .models import nn as contract
 from .models.sentence_embedding import MODES
-from .registry import MODELS, architectures, head_of, is_base, model_of, options_of, schema
+from .registry import MODELS, architectures, head_of, is_base, made_config, model_of, options_of, schema
 from .tasks.pooling import Dense, Normalize, Pooling
 
 # Odd and all different, so that no transposed or swapped axis fits by accident.
@@ -34,10 +34,12 @@ SIZES: Mapping[str, int] = {
     "type_vocab_size": 3,
     "num_labels": 5,
 }
-BATCH, CHOICES, LENGTH, STATES = 4, 3, 13, 9
+BATCH, CHOICES, LENGTH, STATES, TARGETS = 4, 3, 13, 9, 7
+# What the decoder of an encoder has otherwise.
+_OF_DECODER = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 PADDINGS = (None, "right", "left")
 BASES = [name for name in architectures() if is_base(name)]
-CAUSAL = [name for name in architectures() if head_of(name).causal and not is_base(name)]
+CAUSAL = [name for name in architectures() if head_of(name).task == "text-generation"]
 # What the oracle reads of its own blocks; the spec does not use it.
 _ORACLES_OWN = {"parameters"}
 _FLAGS = {"output_hidden_states": True, "output_attentions": True}
@@ -47,10 +49,14 @@ _FLAGS = {"output_hidden_states": True, "output_attentions": True}
 
 
 def config_of(architecture: str, **changes: Any) -> ModelConfig:
-    """A small config for a class; a causal head's is that of a decoder."""
-    is_decoder = head_of(architecture).causal and not is_base(architecture)
-    fields: dict[str, Any] = {**SIZES, "is_decoder": is_decoder, **changes}
-    return model_of(architecture).config_class(**fields)
+    """A small config for a class; a causal head's is that of a decoder, and one in a model of two parts is smaller."""
+    model = model_of(architecture)
+    if model.parts:
+        decoder = {**SIZES, **_OF_DECODER, "is_decoder": True, "add_cross_attention": True}
+        parts = {"encoder": made_config("bert", **SIZES, **changes), "decoder": made_config("roberta", **decoder)}
+        return model.config_class(**parts, decoder_start_token_id=2, pad_token_id=1)  # pyright: ignore[reportCallIssue]
+    fields: dict[str, Any] = {**SIZES, "is_decoder": architecture in CAUSAL, **changes}
+    return model.config_class(**fields)
 
 
 @functools.cache
@@ -87,7 +93,7 @@ def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str
         "token_type_ids": generator.integers(0, config.type_vocab_size, shape),
     }
     for name, (of, limit) in head.labels.items():
-        size = (BATCH, LENGTH) if of == "tokens" else (BATCH,)
+        size = {"tokens": (BATCH, LENGTH), "targets": (BATCH, TARGETS)}.get(of, (BATCH,))
         if limit == "numbers":
             inputs[name] = generator.normal(size=size).astype(np.float32)
             continue
@@ -98,7 +104,7 @@ def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str
         else:
             most = getattr(config, limit) if isinstance(limit, str) else limit
         inputs[name] = generator.integers(0, most, size)
-        if of == "tokens":
+        if len(size) > 1:
             inputs[name][:, ::3] = -100
     return inputs
 

@@ -25,7 +25,7 @@ from bertx.models import nn
 from bertx.models.base_model import BaseModel
 from bertx.models.layers import outputs
 from bertx.parameters import skip_init
-from bertx.registry import MODELS, head_of, is_architecture, model_of
+from bertx.registry import MODELS, head_of, is_architecture, made_config, model_of
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = ROOT / "backends"
@@ -75,6 +75,7 @@ FRAMEWORKS = {
 # The types of the arguments of `forward` that are no tensors, and of the fields of outputs that are not one tensor.
 _ARGUMENTS = {
     "past_key_values": "Any",
+    "encoder_outputs": "Any",
     "use_cache": "bool | None",
     "output_attentions": "bool | None",
     "output_hidden_states": "bool | None",
@@ -84,6 +85,10 @@ _ARGUMENTS = {
 _FIELDS = {
     "hidden_states": "tuple[{tensor}, ...] | None",
     "attentions": "tuple[{tensor}, ...] | None",
+    "decoder_hidden_states": "tuple[{tensor}, ...] | None",
+    "decoder_attentions": "tuple[{tensor}, ...] | None",
+    "encoder_hidden_states": "tuple[{tensor}, ...] | None",
+    "encoder_attentions": "tuple[{tensor}, ...] | None",
     "past_key_values": "tuple[tuple[{tensor}, ...], ...] | None",
     "cross_attentions": "tuple[{tensor}, ...] | None",
     "loss": "{tensor} | None",  # where there are labels
@@ -153,14 +158,15 @@ def _outputs(framework: Framework, public_of: dict[str, str]) -> Iterator[str]:
 def _model(name: str, known: str, framework: Framework, public_of: dict[str, str]) -> Iterator[str]:
     cls = head_of(known)
     spec = model_of(known)
-    base = next(public_of[parent.__name__] for parent in cls.__mro__ if parent.__name__.endswith(native.BASE))
+    named = (public_of[parent.__name__] for parent in cls.__mro__ if parent.__name__.endswith(native.BASE))
+    base = next(named, "Model")
     yield f"class {name}({base}):"
     yield f"    {_docstring(cls)}"
-    config = spec.config_class(num_hidden_layers=1)
+    config = made_config(spec.model_type, num_hidden_layers=1)
     with skip_init():
         model = cls(config)
     for attribute, value in vars(model).items():
-        if isinstance(value, BaseModel):
+        if isinstance(value, BaseModel) and not spec.parts:
             yield f"    {attribute}: {public_of[type(value).__name__]}"
         elif isinstance(value, nn.Module | nn.Parameter):
             yield f"    {attribute}: {framework.block}"

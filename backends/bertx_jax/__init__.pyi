@@ -7,6 +7,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from bertx.configs.bert import BertConfig
+from bertx.configs.encoder_decoder import EncoderDecoderConfig
 from bertx.configs.roberta import RobertaConfig
 from bertx.configs.xlm_roberta import XLMRobertaConfig
 
@@ -63,6 +64,17 @@ class FlaxQuestionAnsweringModelOutput(_ModelOutput):
     end_logits: Array
     hidden_states: tuple[Array, ...] | None
     attentions: tuple[Array, ...] | None
+
+class FlaxSeq2SeqLMOutput(_ModelOutput):
+    loss: Array | None
+    logits: Array
+    past_key_values: tuple[tuple[Array, ...], ...] | None
+    decoder_hidden_states: tuple[Array, ...] | None
+    decoder_attentions: tuple[Array, ...] | None
+    cross_attentions: tuple[Array, ...] | None
+    encoder_last_hidden_state: Array
+    encoder_hidden_states: tuple[Array, ...] | None
+    encoder_attentions: tuple[Array, ...] | None
 
 class FlaxSequenceClassifierOutput(_ModelOutput):
     loss: Array | None
@@ -805,6 +817,114 @@ class FlaxBertForQuestionAnswering(FlaxBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        params: Any = None,
+        train: bool | None = None,
+        dropout_rng: Array | None = None,
+    ) -> tuple[Any, ...]: ...
+
+class FlaxEncoderDecoderModel(Model):
+    """A model without a head reads a text, and one that predicts the next word writes another.
+
+    Where the sizes differ, `enc_to_dec_proj` takes the encoder's states to the decoder's; with `tie_encoder_decoder` in
+    the config both have the same parameters, but for the pooler, cross-attention and what scores words."""
+
+    encoder: Any
+    decoder: Any
+    def __init__(self, config: EncoderDecoderConfig, **options: Any) -> None: ...
+    @overload
+    def forward(
+        self,
+        input_ids: ArrayLike | Sequence[Any] | None = None,
+        attention_mask: ArrayLike | Sequence[Any] | None = None,
+        decoder_input_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        decoder_inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        labels: ArrayLike | Sequence[Any] | None = None,
+        token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        position_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_position_ids: ArrayLike | Sequence[Any] | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[True] | None = None,
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
+    ) -> FlaxSeq2SeqLMOutput: ...
+    @overload
+    def forward(
+        self,
+        input_ids: ArrayLike | Sequence[Any] | None = None,
+        attention_mask: ArrayLike | Sequence[Any] | None = None,
+        decoder_input_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        decoder_inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        labels: ArrayLike | Sequence[Any] | None = None,
+        token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        position_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_position_ids: ArrayLike | Sequence[Any] | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[False],
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
+    ) -> tuple[Any, ...]: ...
+    @overload
+    def __call__(
+        self,
+        input_ids: ArrayLike | Sequence[Any] | None = None,
+        attention_mask: ArrayLike | Sequence[Any] | None = None,
+        decoder_input_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        decoder_inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        labels: ArrayLike | Sequence[Any] | None = None,
+        token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        position_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_position_ids: ArrayLike | Sequence[Any] | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[True] | None = None,
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
+        params: Any = None,
+        train: bool | None = None,
+        dropout_rng: Array | None = None,
+    ) -> FlaxSeq2SeqLMOutput: ...
+    @overload
+    def __call__(
+        self,
+        input_ids: ArrayLike | Sequence[Any] | None = None,
+        attention_mask: ArrayLike | Sequence[Any] | None = None,
+        decoder_input_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_attention_mask: ArrayLike | Sequence[Any] | None = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        decoder_inputs_embeds: ArrayLike | Sequence[Any] | None = None,
+        labels: ArrayLike | Sequence[Any] | None = None,
+        token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        position_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_token_type_ids: ArrayLike | Sequence[Any] | None = None,
+        decoder_position_ids: ArrayLike | Sequence[Any] | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[False],
+        mask_positions: ArrayLike | Sequence[Any] | None = None,
         params: Any = None,
         train: bool | None = None,
         dropout_rng: Array | None = None,

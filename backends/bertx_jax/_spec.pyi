@@ -10,6 +10,7 @@ from bertx.models.bert import BertForTokenClassification as FlaxBertForTokenClas
 from bertx.models.bert import BertLMHeadModel as FlaxBertForCausalLM
 from bertx.models.bert import BertModel as FlaxBertModel
 from bertx.models.bert import BertPreTrainedModel as FlaxBertPreTrainedModel
+from bertx.models.encoder_decoder import EncoderDecoderModel as FlaxEncoderDecoderModel
 from bertx.models.layers.outputs import BaseModelOutputWithPooling as FlaxBaseModelOutputWithPooling
 from bertx.models.layers.outputs import BertForPreTrainingOutput as FlaxBertForPreTrainingOutput
 from bertx.models.layers.outputs import CausalLMOutput as FlaxCausalLMOutput
@@ -17,6 +18,7 @@ from bertx.models.layers.outputs import MaskedLMOutput as FlaxMaskedLMOutput
 from bertx.models.layers.outputs import MultipleChoiceModelOutput as FlaxMultipleChoiceModelOutput
 from bertx.models.layers.outputs import NextSentencePredictorOutput as FlaxNextSentencePredictorOutput
 from bertx.models.layers.outputs import QuestionAnsweringModelOutput as FlaxQuestionAnsweringModelOutput
+from bertx.models.layers.outputs import Seq2SeqLMOutput as FlaxSeq2SeqLMOutput
 from bertx.models.layers.outputs import SequenceClassifierOutput as FlaxSequenceClassifierOutput
 from bertx.models.layers.outputs import TokenClassifierOutput as FlaxTokenClassifierOutput
 from bertx.models.roberta import RobertaForCausalLM as FlaxRobertaForCausalLM
@@ -50,6 +52,7 @@ __all__ = [
     "FlaxBertModel",
     "FlaxBertPreTrainedModel",
     "FlaxCausalLMOutput",
+    "FlaxEncoderDecoderModel",
     "FlaxMaskedLMOutput",
     "FlaxMultipleChoiceModelOutput",
     "FlaxNextSentencePredictorOutput",
@@ -62,6 +65,7 @@ __all__ = [
     "FlaxRobertaForTokenClassification",
     "FlaxRobertaModel",
     "FlaxRobertaPreTrainedModel",
+    "FlaxSeq2SeqLMOutput",
     "FlaxSequenceClassifierOutput",
     "FlaxTokenClassifierOutput",
     "FlaxXLMRobertaForCausalLM",

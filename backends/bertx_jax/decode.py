@@ -24,7 +24,18 @@ class JaxDecoder(SlotDecoder):
     The number of rows in the buffers is a power of two: the last ones may be there for that alone.
     """
 
-    def read(self, input_ids, starts, layers, before, greedy):
+    def states(self, module, input_ids, mask):
+        """Compiled for each number of rows and of tokens, as `read` pads them; what is added is hidden."""
+        count, length = input_ids.shape
+        width = min(-(-length // _STEP) * _STEP, module.config.max_sequence_length)
+        rows, added = _filled_up(np.arange(count)), ((0, 0), (0, width - length))
+        structure, values = take_apart(module)
+        run = _compiled_states(structure, len(rows), width)
+        ids = np.pad(input_ids, added, constant_values=module.config.encoder.pad_token_id or 0)
+        with jax.default_matmul_precision("highest"):
+            return run(values, to_int32(ids[rows]), to_int32(np.pad(mask, added)[rows]))
+
+    def read(self, input_ids, starts, layers, before, greedy, encoded):
         """Buffers are donated: XLA writes into them."""
         count, length = input_ids.shape
         if not layers:
@@ -34,9 +45,15 @@ class JaxDecoder(SlotDecoder):
         rows = _filled_up(np.arange(count))
         structure, values = take_apart(self.module)
         capacity = layers[0][0].shape[2] if layers else 0
-        run = _compiled(structure, greedy, len(rows), input_ids.shape[1], capacity)
+        encoder = ()
+        if encoded is not None:
+            width = (encoded.states if layers == () else layers[0][2].swapaxes(1, 2)).shape[1]
+            mask = np.pad(encoded.mask, ((0, 0), (0, width - encoded.mask.shape[1])))
+            encoder = (encoded.states, to_int32(mask[rows]))
+        shape = encoder[1].shape if encoder else None
+        run = _compiled(structure, greedy, len(rows), input_ids.shape[1], capacity, shape)
         with jax.default_matmul_precision("highest"):
-            found, layers = run(values, layers, to_int32(input_ids[rows]), to_int32(starts[rows]), before)
+            found, layers = run(values, layers, to_int32(input_ids[rows]), to_int32(starts[rows]), before, encoder)
         return np.asarray(found)[:count], layers
 
     def move(self, layers, rows, start, length, capacity):
@@ -51,13 +68,19 @@ def _filled_up(rows):
 
 
 @functools.lru_cache(maxsize=MOST_SHAPES)
-def _compiled(structure, greedy, rows, length, capacity):
+def _compiled_states(structure, rows, length):
+    """The function that runs an encoder on texts of such shapes."""
+    return jax.jit(lambda values, input_ids, mask: structure.put_together(values).states(input_ids, mask))
+
+
+@functools.lru_cache(maxsize=MOST_SHAPES)
+def _compiled(structure, greedy, rows, length, capacity, of_encoder):
     """The function that reads tokens of such shapes; with it goes its compiled code."""
 
-    def read(values, layers, input_ids, starts, before):
+    def read(values, layers, input_ids, starts, before, encoder):
         module = structure.put_together(values)
         past = tuple(Slots(*layer, length=before) for layer in layers)
-        outputs = module(**left_padded(input_ids, starts, module.config.first_position, past))
+        outputs = module(**left_padded(input_ids, starts, module.config.first_position, past, *encoder))
         logits = outputs.logits[:, 0]
         found = logits.argmax(-1) if greedy else logits.astype(jnp.float32)
         return found, outputs.past_key_values
@@ -72,4 +95,4 @@ def _move(layers, rows, start, capacity):
         kept = jnp.roll(buffer[rows], -start, axis=2)[:, :, :capacity]
         return jnp.pad(kept, ((0, 0), (0, 0), (0, capacity - kept.shape[2]), (0, 0)))
 
-    return jax.tree.map(moved, layers)
+    return tuple((moved(key), moved(value), *(each[rows] for each in cross)) for key, value, *cross in layers)

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
+from bertx.compat.transformers4 import first_arguments
 from bertx.inputs import check_values, indices_of
 from bertx.parameters import named_parameters
 
@@ -62,7 +63,7 @@ class Functional(_Native):
 
     def _check_values(self, args, inputs):
         """Raises ValueError for values out of range among the inputs that are not traced: JAX itself refuses none."""
-        given = dict(zip(_ORDER, args, strict=False)) | inputs
+        given = dict(zip(first_arguments(self), args, strict=False)) | inputs
         indices = indices_of(self.architecture())
         check_values(
             self.architecture(),
@@ -176,6 +177,5 @@ def input_array(array, dtype):
     return array.astype(dtype) if array.dtype.kind == "f" else to_int32(array)
 
 
-_ORDER = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _TOKENS = ("input_ids", "inputs_embeds")
 _INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max

@@ -10,6 +10,7 @@ from bertx.models.bert import BertForTokenClassification as BertForTokenClassifi
 from bertx.models.bert import BertLMHeadModel as BertLMHeadModel
 from bertx.models.bert import BertModel as BertModel
 from bertx.models.bert import BertPreTrainedModel as BertPreTrainedModel
+from bertx.models.encoder_decoder import EncoderDecoderModel as EncoderDecoderModel
 from bertx.models.layers.outputs import BaseModelOutputWithPooling as BaseModelOutputWithPooling
 from bertx.models.layers.outputs import BertForPreTrainingOutput as BertForPreTrainingOutput
 from bertx.models.layers.outputs import CausalLMOutput as CausalLMOutput
@@ -17,6 +18,7 @@ from bertx.models.layers.outputs import MaskedLMOutput as MaskedLMOutput
 from bertx.models.layers.outputs import MultipleChoiceModelOutput as MultipleChoiceModelOutput
 from bertx.models.layers.outputs import NextSentencePredictorOutput as NextSentencePredictorOutput
 from bertx.models.layers.outputs import QuestionAnsweringModelOutput as QuestionAnsweringModelOutput
+from bertx.models.layers.outputs import Seq2SeqLMOutput as Seq2SeqLMOutput
 from bertx.models.layers.outputs import SequenceClassifierOutput as SequenceClassifierOutput
 from bertx.models.layers.outputs import TokenClassifierOutput as TokenClassifierOutput
 from bertx.models.roberta import RobertaForCausalLM as RobertaForCausalLM
@@ -50,6 +52,7 @@ __all__ = [
     "BertModel",
     "BertPreTrainedModel",
     "CausalLMOutput",
+    "EncoderDecoderModel",
     "MaskedLMOutput",
     "MultipleChoiceModelOutput",
     "NextSentencePredictorOutput",
@@ -62,6 +65,7 @@ __all__ = [
     "RobertaForTokenClassification",
     "RobertaModel",
     "RobertaPreTrainedModel",
+    "Seq2SeqLMOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
     "XLMRobertaForCausalLM",

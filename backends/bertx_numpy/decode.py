@@ -12,10 +12,15 @@ from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImp
 class NumpyDecoder(SlotDecoder):
     """See `bertx.generation.slots.SlotDecoder`; buffers are written in place."""
 
-    def read(self, input_ids, starts, layers, before, greedy):
+    def states(self, module, input_ids, mask):
+        """The spec's own."""
+        return module.states(input_ids, mask)
+
+    def read(self, input_ids, starts, layers, before, greedy, encoded):
         """The spec's own outputs."""
+        encoder = () if encoded is None else (encoded.states, encoded.mask)
         past = tuple(Slots(*layer, length=before) for layer in layers)
-        outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past))
+        outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past, *encoder))
         logits = outputs.logits[:, 0]
         return logits.argmax(-1) if greedy else logits, layers or outputs.past_key_values
 
@@ -29,4 +34,7 @@ class NumpyDecoder(SlotDecoder):
             new[:, :, :length] = kept
             return new
 
-        return tuple((moved(key), moved(value)) for key, value in layers)
+        def selected(buffer):
+            return buffer if rows is None else buffer[rows]
+
+        return tuple((moved(key), moved(value), *map(selected, cross)) for key, value, *cross in layers)

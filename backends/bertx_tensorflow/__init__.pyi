@@ -5,6 +5,7 @@ from typing import Any, Literal, overload
 import tensorflow as tf
 
 from bertx.configs.bert import BertConfig
+from bertx.configs.encoder_decoder import EncoderDecoderConfig
 from bertx.configs.roberta import RobertaConfig
 from bertx.configs.xlm_roberta import XLMRobertaConfig
 
@@ -62,6 +63,17 @@ class TFQuestionAnsweringModelOutput(_ModelOutput):
     end_logits: tf.Tensor
     hidden_states: tuple[tf.Tensor, ...] | None
     attentions: tuple[tf.Tensor, ...] | None
+
+class TFSeq2SeqLMOutput(_ModelOutput):
+    loss: tf.Tensor | None
+    logits: tf.Tensor
+    past_key_values: tuple[tuple[tf.Tensor, ...], ...] | None
+    decoder_hidden_states: tuple[tf.Tensor, ...] | None
+    decoder_attentions: tuple[tf.Tensor, ...] | None
+    cross_attentions: tuple[tf.Tensor, ...] | None
+    encoder_last_hidden_state: tf.Tensor
+    encoder_hidden_states: tuple[tf.Tensor, ...] | None
+    encoder_attentions: tuple[tf.Tensor, ...] | None
 
 class TFSequenceClassifierOutput(_ModelOutput):
     loss: tf.Tensor | None
@@ -788,6 +800,112 @@ class TFBertForQuestionAnswering(TFBertPreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: Literal[False],
+        training: bool | None = None,
+    ) -> tuple[Any, ...]: ...
+
+class TFEncoderDecoderModel(Model):
+    """A model without a head reads a text, and one that predicts the next word writes another.
+
+    Where the sizes differ, `enc_to_dec_proj` takes the encoder's states to the decoder's; with `tie_encoder_decoder` in
+    the config both have the same parameters, but for the pooler, cross-attention and what scores words."""
+
+    encoder: Any
+    decoder: Any
+    def __init__(self, config: EncoderDecoderConfig, **options: Any) -> None: ...
+    @overload
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        decoder_inputs_embeds: Any = None,
+        labels: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        decoder_token_type_ids: Any = None,
+        decoder_position_ids: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[True] | None = None,
+        mask_positions: Any = None,
+        training: bool | None = None,
+    ) -> TFSeq2SeqLMOutput: ...
+    @overload
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        decoder_inputs_embeds: Any = None,
+        labels: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        decoder_token_type_ids: Any = None,
+        decoder_position_ids: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[False],
+        mask_positions: Any = None,
+        training: bool | None = None,
+    ) -> tuple[Any, ...]: ...
+    @overload
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        decoder_inputs_embeds: Any = None,
+        labels: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        decoder_token_type_ids: Any = None,
+        decoder_position_ids: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[True] | None = None,
+        mask_positions: Any = None,
+        training: bool | None = None,
+    ) -> TFSeq2SeqLMOutput: ...
+    @overload
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        decoder_input_ids: Any = None,
+        decoder_attention_mask: Any = None,
+        *,
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: Any = None,
+        decoder_inputs_embeds: Any = None,
+        labels: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        decoder_token_type_ids: Any = None,
+        decoder_position_ids: Any = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: Literal[False],
+        mask_positions: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, ...]: ...
 

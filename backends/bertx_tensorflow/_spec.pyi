@@ -10,6 +10,7 @@ from bertx.models.bert import BertForTokenClassification as TFBertForTokenClassi
 from bertx.models.bert import BertLMHeadModel as TFBertLMHeadModel
 from bertx.models.bert import BertModel as TFBertModel
 from bertx.models.bert import BertPreTrainedModel as TFBertPreTrainedModel
+from bertx.models.encoder_decoder import EncoderDecoderModel as TFEncoderDecoderModel
 from bertx.models.layers.outputs import BaseModelOutputWithPooling as TFBaseModelOutputWithPooling
 from bertx.models.layers.outputs import BertForPreTrainingOutput as TFBertForPreTrainingOutput
 from bertx.models.layers.outputs import CausalLMOutput as TFCausalLMOutput
@@ -17,6 +18,7 @@ from bertx.models.layers.outputs import MaskedLMOutput as TFMaskedLMOutput
 from bertx.models.layers.outputs import MultipleChoiceModelOutput as TFMultipleChoiceModelOutput
 from bertx.models.layers.outputs import NextSentencePredictorOutput as TFNextSentencePredictorOutput
 from bertx.models.layers.outputs import QuestionAnsweringModelOutput as TFQuestionAnsweringModelOutput
+from bertx.models.layers.outputs import Seq2SeqLMOutput as TFSeq2SeqLMOutput
 from bertx.models.layers.outputs import SequenceClassifierOutput as TFSequenceClassifierOutput
 from bertx.models.layers.outputs import TokenClassifierOutput as TFTokenClassifierOutput
 from bertx.models.roberta import RobertaForCausalLM as TFRobertaForCausalLM
@@ -50,6 +52,7 @@ __all__ = [
     "TFBertModel",
     "TFBertPreTrainedModel",
     "TFCausalLMOutput",
+    "TFEncoderDecoderModel",
     "TFMaskedLMOutput",
     "TFMultipleChoiceModelOutput",
     "TFNextSentencePredictorOutput",
@@ -62,6 +65,7 @@ __all__ = [
     "TFRobertaForTokenClassification",
     "TFRobertaModel",
     "TFRobertaPreTrainedModel",
+    "TFSeq2SeqLMOutput",
     "TFSequenceClassifierOutput",
     "TFTokenClassifierOutput",
     "TFXLMRobertaForCausalLM",

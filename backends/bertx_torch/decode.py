@@ -12,13 +12,20 @@ from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImp
 class TorchDecoder(SlotDecoder):
     """See `bertx.generation.slots.SlotDecoder`; buffers are written in place."""
 
-    def read(self, input_ids, starts, layers, before, greedy):
+    def states(self, module, input_ids, mask):
+        """In inference mode, on the device of the parameters."""
+        device = next(module.parameters()).device
+        with torch.inference_mode():
+            return module.states(torch.from_numpy(input_ids).to(device), torch.from_numpy(mask).to(device))
+
+    def read(self, input_ids, starts, layers, before, greedy, encoded):
         """In inference mode, on the device of the parameters."""
         device = next(self.module.parameters()).device
         input_ids, starts = (torch.from_numpy(array).to(device) for array in (input_ids, starts))
+        encoder = () if encoded is None else (encoded.states, torch.from_numpy(encoded.mask).to(device))
         past = tuple(Slots(*layer, length=before) for layer in layers)
         with torch.inference_mode():
-            outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past))
+            outputs = self.module(**left_padded(input_ids, starts, self.module.config.first_position, past, *encoder))
             logits = outputs.logits[:, 0]
             found = logits.argmax(-1) if greedy else logits.to(torch.promote_types(logits.dtype, torch.float32))
         return found.cpu().numpy(), layers or outputs.past_key_values
@@ -35,5 +42,8 @@ class TorchDecoder(SlotDecoder):
             new[:, :, :length] = kept
             return new
 
+        def selected(buffer):
+            return buffer if rows is None else buffer.index_select(0, rows)
+
         with torch.inference_mode():
-            return tuple((moved(key), moved(value)) for key, value in layers)
+            return tuple((moved(key), moved(value), *map(selected, cross)) for key, value, *cross in layers)

@@ -29,12 +29,13 @@ from bertx_weights import (
     schema_name,
     write_atomically,
 )
+from bertx_weights.naming.rules import HUBS_OWN
 
 from ..backend import get_backend, meant_dtype
 from ..configs.base import ModelConfig
 from ..hub.bases import base_folder, files_folder
 from ..hub.sources import resolve
-from ..registry import head_of, is_base, names_of, options_of, prefix_of
+from ..registry import head_of, is_base, names_of, options_of, prefix_of, shared_names
 from ..tasks.files import copy_task_files
 from ..tasks.keras_embedders import write_embedder
 from ..tasks.sentence_transformers import settings_folder
@@ -187,6 +188,12 @@ def _write(
     report.target, report.format = str(target), form
     if dtype is not None:
         tensors = {name: tensor.cast(dtype_of(dtype)) for name, tensor in tensors.items()}
+    shared = shared_names(report.architecture, config)
+    other = {shared[name]: tensor for name, tensor in tensors.items() if name in shared}
+    if other:
+        # The classes of TensorFlow and Flax share nothing between an encoder and a decoder.
+        kept = tensors if form not in HUBS_OWN else {name: one for name, one in tensors.items() if name not in shared}
+        tensors = {**kept, **other}
     dtypes = {dtype_name(tensor.dtype) for tensor in tensors.values()}
     config = config.replace(
         architectures=(report.architecture,), dtype=dtypes.pop() if len(dtypes) == 1 else config.dtype
@@ -344,14 +351,17 @@ def _same(before: np.ndarray, after: np.ndarray) -> bool:
 
 def _outputs(architecture: str, config: ModelConfig, tensors: Mapping[str, StoredTensor]) -> dict[str, np.ndarray]:
     """What the model says on NumPy of a small batch with padding."""
-    config = config.replace(is_decoder=config.is_decoder or head_of(architecture).task == "text-generation")
+    if head_of(architecture).task == "text-generation":
+        config = config.replace(is_decoder=True)
     options, prefix = options_of(architecture, tensors), prefix_of(architecture)
+    shared = shared_names(architecture, config)
     backend = get_backend("numpy")
     read = []
 
     def value_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
         # A transposed array would be multiplied in another order, and rounded otherwise.
-        read.append(_contiguous(tensors[schema_name(name, prefix)].read()))
+        own = schema_name(name, prefix)
+        read.append(_contiguous(tensors[own if own in tensors else shared[own]].read()))
         return read[-1]
 
     module = backend.build(backend.model_class(architecture), config, value_of, "float32", None, options)
@@ -360,6 +370,8 @@ def _outputs(architecture: str, config: ModelConfig, tensors: Mapping[str, Store
     mask = np.ones_like(ids)
     mask[1, length // 2 :] = 0
     inputs = {"input_ids": ids, "attention_mask": mask}
+    if head_of(architecture).scores == "targets":
+        inputs["decoder_input_ids"] = np.arange(2, 6).reshape(2, 2) % config.decoder_vocab_size
     if head_of(architecture).scores == "choices":
         inputs = {name: value[None] for name, value in inputs.items()}
     outputs = backend.forward(module, inputs, {"use_cache": False})

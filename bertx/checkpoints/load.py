@@ -162,7 +162,7 @@ def load_model(
             stacklevel=3,
         )
     model_class = model_class or chosen.model_class(report.target)
-    value_of = _reader(_rows(report.target, config, options), config, checkpoint, report, seed)
+    value_of = reader(_rows(report.target, config, options), config, checkpoint, report, seed)
     module = chosen.build(model_class, config, value_of, dtype, device, options)
     return Model(module, config, chosen, report.target, folder=folder, load_report=report)
 
@@ -217,7 +217,7 @@ def plan(
         raise CheckpointError(f"{checkpoint.config_file}: {error}") from error
     options = options_of(architecture, names) | (options or {})
     prefix = prefix_of(architecture)
-    encoder = f"{prefix}embeddings.", f"{prefix}encoder."
+    encoder = (f"{prefix}embeddings.", f"{prefix}encoder.") if prefix else ("",)
     layers = checkpoint.config.get("num_hidden_layers", type(config).num_hidden_layers)
     fewer = isinstance(layers, int) and config.num_hidden_layers < layers
     new_cross_attention = config.add_cross_attention and not checkpoint.config.get("add_cross_attention")
@@ -225,6 +225,11 @@ def plan(
     def is_left_out(name: str) -> bool:
         layer, _, rest = name.removeprefix(f"{prefix}encoder.layer.").partition(".")
         return fewer and rest != "" and layer.isdecimal() and config.num_hidden_layers <= int(layer) < layers
+
+    def is_dropped(name: str) -> bool:
+        # As an encoder that is made of a decoder.
+        was_there = checkpoint.config.get("add_cross_attention") and not config.add_cross_attention
+        return bool(was_there) and ".crossattention." in name
 
     def may_initialise(name: str) -> bool:
         if new_cross_attention and ".crossattention." in name:
@@ -238,7 +243,7 @@ def plan(
         target=architecture,
         known_names=functools.partial(known_names, config),
         may_initialise=may_initialise,
-        may_leave=lambda name: (asked_for and not name.startswith(prefix)) or is_left_out(name),
+        may_leave=lambda name: (asked_for and not name.startswith(prefix)) or is_left_out(name) or is_dropped(name),
         may_resize=lambda name: resize,
         prefix=prefix,
     )
@@ -258,7 +263,8 @@ def _rows(architecture: str, config: ModelConfig, options: Mapping[str, Any]) ->
     return schema(architecture, config, options.get("add_pooling_layer", True))
 
 
-def _reader(rows: Iterable[Row], config: ModelConfig, checkpoint: Checkpoint, report: LoadReport, seed: int) -> ValueOf:
+def reader(rows: Iterable[Row], config: ModelConfig, checkpoint: Checkpoint, report: LoadReport, seed: int) -> ValueOf:
+    """The values of the rows: what the report says of the checkpoint's, and new ones."""
     fresh = initial_values(rows, config, seed)
     read: list[np.ndarray] = []
 

@@ -13,7 +13,7 @@ from bertx_weights.containers.safetensors import FILE, write_shards
 from bertx_weights.formats import has_adapter
 
 from ..configs.base import ModelConfig
-from ..registry import names_of, options_of, schema
+from ..registry import names_of, options_of, schema, shared_names
 from .replacing import one_writer
 
 
@@ -49,9 +49,12 @@ def save_model(
             f"this {architecture} cannot be saved: it has no {_some(missing)}, {found}; save it before it is quantized "
             "or parametrized, and merge adapters first (merge_and_unload of PEFT)"
         )
+    shared = shared_names(architecture, config)
     for row in rows:
-        if row.tied_to is not None and config.tie_word_embeddings:
+        if row.tied_to is not None and config.tie_word_embeddings and row.name not in shared.values():
             values.pop(row.name, None)
+    for name, other in shared.items():
+        values[other] = values.pop(name)
     config = config.replace(
         architectures=(architecture,), dtype=_widest({dtype_name(t.dtype) for t in values.values()})
     )

@@ -11,6 +11,9 @@ _FIRST = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _FLAGS = ("output_attentions", "output_hidden_states", "return_dict")
 _CROSS = ("encoder_hidden_states", "encoder_attention_mask")
 _CACHE = ("past_key_values", "use_cache")
+_OF_ENCODER_DECODER = (
+    *("encoder_outputs", "past_key_values", "inputs_embeds", "decoder_inputs_embeds", "labels", "use_cache"),
+)
 _LABELS = "labels"  # stands for the head's own, whatever they are called
 
 
@@ -20,6 +23,7 @@ class Conventions(NamedTuple):
     Attributes:
         arguments: what follows position_ids when arguments are given by position, in turn: (names, None where all heads
             take them; else the tasks of the heads that do beside those that may be causal).
+        encoder_decoder: what follows decoder_attention_mask in a call of an EncoderDecoderModel.
         empty_fields: fields that a tuple of outputs has as None where they were not computed; others are left out.
         fields_in_order: whether an output iterates in the order of its class's fields; else past_key_values come after
             hidden_states.
@@ -29,6 +33,7 @@ class Conventions(NamedTuple):
     """
 
     arguments: tuple[tuple[tuple[str, ...], tuple[str, ...] | None], ...]
+    encoder_decoder: tuple[str, ...]
     empty_fields: tuple[str, ...] = ("pooler_output",)
     fields_in_order: bool = False
     caches: bool = True
@@ -54,7 +59,8 @@ TORCH = Conventions(
         (_CACHE, ()),
         (_FLAGS, None),
         (("cache_position",), ()),
-    )
+    ),
+    (*_OF_ENCODER_DECODER, *_FLAGS),
 )
 TENSORFLOW = Conventions(
     (
@@ -64,12 +70,14 @@ TENSORFLOW = Conventions(
         ((_LABELS,), None),
         (("training",), None),
     ),
+    (*_OF_ENCODER_DECODER, *_FLAGS, "training"),
     fields_in_order=True,
     counts_ignored_labels=("next-sentence-prediction",),
     mean_losses=("pretraining",),
 )
 FLAX = Conventions(
     ((("head_mask", *_CROSS, "params", "dropout_rng", "train", *_FLAGS, "past_key_values"), None),),
+    ("position_ids", "decoder_position_ids", *_FLAGS, "train", "params", "dropout_rng"),
     empty_fields=(),
     caches=False,
 )
@@ -80,6 +88,11 @@ _ABSENT = ("head_mask", "cache_position")
 def absent(model: Any) -> tuple[str, ...]:
     """The arguments of 4.57 that a model, or its class, does not take."""
     return _ABSENT if model.causal else (*_ABSENT, *_CROSS, *_CACHE)
+
+
+def first_arguments(model: Any) -> tuple[str, ...]:
+    """The names of the arguments that a call may give without names in each framework."""
+    return _FIRST if model.scores != "targets" else (*_FIRST[:2], "decoder_input_ids", "decoder_attention_mask")
 
 
 def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -130,6 +143,9 @@ def _name(model: Any) -> str:
 
 def _positional(model: Any) -> Iterator[str]:
     """The names of the arguments after the first four."""
+    if model.scores == "targets":
+        yield from model.conventions.encoder_decoder
+        return
     for names, tasks in model.conventions.arguments:
         if tasks is None or model.causal or model.task in tasks:
             yield from model.labels if names == (_LABELS,) else names

@@ -264,7 +264,7 @@ class ModelConfig:
         Raises:
             ValueError: see the class.
         """
-        own = _own_fields(type(self))
+        own = own_fields(type(self))
         fields = {key: value for key, value in values.items() if key in own}
         added = {key: value for key, value in values.items() if key not in own}
         changed = self.replace(**{"extra": {**self.extra, **added}, **fields})
@@ -319,7 +319,7 @@ class ModelConfig:
                 dropped = ("num_labels",) if changes["num_labels"] == number else ("num_labels", "id2label", "label2id")
                 values = {key: value for key, value in values.items() if key not in dropped}
         values = {**values, **changes}
-        own = _own_fields(cls)
+        own = own_fields(cls)
         fields = {key: value for key, value in values.items() if key in own}
         extra = {key: value for key, value in values.items() if key not in own}
         if fields.get("dtype") is None and extra.get("torch_dtype") is not None:
@@ -354,7 +354,7 @@ class ModelConfig:
             path = inside(folder, next((name for name in names if exists(folder, name)), names[0]))
         if not returns_unused:
             return cls.from_json_file(path, **changes)
-        known = {name: value for name, value in changes.items() if name in _own_fields(cls) or name == "torch_dtype"}
+        known = {name: value for name, value in changes.items() if name in own_fields(cls) or name == "torch_dtype"}
         config = cls.from_json_file(path, **known)
         known |= {name: value for name, value in changes.items() if name in config.extra}
         config.update(known)
@@ -433,14 +433,14 @@ class ModelConfig:
             changes |= {"id2label": None, "label2id": None}
         if "id2label" in changes:
             changes = {"num_labels": None, "label2id": None} | changes
-        if unknown := sorted(changes.keys() - _own_fields(type(self)) - {"extra"}):
+        if unknown := sorted(changes.keys() - own_fields(type(self)) - {"extra"}):
             name, named = type(self).__name__, ", ".join(unknown)
             raise TypeError(f"{name}.replace takes fields, and {named} is none; others are in `extra`")
         return dataclasses.replace(self, **changes)
 
 
 @functools.cache
-def _own_fields(cls: type[ModelConfig]) -> frozenset[str]:
+def own_fields(cls: type[ModelConfig]) -> frozenset[str]:
     """The fields that the constructor takes, beside `extra`."""
     return frozenset(f.name for f in dataclasses.fields(cls) if f.init) - {"extra"}
 
@@ -451,7 +451,7 @@ def _last_field(cls: type[ModelConfig]) -> str:
     return dataclasses.fields(cls)[-1].name
 
 
-_FIELDS = _own_fields(ModelConfig)
+_FIELDS = own_fields(ModelConfig)
 
 Config = TypeVar("Config", bound=type[ModelConfig])
 
@@ -466,7 +466,7 @@ def config_class(cls: Config) -> Config:
 
     @functools.wraps(init)
     def construct(self: ModelConfig, *args: Any, **values: Any) -> None:
-        fields = {name: values.pop(name) for name in (_own_fields(cls) | {"extra"}) & values.keys()}
+        fields = {name: values.pop(name) for name in (own_fields(cls) | {"extra"}) & values.keys()}
         if values:
             fields["extra"] = {**fields.get("extra", {}), **values}
             if fields.get("dtype") is None and "torch_dtype" in values:
@@ -518,6 +518,7 @@ class ModelSpec:
         config_class: its config.
         module: its file in `bertx.models`.
         tokenizers: the names of its tokenizer classes; the first is used where a folder names none.
+        parts: keys of its config that are configs of models inside it → the pipeline tags of those.
         class_aliases: other names of classes, such as TensorFlow's and Flax's, without TF and Flax → PyTorch's.
         naming: format → what its names have of their own for this architecture, or in words why it cannot hold it.
             safetensors, pytorch and npz hold every architecture.
@@ -531,6 +532,7 @@ class ModelSpec:
     tokenizers: tuple[str, ...]
     class_aliases: Mapping[str, str] = field(default_factory=dict)
     naming: Mapping[str, Naming | str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def owns(self, class_name: str) -> bool:
         """Whether a class is called as one of this architecture, a user's own head among them."""

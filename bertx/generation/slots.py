@@ -15,7 +15,7 @@ from ..backend import Cache, Decoder
 LEAST_CAPACITY = 64
 
 Layers = Sequence[Any]
-"""For each layer the keys and the values, two arrays of the framework [B, N, S, D]."""
+"""For each layer the keys and the values, two arrays of the framework [B, N, S, D]; of an encoder two more."""
 
 
 class SlotCache(Cache):
@@ -28,12 +28,14 @@ class SlotCache(Cache):
         layers: the buffers.
         capacity: how many positions they have, S.
         lengths: how many tokens each row has.
+        mask: [B, S], False where a state of the encoder is hidden; None where there is no encoder.
     """
 
-    def __init__(self, decoder: SlotDecoder, layers: Layers, lengths: np.ndarray):
+    def __init__(self, decoder: SlotDecoder, layers: Layers, lengths: np.ndarray, mask: np.ndarray | None = None):
         self._decoder = decoder
         self.layers = layers
         self.lengths = lengths
+        self.mask = mask
         self.capacity = 0
 
     @property
@@ -50,6 +52,7 @@ class SlotCache(Cache):
         """These rows."""
         indices, before = np.asarray(rows), self.length
         self.lengths = self.lengths[indices]
+        self.mask = None if self.mask is None else self.mask[indices]
         self.move(indices, before - self.length)
         return self
 
@@ -60,17 +63,41 @@ class SlotCache(Cache):
         self.layers = self._decoder.move(self.layers, rows, start, self.length, self.capacity)
 
 
-class SlotDecoder(Decoder):
-    """The steps that are the same in each framework; `read` and `move` are its own."""
+class Encoded:
+    """What rows attend to beside their own positions.
 
-    def __init__(self, module: Any):
-        self.module = module
+    Attributes:
+        states: an encoder's states [B, S, H] on the device, as the decoder attends to them; None where the cache holds
+            their keys and values.
+        mask: [B, S], False where a state is hidden.
+    """
+
+    def __init__(self, states: Any, mask: np.ndarray):
+        self.states, self.mask = states, mask
+
+
+class SlotDecoder(Decoder):
+    """The steps that are the same in each framework; `read`, `move` and `states` are its own."""
+
+    def __init__(self, module: Any, encoded: Encoded | None = None):
+        self._whole = module
+        self.module = module.get_decoder() if hasattr(module, "get_decoder") else module
+        self._encoded = encoded
+
+    def encode(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> SlotDecoder:
+        """Runs the encoder once."""
+        if self._whole is self.module:
+            return super().encode(input_ids, attention_mask)  # pyright: ignore[reportReturnType]  # raises
+        mask = np.asarray(attention_mask) != 0
+        return type(self)(self._whole, Encoded(self.states(self._whole, np.asarray(input_ids), mask), mask))
 
     def prefill(self, input_ids: np.ndarray, lengths: np.ndarray, greedy: bool) -> tuple[np.ndarray, SlotCache]:
         """Reads whole rows."""
+        if self._whole is not self.module and self._encoded is None:
+            raise ValueError("an encoder-decoder writes about texts: encode them first, decoder.encode(ids, mask)")
         length = int(lengths.max())
-        found, layers = self.read(input_ids, length - lengths, (), 0, greedy)
-        cache = SlotCache(self, layers, lengths)
+        found, layers = self.read(input_ids, length - lengths, (), 0, greedy, self._encoded)
+        cache = SlotCache(self, layers, lengths, None if self._encoded is None else self._encoded.mask)
         cache.move(None, layers[0][0].shape[2] - length)
         return found, cache
 
@@ -79,13 +106,24 @@ class SlotDecoder(Decoder):
         length = cache.length
         if length == cache.capacity:
             cache.move(None, 0)
-        found, cache.layers = self.read(tokens[:, None], cache.starts, cache.layers, length, greedy)
+        encoded = None if cache.mask is None else Encoded(None, cache.mask)
+        found, cache.layers = self.read(tokens[:, None], cache.starts, cache.layers, length, greedy, encoded)
         cache.lengths = cache.lengths + 1
         return found
 
     @abstractmethod
+    def states(self, module: Any, input_ids: np.ndarray, mask: np.ndarray) -> Any:
+        """What the encoder of an EncoderDecoderModel gives of texts [B, S], as its decoder attends to it."""
+
+    @abstractmethod
     def read(
-        self, input_ids: np.ndarray, starts: np.ndarray, layers: Layers, before: int, greedy: bool
+        self,
+        input_ids: np.ndarray,
+        starts: np.ndarray,
+        layers: Layers,
+        before: int,
+        greedy: bool,
+        encoded: Encoded | None,
     ) -> tuple[np.ndarray, Layers]:
         """Runs the model on tokens [B, T] that follow those in `layers`, which are () where there are none.
 
@@ -95,6 +133,7 @@ class SlotDecoder(Decoder):
             layers: the buffers, which may be written into.
             before: how many of their positions are taken.
             greedy: whether the likeliest ids [B] are wanted, or the logits [B, V].
+            encoded: what the rows attend to beside; None where the model has no encoder.
 
         Returns:
             That of the last position, on the host, the logits as float32 or float64; and the layers with these
@@ -103,4 +142,7 @@ class SlotDecoder(Decoder):
 
     @abstractmethod
     def move(self, layers: Layers, rows: np.ndarray | None, start: int, length: int, capacity: int) -> Layers:
-        """New buffers of that capacity with `length` positions from `start` on of these rows, None for all of them."""
+        """New buffers of that capacity with `length` positions from `start` on of these rows, None for all of them.
+
+        The keys and the values of an encoder's states, the third and the fourth of a layer, keep all their positions.
+        """

@@ -272,7 +272,7 @@ def test_every_other_parameter_is_taken_by_name(model_of, framework, head):
     found = model(**ids, **dict(others)).to_tuple()[0]
     assert np.array_equal(array(found), array(expected))
     # Given a value, each is in a call of the fixture that bertx answers alike, or in `params` below, or here.
-    used = {"params"}
+    used = {"params", "encoder_hidden_states", "encoder_attention_mask"}  # see tests/parity/test_cross_attention.py
     for key, call in CALLS.items():
         if key.startswith(f"{framework}/{head}/"):
             used |= call["named"].keys() | {

@@ -182,7 +182,8 @@ def _match_row(
             report.notes.append(f"{names[0]} and {chosen} differ: {chosen} is used, as in transformers")
         else:
             report.conflicting.append(
-                f"{names[0]} and {names[1]} differ, but the config ties them: set tie_word_embeddings to false"
+                f"{names[0]} and {names[1]} differ, but the config ties them: set "
+                f"{'tie_word_embeddings' if head_of_decoder(group[1].name) else 'tie_encoder_decoder'} to false"
             )
     report.used[row.name] = chosen
 

@@ -64,13 +64,13 @@ def encoder_length(encoder_hidden_states, past_key_values):
     return nn.shape(cross[0])[2] if cross else None
 
 
-def left_padded(input_ids, starts, first_position, past_key_values=()):
+def left_padded(input_ids, starts, first_position, past_key_values=(), states=None, mask=None):
     """The inputs of a decoder whose rows end together and have padding on the left; it scores their last position.
 
     starts: the index of each row's first token among all its positions, the past ones too. first_position: the
-    position id of a first token.
+    position id of a first token. states, mask: of an encoder that the rows attend to.
 
-    Shapes: input_ids [B, T], starts [B].
+    Shapes: input_ids [B, T], starts [B], states [B, S, H], mask [B, S].
     """
     length = nn.shape(input_ids)[1]
     before, total = past_lengths(past_key_values, length)
@@ -84,6 +84,8 @@ def left_padded(input_ids, starts, first_position, past_key_values=()):
         "use_cache": True,
         "return_dict": True,
     }
+    inputs |= {} if states is None else {"encoder_hidden_states": states}
+    inputs |= {} if mask is None else {"encoder_attention_mask": mask}
     if not isinstance(length, int) or length > 1:
         inputs["mask_positions"] = nn.zeros_like(starts) + (length - 1)
     return inputs

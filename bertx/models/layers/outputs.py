@@ -121,6 +121,23 @@ class QuestionAnsweringModelOutput(ModelOutput):
     attentions: object
 
 
+class Seq2SeqLMOutput(ModelOutput):
+    """loss []; logits [B, T, V], of the decoder's next tokens; encoder_last_hidden_state [B, S, H].
+
+    past_key_values, of the decoder, and cross_attentions as in BaseModelOutput; the layers and the attentions of both.
+    """
+
+    loss: object
+    logits: object
+    past_key_values: object
+    decoder_hidden_states: object
+    decoder_attentions: object
+    cross_attentions: object
+    encoder_last_hidden_state: object
+    encoder_hidden_states: object
+    encoder_attentions: object
+
+
 class SentenceEmbeddingOutput(ModelOutput):
     """sentence_embedding [B, D]."""
 
@@ -142,6 +159,7 @@ PUBLIC = (
     "MultipleChoiceModelOutput",
     "NextSentencePredictorOutput",
     "QuestionAnsweringModelOutput",
+    "Seq2SeqLMOutput",
     "SequenceClassifierOutput",
     "TokenClassifierOutput",
 )

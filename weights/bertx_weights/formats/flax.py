@@ -29,6 +29,7 @@ RULE = Rule(
         "bias": ("bias", "same"),
     },
     decoder=True,
+    strips_base=True,
 )
 
 _FIXED = {"position_embedding_type": "absolute"}
@@ -94,8 +95,8 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
     Raises:
         CheckpointError: the model is none that the classes of transformers compute.
     """
-    fixed = _FIXED | dict(naming_of("flax", names, folder).fixed)
-    settings.refuse("flax", settings.problems(config, f"Flax{names.class_prefix}", fixed, _ACTIVATIONS))
+    naming = naming_of("flax", names, folder)
+    settings.refuse("flax", settings.problems_of_all(config, "Flax", names, naming, _FIXED, _ACTIVATIONS))
     tensors = list(tensors)
     tree = tree_of(tensors, config, names, "flax", folder)
     msgpack.write(folder / FILE, tree)

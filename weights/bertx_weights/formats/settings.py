@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import CheckpointError
+from ..naming.rules import ModelNames, Naming
 
 # key → the one value that a reader computes, as the hub's config says it where the key is absent.
 ENCODER = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
@@ -30,6 +31,24 @@ def problems(
     if "is_decoder" in fixed and written[0].endswith(_CAUSAL) and not config.get("is_decoder"):
         found.append(f"{written[0]} is a decoder, {reader} has encoders only")
     return found
+
+
+def problems_of_all(
+    config: Mapping[str, Any],
+    framework: str,
+    names: ModelNames,
+    naming: Naming,
+    fixed: Mapping[str, Any],
+    activations: Collection[str],
+) -> list[str]:
+    """`problems` of a model, or of each that it is made of; `framework`: what the names of its classes begin with."""
+    if not names.parts:
+        return problems(config, f"{framework}{names.class_prefix}", {**fixed, **naming.fixed}, activations)
+    return [
+        f"the {part}'s {line}"
+        for part, inner in names.parts.items()
+        for line in problems_of_all(config[part], framework, inner, naming.parts[part], fixed, activations)
+    ]
 
 
 def refuse(form: str, found: list[str]) -> None:

@@ -71,6 +71,9 @@ def read(folder: Path, names_of: NamesOf) -> Checkpoint:
 def as_computed(config: Mapping[str, Any], names: ModelNames, folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The config as the classes of transformers run it, and what a reader should know of that."""
     found, notes, classes = dict(config), [], f"TF{names.class_prefix}"
+    for part, inner in names.parts.items():
+        found[part], of_part = as_computed(config[part], inner, folder)
+        notes += [f"the {part}: {note}" for note in of_part]
     if not config.get("tie_word_embeddings", True):
         found["tie_word_embeddings"] = True
         notes.append(_TIES.format(classes=classes))
@@ -151,8 +154,8 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Iterable[StoredTenso
         CheckpointError: a bfloat16 tensor, which TensorFlow's classes do not read, or a model that they do not compute.
     """
     tensors = list(tensors)
-    fixed = _FIXED | dict(naming_of("tensorflow", names, folder).fixed)
-    settings.refuse("tensorflow", settings.problems(config, f"TF{names.class_prefix}", fixed, _ACTIVATIONS))
+    naming = naming_of("tensorflow", names, folder)
+    settings.refuse("tensorflow", settings.problems_of_all(config, "TF", names, naming, _FIXED, _ACTIVATIONS))
     if any(tensor.dtype == BFLOAT16 for tensor in tensors):
         raise CheckpointError("tf_model.h5 cannot hold bfloat16: cast it with dtype float32 or float16")
     table = _table(names, folder)

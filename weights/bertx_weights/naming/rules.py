@@ -34,10 +34,12 @@ class Naming:
     Attributes:
         blocks: the overrides of its names.
         fixed: settings that the format's classes compute with whatever the config says, beside the format's own.
+        parts: key of the config of a model inside it → what the format has for that.
     """
 
     blocks: Blocks = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Naming] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class ModelNames(NamedTuple):
         rows: gives the rows of every head, the number of a layer as {i}; called where names follow from them.
         classes: gives the names of its classes.
         naming: format → its overrides, or in words why the format cannot hold this architecture.
+        parts: what the names of a model inside it begin with → that model's names: "encoder" of "encoder.pooler.…".
     """
 
     model_type: str
@@ -88,6 +91,7 @@ class ModelNames(NamedTuple):
     rows: Callable[[], Sequence[Row]]
     classes: Callable[[], Sequence[str]]
     naming: Mapping[str, Naming | str]
+    parts: Mapping[str, ModelNames] = MappingProxyType({})
 
 
 NamesOf = Callable[[Mapping[str, Any]], ModelNames]
@@ -104,6 +108,7 @@ class Rule(NamedTuple):
         base: whether the names of the base model begin with its prefix, as in "bert/".
         decoder: whether the format can hold a decoder that does not share the word embeddings.
         listed: only what the overrides name has a place.
+        strips_base: whether a model without a head inside another one is stored without its prefix.
     """
 
     leaves: Mapping[str, tuple[str, str]]
@@ -112,6 +117,7 @@ class Rule(NamedTuple):
     base: bool = True
     decoder: bool = False
     listed: bool = False
+    strips_base: bool = False
 
 
 def naming_of(form: str, names: ModelNames, where: Path) -> Naming:
@@ -133,7 +139,20 @@ def naming_of(form: str, names: ModelNames, where: Path) -> Naming:
 def table_of(names: ModelNames, naming: Naming, rule: Rule) -> Names:
     """The table of a model's names in a format: see `tables.both_ways`."""
     rows = {row.name: row for row in names.rows()}
-    return tuple(_named(rows, names.prefix, {**rule.blocks, **naming.blocks}, rule))
+    found: list[tuple[str, str, str]] = []
+    for part, inner in names.parts.items():
+        for stored, name, layout in table_of(inner, naming.parts[part], rule):
+            own, base = name.removeprefix(inner.prefix), inner.prefix.replace(".", "/")
+            if f"{part}.{name}" in rows:
+                found.append((f"{part}/{stored}", f"{part}.{name}", layout))
+            elif own != name and f"{part}.{own}" in rows:
+                stored = stored.removeprefix(base) if rule.strips_base else stored
+                found.append((f"{part}/{stored}", f"{part}.{own}", layout))
+    of_parts = {name for _, name, _ in found}
+    rest = {
+        name: row for name, row in rows.items() if name not in of_parts and name.partition(".")[0] not in names.parts
+    }
+    return (*found, *_named(rest, names.prefix, {**rule.blocks, **naming.blocks}, rule))
 
 
 def _named(rows: Mapping[str, Row], prefix: str, blocks: Blocks, rule: Rule) -> Iterator[tuple[str, str, str]]:

@@ -37,15 +37,24 @@ def both_ways(names: Names, layers: int) -> tuple[dict[str, tuple[str, str]], di
 def layers_of(config: Mapping[str, Any], where: Path) -> int:
     """How many layers a config says, before a table is made for them; the hub's default where it says nothing.
 
+    Of a model that is made of others, the most that one of them has.
+
     Raises:
         CheckpointError: a number that no model has, or none.
     """
+    if "num_hidden_layers" not in config and (parts := [part for part in config.values() if _is_config(part)]):
+        return max(layers_of(part, where) for part in parts)
     layers = config.get("num_hidden_layers", 12)
     if not isinstance(layers, int) or isinstance(layers, bool) or not 0 <= layers <= _MOST_LAYERS:
         raise CheckpointError(
             f"the config of {where}: num_hidden_layers is {layers!r:.40}, expected 0 to {_MOST_LAYERS}"
         )
     return layers
+
+
+def _is_config(value: Any) -> bool:
+    """Whether a value in a config is the config of a model inside."""
+    return isinstance(value, Mapping) and "model_type" in value
 
 
 def stored_tensor(
@@ -75,7 +84,7 @@ def to_stored(
             f"the format {form} has no place for {', '.join(without)}: "
             "write another format, or with task= only what it has a place for"
         )
-    heads = config["num_attention_heads"]
+    heads = config.get("num_attention_heads", 0)  # for layouts that a model made of others has in no format
 
     def value_of(tensor: StoredTensor, layout: Layout) -> Callable[[], np.ndarray]:
         def read() -> np.ndarray:
