@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bertx.registry import MODELS, architectures, head_of, is_architecture, model_of
+from bertx.registry import MODELS, architectures, head_of, is_architecture, made_config, model_of
 
 LOAD = """
 import sys, bertx
@@ -17,9 +17,9 @@ print(*sorted(name for name in sys.modules if "roberta" in name))
 
 
 def test_a_file_of_the_configs_has_the_name_of_its_model_type():
-    assert list(MODELS) == ["bert", "roberta", "xlm-roberta"]
+    assert list(MODELS) == ["bert", "encoder-decoder", "roberta", "xlm-roberta"]
     for model_type, model in MODELS.items():
-        assert model.model_type == model.config_class().model_type == model_type
+        assert model.model_type == made_config(model_type).model_type == model_type
         assert {head_of(name).model_type for name in architectures(model_type)} == {model_type}
 
 
