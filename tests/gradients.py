@@ -30,10 +30,11 @@ def _in_tensorflow(model, inputs):
     variables = model.module.trainable_variables
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(model.module(**tensors).loss)
-    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    gradients = tape.gradient(loss, variables)
     values = [variable.value.numpy() for variable in variables]
     for variable, gradient in zip(variables, gradients, strict=True):
-        variable.assign(gradient)
+        # A pooler whose output nothing reads has none.
+        variable.assign(tf.zeros_like(variable.value) if gradient is None else gradient)
     found = {name: value.copy() for name, value in model.tensors()}
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
