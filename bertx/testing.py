@@ -471,6 +471,10 @@ class BackendSuite:
 
     def test_packed_rows_give_what_padded_rows_give(self, case: Case) -> None:
         """Of the tokens and the texts of a batch, with all layers and without; a causal model refuses them."""
+        if model_of(case.architecture).parts:
+            with pytest.raises(TypeError, match="it was given segments"):
+                case.model.forward(**inputs_of(case.architecture, None), segments=np.zeros((1, 1), np.int64))
+            return
         padded, packed = packed_of(case.architecture)
         if case.model.config.is_decoder:
             with pytest.raises(ValueError, match="a causal model: give padded rows"):
@@ -493,7 +497,7 @@ class BackendSuite:
         found = case.model.embedder(modules_of(), truncate_dim=15)(**packed, prompt_lengths=prompts)
         assert np.abs(found - expected).max() <= self.tolerance
 
-    @pytest.mark.parametrize("model_type", sorted(MODELS))
+    @pytest.mark.parametrize("model_type", sorted(name for name in MODELS if not MODELS[name].parts))
     def test_gradients_of_packed_rows(self, model_type: str) -> None:
         """They are those of padded rows."""
         architecture = next(name for name in architectures(model_type) if head_of(name).labels)
@@ -678,7 +682,9 @@ class BackendSuite:
             direction = generator.normal(size=row.shape)
             direction /= np.linalg.norm(direction)
             expected[row.name] = _derivative(architecture, inputs, row.name, direction)
-            mine[row.name] = float((found[row.name].astype(np.float64) * direction).sum())
+            # A pooler whose output nothing reads may have none.
+            gradient = found.get(row.name, np.zeros(row.shape))
+            mine[row.name] = float((gradient.astype(np.float64) * direction).sum())
         largest = max(np.abs(gradient).max() for gradient in found.values())
         worst = {name: abs(mine[name] - expected[name]) / largest for name in expected}
         assert all(value <= self.gradient_tolerance for value in worst.values()), worst
