@@ -32,7 +32,7 @@ RUNS = {
     "several": (TAGS[::3], CLASSIFIER | {"steps": 4, "gradient_accumulation_steps": 3}),
     "tagger": (UNEVEN[:41], {"task": "token-classification", "steps": 12, "evaluation": UNEVEN[:9]}),
     "masked": ([{"text": row["text"]} for row in ROWS[:13]], {"task": "fill-mask", "steps": 8}),
-    "clipped": (ROWS[:13], CLASSIFIER | {"steps": 6, "max_grad_norm": 0.05}),
+    "clipped": (ROWS[::6][:13], CLASSIFIER | {"steps": 6, "max_grad_norm": 0.05}),
 }
 
 

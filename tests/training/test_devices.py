@@ -65,6 +65,7 @@ def same(one, several, tolerance=2e-5):
     """Losses, norms of gradients, evaluations, final weights and moments are those of one process."""
     (first, one_lines), (second, several_lines) = losses(one), losses(several)
     assert first.shape == second.shape and len(one_lines) == len(several_lines)
+    assert np.ptp(first) > 0.01  # something is learnt
     apart = [np.abs(first - second).max()]
     for a, b in zip(one_lines, several_lines, strict=True):
         assert a.keys() == b.keys()
@@ -187,7 +188,7 @@ class Crash(Exception):  # noqa: N818
 @pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
 def test_a_run_on_one_two_and_one_process_of_which_one_is_killed(still, backend, tmp_path):
     """Begun by one process, gone on with by two, of which one is killed, and ended by one: the curve of one."""
-    options = {"steps": 400, "save_steps": 5, "learning_rate": 5e-4}
+    options = {"steps": 120, "save_steps": 5, "learning_rate": 5e-4}
     processes.run("clipped", backend, still, tmp_path / "whole", **options)
 
     def crash(done):
@@ -211,7 +212,7 @@ def test_a_run_on_one_two_and_one_process_of_which_one_is_killed(still, backend,
             finish(each)
     assert both[0].returncode > 0, said[-4000:]
     steps = sorted(map(int, os.listdir(out / "checkpoints")))
-    assert len(steps) == 2 and 20 <= steps[-1] < 400
+    assert len(steps) == 2 and 20 <= steps[-1] < 120
     assert "failed on process 0 of 2" in said and f"{out / 'checkpoints' / str(steps[-1])}, is whole" in said, said
     bertx.load(out / "checkpoints" / str(steps[-1]))
     processes.run("clipped", backend, still, tmp_path / "parts", **options | {"resume": True})
