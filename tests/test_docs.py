@@ -218,6 +218,7 @@ def named_checkpoints(tmp_path):
     sources = {
         "bert-base": "BertForPreTraining",
         "my-checkpoint": "BertForSequenceClassification",
+        "my-causal-checkpoint": "BertLMHeadModel",
         "sentence-transformers/all-MiniLM-L6-v2": "BertModel",
     }
     for name, head in sources.items():

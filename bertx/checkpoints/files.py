@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from bertx_weights import FORMATS, CheckpointError, lora
 
+from ..generation.config import FILE as GENERATION
 from ..tasks.sentence_transformers import read_modules, side_files, transformer_folder
 from ..tokenizers.names import FILES as TOKENIZER_FILES
 
@@ -31,7 +32,7 @@ def _stored() -> list[tuple[str, ...]]:
 @functools.cache
 def _written() -> frozenset[str]:
     """The patterns of all files that bertx writes."""
-    return frozenset(name for form in FORMATS.values() for name in form.written) | {*TOKENIZER_FILES}
+    return frozenset(name for form in FORMATS.values() for name in form.written) | {*TOKENIZER_FILES, GENERATION}
 
 
 def small_files(names: Iterable[str]) -> list[str]:

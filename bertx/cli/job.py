@@ -135,6 +135,8 @@ def _input(record: Record) -> Any:
 
 
 def _as_row(result: Any, columns: Columns) -> Row:
+    if isinstance(result, list) and len(columns) > 1:  # several for one input
+        return {name: [one[name] for one in result] for name in columns}
     if isinstance(result, Mapping):
         return result
     (column,) = columns

@@ -245,26 +245,75 @@ def next_sentence() -> TaskCall:
     return TaskCall({}, {"is_next": "flag", "score": "number"})
 
 
+_EARLY_STOPPING: dict[str, bool | str] = {"true": True, "false": False, "never": "never"}
+
+
+def _early_stopping(value: str | None) -> str | None:
+    if value is not None and value not in _EARLY_STOPPING:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(_EARLY_STOPPING)}")
+    return value
+
+
 @_verb(
     "text-generation",
     TEXT,
     examples=(
         'bertx generate my-checkpoint "The dog" --max-new-tokens 10',
+        'bertx generate my-checkpoint "The dog" --stream',
+        "bertx generate my-checkpoint -i prompts.txt --num-beams 4 --no-repeat-ngram-size 3",
         "bertx generate my-checkpoint -i prompts.txt --sample --temperature 0.8 --seed 1",
     ),
 )
 def generate(
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="The most tokens that are added.")] = 20,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens that are added.")] = None,
+    min_new_tokens: Annotated[int | None, typer.Option(min=0, help="The fewest tokens that are added.")] = None,
+    num_beams: Annotated[int | None, typer.Option(min=1, help="Beam search with so many beams.")] = None,
+    early_stopping: Annotated[
+        str | None, typer.Option(help="When beam search ends: true, false or never.", callback=_early_stopping)
+    ] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="Of beam search: above 0 favours longer texts, below 0 shorter ones.")
+    ] = None,
+    num_return_sequences: Annotated[int | None, typer.Option(min=1, help="Continuations of each text.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 tokens come twice less often.")] = None,
+    no_repeat_ngram_size: Annotated[
+        int | None, typer.Option(min=1, help="No sequence of so many tokens comes twice.")
+    ] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends a continuation; repeatable.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw tokens; else the likeliest is taken.")] = False,
-    temperature: Annotated[float, typer.Option(help="Divides the logits of what is drawn.")] = 1.0,
+    temperature: Annotated[float | None, typer.Option(help="Divides the logits of what is drawn.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many of the likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest that first reach this sum.")] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    min_p: Annotated[float | None, typer.Option(help="Draw from those of this part of the likeliest.")] = None,
+    typical_p: Annotated[float | None, typer.Option(help="Draw from the most typical that reach this sum.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of what is drawn.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Print text as it is made, as text.")] = False,
 ) -> TaskCall:
-    """Continue texts with a causal model."""
-    options = {"max_new_tokens": max_new_tokens, "do_sample": sample, "temperature": temperature}
-    options |= {"top_k": top_k, "top_p": top_p, "seed": seed}
-    return TaskCall(options, {"generated_text": "text", "tokens": "json"})
+    """Continue texts with a causal model; its generation_config.json says what no option does."""
+    given = {
+        "max_new_tokens": max_new_tokens,
+        "min_new_tokens": min_new_tokens,
+        "num_beams": num_beams,
+        "early_stopping": _EARLY_STOPPING[early_stopping] if early_stopping else None,
+        "length_penalty": length_penalty,
+        "num_return_sequences": num_return_sequences,
+        "repetition_penalty": repetition_penalty,
+        "no_repeat_ngram_size": no_repeat_ngram_size,
+        "stop_strings": stop or None,
+        "do_sample": sample or None,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "typical_p": typical_p,
+        "seed": seed,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    several = (num_return_sequences or 1) > 1
+    results: dict[str, Any] = {"generated_text": "json" if several else "text", "tokens": "json"}
+    if (num_beams or 1) > 1:
+        results["score"] = "json" if several else "number"
+    return TaskCall(options, results, stream=stream)
 
 
 VERBS = (embed, fill_mask, classify, tag, answer, choose, next_sentence, generate)

@@ -20,7 +20,7 @@ from .options import input_form
 from .records import Field, Record, WrongUsage, from_arguments, with_columns
 from .source import FORMS, Reading, Source, description
 from .targets import behind_links, refuse_same, reserved
-from .terminal import is_terminal, tell, working
+from .terminal import is_terminal, named_stdout, tell, working
 
 if TYPE_CHECKING:
     from ..checkpoints.inspect import Inspection
@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskCall:
-    """A verb's call of its task: options, the columns of a result, and the dtype of its vectors."""
+    """A verb's call of its task: options, the columns of a result, and the dtype of its vectors.
+
+    `stream`: text is printed while it is made, in place of results.
+    """
 
     options: Mapping[str, Any]
     results: Columns
     vectors: str = "float32"
+    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,16 @@ def run_verb(name: str, task: str, fields: Sequence[Field], task_call: TaskCall,
         raise WrongUsage("--resume goes on with an --out: say which")
     if call.resume and call.overwrite:
         raise WrongUsage("--resume goes on and --overwrite begins anew: give one of them")
+    if task_call.stream and call.out is not None:
+        raise WrongUsage("--stream prints text as it is made, and --out keeps results: give one of them")
     with contextlib.ExitStack() as stack:
         call, done = with_reserved_out(call, stack)
         fields = with_columns(fields, call.column or [])
         records = open_records(fields, call, task_call.results)
         if isinstance(records, Source):
             stack.callback(records.close)
-        failed = _run(name, task, fields, task_call, call, records, done)
+        run = _stream if task_call.stream else _run
+        failed = run(name, task, fields, task_call, call, records, done)
     if failed:
         raise typer.Exit(1)
 
@@ -201,6 +208,45 @@ def _run(
         if output is not None:
             output.discard()
         raise
+
+
+def _stream(
+    name: str,
+    task: str,
+    fields: Sequence[Field],
+    task_call: TaskCall,
+    call: Call,
+    records: Sequence[Record] | Source,
+    done: bool,
+) -> int:
+    """Prints each text and what is added to it; how many records could not be used."""
+    from .job import ascii_only
+
+    chosen_backend(call)
+    found = checked_head(name, task, call)
+    with working(f"loading {call.source}"):
+        model = loaded(found.source, task, call)
+    try:
+        model("", stream=True, **task_call.options)  # the task looks at its options
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    failed = 0
+    for record in records:
+        text = next(iter(record.values.values()), "")
+        try:
+            if record.problem:
+                raise ValueError(record.problem)
+            pieces = model(text, stream=True, **task_call.options)
+        except ValueError as error:
+            failed += 1
+            tell(f"{record.place}: {ascii_only(str(error))}", "red")
+            continue
+        with named_stdout():
+            print(text, end="", flush=True)
+            for piece in pieces:
+                print(piece, end="", flush=True)
+            print(flush=True)
+    return failed
 
 
 def columns_of(records: Sequence[Record] | Source, fields: Sequence[Field]) -> dict[str, Any]:

@@ -1,64 +1,170 @@
-"""Rows of tokens, continued until each has ended."""
+"""Prompts, continued token by token until each has ended: greedy search, sampling and beam search."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..backend import Decoder
-from .sampling import Sampling
+from ..tasks.scores import softmax
+from .beams import Beams
+from .config import GenerationConfig
+from .processors import check_ids, processors_of, warpers_of
+from .rows import Ends, Rows
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Where a row ends.
+class Continuation:
+    """What follows a prompt.
 
     Attributes:
-        ends: the tokens that end a row.
-        max_new_tokens: how many are added at most.
-        max_length: how many tokens a row may have in all.
+        tokens: the ids that were added.
+        score: of beam search: the sum of their log-probabilities, divided by their number to the `length_penalty`.
     """
 
-    ends: Collection[int]
-    max_new_tokens: int
-    max_length: int
+    tokens: list[int]
+    score: float | None = None
 
 
 def generate(
     decoder: Decoder,
     prompts: Sequence[Sequence[int]],
-    limits: Limits,
-    sampling: Sampling | None = None,
-    seed: int = 0,
+    config: GenerationConfig,
+    *,
+    positions: int | None = None,
+    tokenizer: Any = None,
     pad: int = 0,
-) -> list[list[int]]:
-    """The tokens that follow each prompt, the likeliest or as `sampling` draws them.
+) -> list[list[Continuation]]:
+    """The continuations of each prompt, `num_return_sequences` of them, the best first.
 
-    What a prompt is given depends on the seed and on the prompt alone. A row that has ended takes no part in what
-    follows. `pad` fills shorter prompts on their left, where nothing reads it.
+    A prompt is given what transformers' `generate` gives it alone, whatever the others are: none is padded for the
+    options, which count its own tokens.
+
+    Args:
+        decoder: of the model, or one that reads prompts with something else, such as an encoder's states.
+        prompts: rows of ids, each of at least one.
+        config: how tokens are chosen; its `eos_token_id` ends a row.
+        positions: how many tokens the model takes.
+        tokenizer: for `stop_strings`.
+        pad: fills shorter prompts on their left, where nothing reads it.
+
+    Raises:
+        ValueError: an empty prompt, one that leaves no room for a token, ids that the vocabulary does not have, or
+            `stop_strings` without a tokenizer.
     """
-    lengths = np.array([len(prompt) for prompt in prompts])
-    input_ids = np.full((len(prompts), lengths.max()), pad)
-    for row, prompt in zip(input_ids, prompts, strict=True):
-        row[-len(prompt) :] = prompt
-    generators = [np.random.default_rng([seed, *prompt]) for prompt in prompts]
-    added: list[list[int]] = [[] for _ in prompts]
-    going = list(range(len(prompts)))
-    greedy = sampling is None
-    found, cache = decoder.prefill(input_ids, lengths, greedy)
+    if not prompts:
+        return []
+    rows, ends = _begin(prompts, config, positions, tokenizer)
+    if config.num_beams > 1:
+        generators = _generators(config, prompts, 1)
+        found = Beams(decoder, rows, ends, config, generators).search(pad)
+        return [[Continuation(tokens, score) for tokens, score in best] for best in found]
+    added: list[list[int]] = [[] for _ in range(len(prompts) * config.num_return_sequences)]
+    for row, token in _tokens(decoder, rows, ends, config, _generators(config, prompts, config.copies), pad):
+        added[row].append(token)
+    count = config.num_return_sequences
+    return [[Continuation(tokens) for tokens in added[i : i + count]] for i in range(0, len(added), count)]
+
+
+def stream(
+    decoder: Decoder,
+    prompt: Sequence[int],
+    config: GenerationConfig,
+    *,
+    positions: int | None = None,
+    tokenizer: Any = None,
+) -> Iterator[int]:
+    """The tokens that follow a prompt, each as soon as it is known; arguments as of `generate`.
+
+    Raises:
+        ValueError: as `generate`; or beams or several continuations are wanted, which are known at the end only.
+    """
+    if config.copies > 1:
+        raise ValueError(
+            f"num_beams is {config.num_beams} and num_return_sequences {config.num_return_sequences}: only one "
+            "continuation can be streamed, without beams"
+        )
+    rows, ends = _begin([prompt], config, positions, tokenizer)
+    return (token for _, token in _tokens(decoder, rows, ends, config, _generators(config, [prompt], 1), 0))
+
+
+def _begin(prompts: Any, config: GenerationConfig, positions: int | None, tokenizer: Any) -> tuple[Rows, Ends]:
+    if not all(len(prompt) for prompt in prompts):
+        raise ValueError("a prompt is empty: give each one token at least")
+    rows = Rows(prompts, config, positions)
+    if full := [i for i, (length, limit) in enumerate(zip(rows.lengths, rows.limits, strict=True)) if length >= limit]:
+        i = full[0]
+        raise ValueError(
+            f"prompt {i} has {rows.lengths[i]} tokens and at most {rows.limits[i]} with its continuation: shorten it, "
+            "or give max_new_tokens or a larger max_length"
+        )
+    return rows, Ends(config, tokenizer)
+
+
+def _generators(config: GenerationConfig, prompts: Sequence[Sequence[int]], count: int) -> list[np.random.Generator]:
+    """For each row of each prompt one that depends on the seed, the prompt and the number of the row alone."""
+    if not config.do_sample:
+        return []
+    entropies = [[config.seed, *prompt] for prompt in prompts]
+    return [
+        np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(i,) if i else ()))
+        for entropy in entropies
+        for i in range(count)
+    ]
+
+
+def _tokens(
+    decoder: Decoder,
+    rows: Rows,
+    ends: Ends,
+    config: GenerationConfig,
+    generators: Sequence[np.random.Generator],
+    pad: int,
+) -> Iterator[tuple[int, int]]:
+    """Yields (row, token) as they are chosen, one token of each row that has not ended after the other."""
+    choose = _chooser(config, generators)
+    found, cache = decoder.prefill(rows.padded(pad), rows.lengths, choose is None)
+    if choose is not None:
+        check_ids(config, found.shape[1])
+    going = np.arange(len(found))
+    if config.copies > 1:
+        expanded = going.repeat(config.copies)
+        rows, found, cache = rows.select(expanded), found[expanded], cache.select(expanded.tolist())
+        going = np.arange(len(expanded))
     while True:
-        if sampling is not None:
-            found = [sampling.draw(logits, generators[i]) for i, logits in zip(going, found, strict=True)]
-        tokens, still = np.asarray(found), []
-        for index, (i, token) in enumerate(zip(going, tokens.tolist(), strict=True)):
-            added[i].append(token)
-            length = len(added[i])
-            if token not in limits.ends and length < limits.max_new_tokens and lengths[i] + length < limits.max_length:
-                still.append(index)
-        if not still:
-            return added
+        tokens = found if choose is None else choose(rows, found, going)
+        yield from zip(going.tolist(), tokens.tolist(), strict=True)
+        still = np.flatnonzero(~ends(rows, tokens))
+        if not len(still):
+            return
         if len(still) < len(going):
-            cache, tokens, going = cache.select(still), tokens[still], [going[index] for index in still]
-        found = decoder.step(tokens, cache, greedy)
+            cache, rows, tokens, going = cache.select(still.tolist()), rows.select(still), tokens[still], going[still]
+        rows.append(tokens)
+        found = decoder.step(tokens, cache, choose is None)
+
+
+def _chooser(
+    config: GenerationConfig, generators: Sequence[np.random.Generator]
+) -> Callable[[Rows, np.ndarray, np.ndarray], np.ndarray] | None:
+    """What chooses tokens [R] by logits [R, V], of rows of these numbers; None where the likeliest are wanted as is."""
+    processors = [*processors_of(config), *warpers_of(config)]
+    if not config.do_sample:
+        if not processors_of(config):
+            return None  # log-probabilities have the order of logits
+        return lambda rows, logits, going: _processed(processors, rows, logits).argmax(1)
+
+    def draw(rows: Rows, logits: np.ndarray, going: np.ndarray) -> np.ndarray:
+        probabilities = softmax(_processed(processors, rows, logits.astype(np.float64)))
+        drawn = [generators[i].choice(len(p), p=p) for i, p in zip(going, probabilities, strict=True)]
+        return np.array(drawn)
+
+    return draw
+
+
+def _processed(processors: Sequence[Any], rows: Rows, scores: np.ndarray) -> np.ndarray:
+    for process in processors:
+        scores = process(rows, scores)
+    return scores

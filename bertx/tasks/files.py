@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from bertx_weights.files import atomic_path, write_atomically
+from bertx_weights.files import atomic_path, exists, inside, read_bytes, write_atomically
 
+from ..generation.config import FILE as GENERATION
 from . import keras_embedders, sentence_transformers
 
 
@@ -18,6 +19,8 @@ def copy_task_files(source: Path, target: Path) -> None:
     Raises:
         CheckpointError: one of these files leads out of the folder.
     """
+    if exists(source, GENERATION):
+        write_atomically(target / GENERATION, read_bytes(inside(source, GENERATION)))
     root = sentence_transformers.settings_folder(source)
     if root is None:
         keras_embedders.write_modules(source, target)

@@ -43,7 +43,7 @@ _INSTEAD = {
     "clean_up_tokenization_spaces": _RESULTS,
     "prefix": "put it before each prompt",
     "handle_long_generation": "shorten the prompts before the call",
-    "stop_sequence": "cut the text after the call; generation stops at eos_token_id of the config",
+    "stop_sequence": "it is named stop_strings; eos_token_id is the token that ends a text",
     "continue_final_message": _CHAT,
     "tools": _CHAT,
     "documents": _CHAT,
@@ -52,7 +52,6 @@ _INSTEAD = {
 _INSTEAD_OF_TASK = {
     "question-answering": {"padding": "leave it out; batches are padded as they need it"},
     "text-generation": {
-        "max_length": "max_new_tokens is the number of tokens that are added",
         "truncation": "shorten the prompts before the call",
         "padding": "leave it out; batches are padded as they need it",
         "return_tensors": _RESULTS,
@@ -60,26 +59,35 @@ _INSTEAD_OF_TASK = {
 }
 
 
-def takes_options(task: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def takes_options(
+    task: str, further: Iterable[str] = (), instead: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator of a task's call: it also takes the hub's names of arguments, and refuses unknown ones by name.
+
+    Args:
+        task: the pipeline tag.
+        further: the names that the call takes as **options.
+        instead: names that are refused → what to do.
 
     Raises of the call:
         TypeError: arguments that the task does not take, or one that is given twice.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        names = list(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters.values()
+        names = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
+        names[2:2] = further  # after the inputs
 
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
-            return function(*args, **_named(task, names, options))
+            return function(*args, **_named(task, names, options, instead or {}))
 
         return call
 
     return decorate
 
 
-def _named(task: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def _named(task: str, names: Sequence[str], options: Mapping[str, Any], instead: Mapping[str, str]) -> dict[str, Any]:
     """Options by the names that a task has for them."""
     pairs: list[tuple[str, Any]] = []
     unknown: dict[str, str] = {}
@@ -94,9 +102,9 @@ def _named(task: str, names: Sequence[str], options: Mapping[str, Any]) -> dict[
         if own in names:
             pairs.append((own, value))
         else:
-            unknown[name] = _instead(task, name, names)
+            unknown[name] = instead.get(name) or _instead(task, name, names)
     if unknown:
-        lines = "".join(f"\n  {name}: {instead}" for name, instead in unknown.items())
+        lines = "".join(f"\n  {name}: {reason}" for name, reason in unknown.items())
         raise TypeError(f"{task} does not take {', '.join(unknown)}:{lines}")
     twice = _repeated(name for name, _ in pairs)
     if twice:

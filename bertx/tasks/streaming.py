@@ -137,10 +137,7 @@ def _run(model: TaskModel, inputs: Any, encode: Any, compute: Any, combined: Any
     if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
         raise TypeError(f"the input is {inputs!r:.60}, expected one text, a list of them or another iterable")
     alone = isinstance(inputs, (str, Mapping, tuple))
-    if batch_tokens is None:
-        batch_tokens = BATCH_TOKENS if model.device == "cpu" else ACCELERATOR_BATCH_TOKENS
-        if model.packs:
-            batch_tokens = PACKED_BATCH_TOKENS
+    batch_tokens = batch_tokens_of(model, batch_tokens)
 
     def stream() -> Iterator[Any]:
         with contextlib.closing(_encoded(model, [inputs] if alone else inputs, encode)) as windows:
@@ -150,6 +147,15 @@ def _run(model: TaskModel, inputs: Any, encode: Any, compute: Any, combined: Any
     if alone:
         return next(stream())
     return list(stream()) if isinstance(inputs, list) else stream()
+
+
+def batch_tokens_of(model: TaskModel, batch_tokens: int | None) -> int:
+    """How many tokens a batch has: those that were asked for, or as many as are fast on the model's device."""
+    if batch_tokens is not None:
+        return batch_tokens
+    if model.packs:
+        return PACKED_BATCH_TOKENS
+    return BATCH_TOKENS if model.device == "cpu" else ACCELERATOR_BATCH_TOKENS
 
 
 def tokenizes_ahead(model: TaskModel) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..generation.loop import Limits, generate
-from ..generation.sampling import Sampling
+from ..generation.config import INSTEAD, OPTIONS, GenerationConfig, generation_config_of
+from ..generation.loop import Continuation, generate, stream
+from ..generation.text import pieces
 from ..tokenizers.ragged import RaggedBatch
 from ..tokenizers.subwords import extended
 from .options import takes_options
-from .streaming import InputError, run
+from .streaming import InputError, batch_tokens_of, run
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -29,76 +31,92 @@ class TextGeneration:
             )
         self._model = model
         self._tokenizer = model.tokenizer
-        end = model.config.eos_token_id
-        self._ends = set(end if isinstance(end, list) else [self._tokenizer.sep_token_id if end is None else end])
+        config = generation_config_of(folder, model.config)
+        if config.eos_token_id is None:
+            config = config.replace(eos_token_id=self._tokenizer.sep_token_id)
+        self._config = config
 
-    @takes_options("text-generation")
+    @takes_options("text-generation", OPTIONS, INSTEAD)
     def __call__(
         self,
         prompts: Any,
         *,
-        max_new_tokens: int = 20,
-        do_sample: bool = False,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int = 0,
+        stream: bool = False,
         batch_tokens: int | None = None,
+        **options: Any,
     ) -> Any:
         """Continues prompts, which begin with [CLS]; stops at [SEP], or the config's eos_token_id.
 
         Args:
             prompts: a string, a list of them or a stream.
-            max_new_tokens: the most tokens that are added; fewer where the model's positions end.
-            do_sample: draws tokens; False takes the likeliest, the same on every backend.
-            temperature: divides the logits before a token is drawn.
-            top_k: only so many of the likeliest tokens are drawn from.
-            top_p: only the likeliest tokens whose probabilities first reach this sum.
-            seed: of what is drawn; a prompt's continuation depends on it and on the prompt alone.
-            batch_tokens: the most tokens of a batch of prompts.
+            stream: gives an iterator of the text that is added to one prompt, as its words are complete.
+            batch_tokens: the most tokens of a batch of prompts, each counted once for each of its beams.
+            options: fields of `bertx.generation.GenerationConfig`, in place of those that the checkpoint's
+                generation_config.json has: `max_new_tokens`, `num_beams`, `do_sample`, …
 
         Returns:
-            {"generated_text": prompt and continuation, "tokens": the ids that were added} of each prompt.
+            {"generated_text": prompt and continuation, "tokens": the ids that were added} of each prompt, of beam
+            search with the "score" of the continuation; a list of them where `num_return_sequences` is above 1.
 
         Raises:
-            InputError: prompts that leave no position free.
+            InputError: prompts that leave no position free, or are as long as `max_length`.
             ValueError: an option outside its range.
         """
-        _check("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "at least 1")
-        _check("temperature", temperature, temperature > 0, "a number above 0")
-        _check("top_k", top_k, top_k is None or top_k >= 1, "at least 1")
-        _check("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0 and at most 1")
+        config = self._config.replace(**options)
+        if stream:
+            return self._stream(prompts, config)
 
-        sampling = Sampling(temperature, top_k, top_p) if do_sample else None
+        def compute(rows: RaggedBatch) -> list[list[Continuation]]:
+            return generate(
+                self._model.decoder,
+                rows.lists("input_ids"),
+                config,
+                positions=self._model.config.max_sequence_length,
+                tokenizer=self._tokenizer,
+                pad=self._tokenizer.pad_token_id or 0,
+            )
 
-        def compute(rows: RaggedBatch) -> list[list[int]]:
-            limits = Limits(self._ends, max_new_tokens, self._model.config.max_sequence_length)
-            pad = self._tokenizer.pad_token_id or 0
-            return generate(self._model.decoder, rows.lists("input_ids"), limits, sampling, seed, pad)
+        def combine(prompt: str, rows: RaggedBatch, answers: list[list[Continuation]]) -> Any:
+            ids = rows.input_ids.tolist()
+            found = [self._result(prompt, ids, one) for one in answers[0]]
+            return found if config.num_return_sequences > 1 else found[0]
 
-        def combine(prompt: str, rows: RaggedBatch, answers: list[list[int]]) -> dict[str, Any]:
-            text = extended(self._tokenizer, prompt, rows.input_ids.tolist(), answers[0])
-            return {"generated_text": text, "tokens": answers[0]}
+        batch_tokens = max(1, batch_tokens_of(self._model, batch_tokens) // config.copies)
+        return run(self._model, prompts, self._encoder(config), compute, combine, batch_tokens)
 
-        return run(self._model, prompts, self._encode, compute, combine, batch_tokens)
+    def _stream(self, prompt: Any, config: GenerationConfig) -> Iterator[str]:
+        if not isinstance(prompt, str):
+            raise TypeError(f"the input is {prompt!r:.60}, expected one text: stream=True gives that of one prompt")
+        ids = self._encoder(config)([prompt]).lists("input_ids")[0]
+        positions = self._model.config.max_sequence_length
+        tokens = stream(self._model.decoder, ids, config, positions=positions, tokenizer=self._tokenizer)
+        return pieces(self._tokenizer, prompt, ids, tokens)
 
-    def _encode(self, prompts: list[str]) -> RaggedBatch:
-        rows = self._tokenizer.ragged(prompts, add_special_tokens=False, verbose=False)
-        limit = self._model.config.max_sequence_length
-        rows = RaggedBatch(
-            np.insert(rows.input_ids, rows.row_offsets[:-1], self._tokenizer.cls_token_id),
-            rows.row_offsets + np.arange(len(rows) + 1),
-        )
-        InputError.raise_for(
-            {
-                i: f"has {length} tokens, the model {limit} positions: shorten it"
-                for i, length in enumerate(rows.lengths.tolist())
-                if length >= limit
-            }
-        )
-        return rows
+    def _result(self, prompt: str, ids: list[int], found: Continuation) -> dict[str, Any]:
+        text = extended(self._tokenizer, prompt, ids, found.tokens)
+        result = {"generated_text": text, "tokens": found.tokens}
+        return result if found.score is None else {**result, "score": found.score}
 
+    def _encoder(self, config: GenerationConfig) -> Callable[[list[str]], RaggedBatch]:
+        def encode(prompts: list[str]) -> RaggedBatch:
+            rows = self._tokenizer.ragged(prompts, add_special_tokens=False, verbose=False)
+            rows = RaggedBatch(
+                np.insert(rows.input_ids, rows.row_offsets[:-1], self._tokenizer.cls_token_id),
+                rows.row_offsets + np.arange(len(rows) + 1),
+            )
+            InputError.raise_for(self._too_long(rows, config))
+            return rows
 
-def _check(name: str, value: Any, fine: bool, expected: str) -> None:
-    if not fine:
-        raise ValueError(f"{name} is {value}, expected {expected}")
+        return encode
+
+    def _too_long(self, rows: RaggedBatch, config: GenerationConfig) -> dict[int, str]:
+        positions = self._model.config.max_sequence_length
+        found = {}
+        for i, length in enumerate(rows.lengths.tolist()):
+            if length >= positions:
+                found[i] = f"has {length} tokens, the model {positions} positions: shorten it"
+            elif length >= config.limit(length):
+                found[i] = (
+                    f"has {length} tokens, and max_length is {config.max_length}: shorten it, or raise max_length"
+                )
+        return found

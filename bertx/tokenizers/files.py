@@ -10,7 +10,7 @@ from bertx_weights.formats import keras_hub
 
 from .auto import read_tokenizer
 from .base import PreTrainedTokenizer
-from .names import FILES, GENERATION, TOKENIZER_CONFIG, VOCAB
+from .names import FILES, TOKENIZER_CONFIG, VOCAB
 from .word_piece import SPECIAL_TOKENS
 
 
@@ -29,7 +29,6 @@ def copy_tokenizer(source: Path, target: Path, keras: bool) -> list[str]:
     notes = []
     if keras:
         notes += _write_preset(tokenizer, source, target)
-        _copy(source, target, (GENERATION,))
     elif keras_hub.read_tokenizer(source):
         tokenizer.save_pretrained(target)
         return []

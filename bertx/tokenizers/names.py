@@ -10,10 +10,9 @@ VOCAB = "vocab.txt"
 VOCAB_JSON = "vocab.json"
 MERGES = "merges.txt"
 SENTENCE_PIECE = "sentencepiece.bpe.model"
-GENERATION = "generation_config.json"
 # Those that hold the tokens of a tokenizer.
 VOCABULARIES = (TOKENIZER_JSON, VOCAB, VOCAB_JSON, MERGES, SENTENCE_PIECE)
-FILES = (*VOCABULARIES, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS, GENERATION)
+FILES = (*VOCABULARIES, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS)
 
 # The classes of each family. The first is bertx's own class; the others have the same rules.
 BERT = ("BertTokenizer", "ConvBertTokenizer", "DistilBertTokenizer", "DPRContextEncoderTokenizer")

@@ -7,9 +7,7 @@ import pytest
 
 import bertx
 from bertx.backend import get_backend
-from bertx.generation import slots
-from bertx.generation.loop import Limits, generate
-from bertx.generation.sampling import Sampling
+from bertx.generation import GenerationConfig, generate, slots
 from bertx.testing import build, config_of, oracle
 from support import BACKENDS, SIZES
 
@@ -34,6 +32,11 @@ def alone(prompt, count, architecture=HEAD, **changes):
     return ids[len(prompt) :]
 
 
+def continued(decoder, prompts, count, positions, ends=(), **options):
+    config = GenerationConfig(max_new_tokens=count, eos_token_id=[*ends], **options)
+    return [found[0].tokens for found in generate(decoder, prompts, config, positions=positions)]
+
+
 def buffers(cache):
     return [part for pair in cache.layers for part in pair]
 
@@ -41,14 +44,14 @@ def buffers(cache):
 def test_nothing_goes_through_forward(model, monkeypatch):
     """Which gives NumPy arrays of all keys and values."""
     monkeypatch.setattr(type(model._backend), "forward", lambda *_: pytest.fail("through the host"))
-    found = generate(model.decoder, PROMPTS, Limits((), 6, 37))
+    found = continued(model.decoder, PROMPTS, 6, 37)
     monkeypatch.undo()
     assert found == [alone(prompt, 6) for prompt in PROMPTS]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_positions_of_roberta(backend):
-    found = generate(build(get_backend(backend), ROBERTA, "float32").decoder, PROMPTS, Limits((), 6, 35))
+    found = continued(build(get_backend(backend), ROBERTA, "float32").decoder, PROMPTS, 6, 35)
     assert found == [alone(prompt, 6, ROBERTA) for prompt in PROMPTS]
 
 
@@ -66,9 +69,8 @@ def test_relative_positions(backend, kind):
     mine = build(get_backend(backend), HEAD, "float32", config, **values)
     reference = build(get_backend("numpy"), HEAD, "float64", config, **values)
     # The longest row leaves first, and with it positions to the left of the others.
-    limits = Limits((), 40, 37)
-    expected = [generate(reference.decoder, [prompt], limits)[0] for prompt in PROMPTS]
-    assert generate(mine.decoder, PROMPTS, limits) == expected
+    expected = [continued(reference.decoder, [prompt], 40, 37)[0] for prompt in PROMPTS]
+    assert continued(mine.decoder, PROMPTS, 40, 37) == expected
     assert expected[0][:3] == alone(PROMPTS[0], 3, config=config, **values)
     assert [len(tokens) for tokens in expected] == [33, 36, 35]
 
@@ -76,13 +78,12 @@ def test_relative_positions(backend, kind):
 def test_what_is_drawn_depends_on_the_seed_and_the_prompt():
     decoder = oracle(HEAD).decoder
     logits, _ = decoder.prefill(IDS, LENGTHS, False)
-    sampling = Sampling(temperature=2.0, top_k=50)
     for seed in range(5):
-        found = generate(decoder, PROMPTS, Limits((), 1, 37), sampling, seed)
-        drawn = [
-            sampling.draw(row, np.random.default_rng([seed, *prompt]))
-            for row, prompt in zip(logits, PROMPTS, strict=True)
-        ]
+        found = continued(decoder, PROMPTS, 1, 37, do_sample=True, temperature=2.0, top_k=50, seed=seed)
+        drawn = []
+        for row, prompt in zip(logits, PROMPTS, strict=True):
+            kept = np.where(row < np.sort(row)[-50], 0, np.exp(row / 2))
+            drawn.append(np.random.default_rng([seed, *prompt]).choice(len(row), p=kept / kept.sum()))
         assert found == [[token] for token in drawn]
 
 
@@ -127,7 +128,7 @@ def test_buffers_grow(model, monkeypatch):
     monkeypatch.setattr(slots, "LEAST_CAPACITY", 2)
     sizes, move = [], type(model.decoder).move
     monkeypatch.setattr(type(model.decoder), "move", lambda *args: sizes.append(args[-1]) or move(*args))
-    assert generate(model.decoder, PROMPTS, Limits((), 30, 37)) == [alone(prompt, 30) for prompt in PROMPTS]
+    assert continued(model.decoder, PROMPTS, 30, 37) == [alone(prompt, 30) for prompt in PROMPTS]
     assert sizes == [8, 16, 32, 37]
 
 
@@ -144,16 +145,16 @@ def test_what_is_compiled_or_traced():
 
     jax = build(get_backend("jax"), HEAD, "float32")
     prompts = [[i + 5] for i in range(7)]
-    greedy = generate(jax.decoder, prompts, Limits((), 9, 37))
-    ends = Limits({greedy[0][2], greedy[3][5]}, 9, 37)  # rows leave on the way
+    greedy = continued(jax.decoder, prompts, 9, 37)
+    ends = {greedy[0][2], greedy[3][5]}  # rows leave on the way
     before = decode._compiled.cache_info().misses
-    found = generate(jax.decoder, prompts, ends)
+    found = continued(jax.decoder, prompts, 9, 37, ends)
     assert len({len(row) for row in found}) > 1
     assert decode._compiled.cache_info().misses - before <= 3  # of 4, 2 and 1 rows
 
     tensorflow = build(get_backend("tensorflow"), HEAD, "float32")
-    assert generate(tensorflow.decoder, prompts, ends) == found
-    assert generate(tensorflow.decoder, PROMPTS, Limits((), 3, 37)) == [alone(prompt, 3) for prompt in PROMPTS]
+    assert continued(tensorflow.decoder, prompts, 9, 37, ends) == found
+    assert continued(tensorflow.decoder, PROMPTS, 3, 37) == [alone(prompt, 3) for prompt in PROMPTS]
     graphs = [graph for key, graph in tensorflow.module._bertx_graphs.items() if key[0] == "decode"]
     assert [graph.experimental_get_tracing_count() for graph in graphs] == [1, 1]
 

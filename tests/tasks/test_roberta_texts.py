@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import sentencepiece
 import torch
@@ -9,7 +10,10 @@ import transformers
 from tokenizers import ByteLevelBPETokenizer
 
 import bertx
+from bertx.generation.text import pieces
+from bertx.tokenizers.auto import read_tokenizer
 from bertx.tokenizers.files import copy_tokenizer
+from bertx.tokenizers.subwords import extended
 
 TEXTS = ["the quick brown fox", "a happy person sits by the river", "the lazy dog jumps over ☃"]
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -130,3 +134,13 @@ def test_a_preset_of_kerashub_gets_no_tokenizer(saved, tmp_path):
     with pytest.raises(bertx.CheckpointError, match="KerasHub preset for BERT only: take another format, or convert"):
         copy_tokenizer(folder, tmp_path, keras=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_random_tokens_are_streamed_to_the_same_text(saved):
+    tokenizer = read_tokenizer(saved("ForMaskedLM")[2])
+    generator = np.random.default_rng(0)
+    ids = tokenizer("the fox", add_special_tokens=False)["input_ids"]
+    for _ in range(100):
+        tokens = generator.integers(0, len(tokenizer.get_vocab()), 25).tolist()
+        found = "".join(pieces(tokenizer, "the fox", ids, tokens))
+        assert "the fox" + found == extended(tokenizer, "the fox", ids, tokens)
