@@ -18,7 +18,7 @@ from ..dtypes import name_of_dtype
 from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..model import Model
-from ..registry import architectures, schema
+from ..registry import architectures, schema, shared_names
 from .adapters import open_merged
 from .init import initial_values
 from .load import config_of, plan, reader
@@ -75,7 +75,7 @@ def warm_start(
     architecture = architectures(SPEC.model_type)[0]
     rows = schema(architecture, config)
     # A parameter that both have is the decoder's, as in transformers.
-    tied = {row.tied_to: row.name for row in rows if row.tied_to and row.name.startswith("decoder.")}
+    tied = shared_names(architecture, config)
     report = LoadReport(f"{parts['encoder'].report.source} and {parts['decoder'].report.source}", architecture)
     readers = {
         name: reader(schema(part.report.target, part.config), part.config, part.checkpoint, part.report, seed=0)
