@@ -43,6 +43,7 @@ class _Loss(torch.nn.Module):
         self.module = module
 
     def forward(self, batch):
+        """A batch, as the model takes it → its loss []."""
         return self.module(**batch, return_dict=True).loss
 
 

@@ -531,7 +531,7 @@ def wrong_writer(monkeypatch):
                     path.write_text(json.dumps(values | config_changes))
             return notes
 
-        changed = {**FORMATS, form: dataclasses.replace(FORMATS[form], write=wrong)}
+        changed = {**FORMATS, form: FORMATS[form]._replace(write=wrong)}
         monkeypatch.setattr("bertx.checkpoints.convert.FORMATS", changed)
 
     return install
