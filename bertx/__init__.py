@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .tokenizers.encoding import BatchEncoding
     from .tokenizers.roberta import RobertaTokenizer, RobertaTokenizerFast
     from .tokenizers.xlm_roberta import XLMRobertaTokenizer, XLMRobertaTokenizerFast
+    from .training.distillation import Distillation
     from .training.recipe import Recipe
     from .training.run import TrainingError, TrainingStopped, train
     from .training.vocabulary import train_tokenizer
@@ -47,6 +48,7 @@ _PUBLIC = {
     "XLMRobertaTokenizerFast": ".tokenizers.xlm_roberta",
     "CheckpointError": "bertx_weights",
     "ConversionReport": ".checkpoints.convert",
+    "Distillation": ".training.distillation",
     "InputError": ".tasks.streaming",
     "Inspection": ".checkpoints.inspect",
     "LoadReport": "bertx_weights",

@@ -55,8 +55,8 @@ class Backend(ABC):
         """The native class by the hub's PyTorch name (`"BertForMaskedLM"`)."""
         return self.spec_class(model_of(architecture).module, architecture)
 
-    def spec_class(self, module: str, name: str) -> type:
-        """The native class that a file of `bertx.models` defines."""
+    def spec_class(self, module: str, name: str) -> Any:
+        """The native class, or the function over native tensors, that a file of `bertx.models` defines."""
         return getattr(importlib.import_module(f"{self.package}.{module}"), name)
 
     @abstractmethod

@@ -304,7 +304,7 @@ def register_output(cls):
 # --- functions ------------------------------------------------------------------------------------
 
 reshape, transpose, einsum, where, concat = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where, jnp.concatenate
-zeros_like, tanh, clip, mean, cumsum = jnp.zeros_like, jnp.tanh, jnp.clip, jnp.mean, jnp.cumsum
+zeros_like, tanh, exp, clip, mean, cumsum = jnp.zeros_like, jnp.tanh, jnp.exp, jnp.clip, jnp.mean, jnp.cumsum
 amax, searchsorted = jnp.max, jnp.searchsorted
 gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 

@@ -212,7 +212,7 @@ class JaxTrainer(Trainer):
             model.compute_in(jnp.bfloat16)
         model.seed(jax.random.key(seed))
         model.train()
-        return model.forward(**batch, return_dict=True).loss * share
+        return self._loss_of(model, model.forward, batch) * share
 
     def _added(self, values, gradients, batch, share, seed):
         loss, found = jax.value_and_grad(self._loss)(values, batch, share, seed)

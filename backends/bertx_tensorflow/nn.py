@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import optree
 import tensorflow as tf
-from tensorflow import concat, einsum, reshape, tanh, transpose, where, zeros_like
+from tensorflow import concat, einsum, exp, reshape, tanh, transpose, where, zeros_like
 from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
 
 from bertx.models.nn import OutputBase, activated, linear

@@ -164,10 +164,12 @@ class TensorFlowTrainer(Trainer):
             state.assign(seed + tf.constant([0, i << 16], state.dtype))
         variables = list(self._variables.values())
         with tf.GradientTape() as tape:
-            output = self.module(**batch, training=True, return_dict=True)
-            loss = mean_of(self.module, output["loss"], batch) * share
+            loss = self._loss_of(self.module, functools.partial(self.module, training=True), batch) * share
         found = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return loss, dict(zip(self._variables, map(tf.convert_to_tensor, found), strict=True))
+
+    def _mean_loss(self, loss, batch):
+        return mean_of(self.module, loss, batch)
 
     def _added(self, batch, share, seed):
         loss, gradients = self._loss_and_gradients(batch, share, seed)

@@ -195,7 +195,8 @@ def register_output(cls):
 
 reshape, transpose, einsum, where, concat = torch.reshape, torch.permute, torch.einsum, torch.where, torch.cat
 zeros_like, tanh, sigmoid, clip, cumsum = torch.zeros_like, torch.tanh, torch.sigmoid, torch.clip, torch.cumsum
-mean, amax, gelu, searchsorted = torch.mean, torch.amax, torch.nn.functional.gelu, torch.searchsorted
+mean, amax, exp, searchsorted = torch.mean, torch.amax, torch.exp, torch.searchsorted
+gelu = torch.nn.functional.gelu
 
 
 def shape(x):

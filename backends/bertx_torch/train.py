@@ -38,13 +38,13 @@ class TorchWorld(World):
 class _Loss(torch.nn.Module):
     """The loss alone: DistributedDataParallel would wait for the gradients of all else that a model gives."""
 
-    def __init__(self, module):
+    def __init__(self, module, loss_of):
         super().__init__()
-        self.module = module
+        self.module, self._loss_of = module, loss_of
 
     def forward(self, batch):
-        """A batch, as the model takes it → its loss []."""
-        return self.module(**batch, return_dict=True).loss
+        """Tensors by the names of inputs → []."""
+        return self._loss_of(self.module, self.module, batch)
 
 
 class TorchTrainer(Trainer):
@@ -91,7 +91,7 @@ class TorchTrainer(Trainer):
             for layer in base_of(module).encoder.layer:
                 fully_shard(layer, mesh=mesh)
             fully_shard(module, mesh=mesh)
-        self._loss = _Loss(module)
+        self._loss = _Loss(module, self._loss_of)
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         alike = {}
         for name, parameter in self._parameters.items():

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,7 @@ def load_model(
     tensors: Mapping[str, np.ndarray] | None = None,
     resize: bool = False,
     seed: int = 0,
+    layers: Sequence[int] | None = None,
 ) -> Model:
     """`load` with fields of the config changed, or into a class of one's own.
 
@@ -113,6 +114,7 @@ def load_model(
         tensors: stored name → values, in place of the checkpoint's; `source` may then be None.
         resize: a tensor of another shape than the config says is initialised, rather than refused.
         seed: of the values of what is initialised.
+        layers: the layers of the checkpoint's encoder that are loaded, counted from 0, in this order; None is all.
     """
     chosen = get_backend(backend)
     if dtype != "auto":
@@ -130,6 +132,8 @@ def load_model(
         stored = {name: StoredTensor.of_array(name, array) for name, array in tensors.items()}
         checkpoint = dataclasses.replace(checkpoint, tensors=stored, skipped={}, notes=("tensors: state_dict",))
         checkpoint = checkpoint.with_prefix(names_of(checkpoint.config).prefix)
+    if layers is not None:
+        checkpoint = _with_layers(checkpoint, layers)
     if config is None:
         config = config_of(checkpoint, changes)
     else:
@@ -184,6 +188,36 @@ def config_of(checkpoint: Checkpoint, changes: Mapping[str, Any] | None = None) 
             f"but the checkpoint has {len(checkpoint.tensors)} tensors"
         )
     return config
+
+
+def _with_layers(checkpoint: Checkpoint, layers: Sequence[int]) -> Checkpoint:
+    """The checkpoint with some layers of its encoder alone, in the order given.
+
+    Raises:
+        ValueError: there are no such layers.
+    """
+    count = config_of(checkpoint).num_hidden_layers
+    wrong = [layer for layer in layers if type(layer) is not int or not 0 <= layer < count]
+    if wrong or not layers or len(set(layers)) < len(layers):
+        raise ValueError(
+            f"layers is {list(layers)!r:.60}, expected some of the {count} layers of {checkpoint.folder}, each once, "
+            f"counted from 0 to {count - 1}"
+        )
+    prefix = f"{checkpoint.prefix}encoder.layer."
+    numbers = {str(layer): str(i) for i, layer in enumerate(layers)}
+    tensors = {}
+    for name, tensor in checkpoint.tensors.items():
+        layer, _, rest = tensor.schema_name.removeprefix(prefix).partition(".")
+        if not tensor.schema_name.startswith(prefix):
+            tensors[name] = tensor
+        elif layer in numbers:
+            tensors[name] = dataclasses.replace(tensor, schema_name=f"{prefix}{numbers[layer]}.{rest}")
+    return dataclasses.replace(
+        checkpoint,
+        tensors=tensors,
+        config={**checkpoint.config, "num_hidden_layers": len(layers)},
+        notes=(*checkpoint.notes, f"layers {', '.join(map(str, layers))} of the {count} layers are loaded"),
+    )
 
 
 def _check_family(checkpoint: Checkpoint) -> None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import BackendOption, DeviceOption, RevisionOption, SourceArgument, completed, epilog, task_names
+from .options import (
+    BackendOption,
+    DeviceOption,
+    RevisionOption,
+    SourceArgument,
+    completed,
+    epilog,
+    known_backend,
+    task_names,
+)
 from .progress import EVERY, bar
 from .records import WrongUsage
 from .terminal import messages, tell
@@ -103,6 +112,22 @@ def train(
         str | None,
         typer.Option(help="single_label_classification, multi_label_classification or regression; else by the labels."),
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A trained checkpoint to learn from beside the labels (distillation).")
+    ] = None,
+    teacher_backend: Annotated[
+        str | None, typer.Option(callback=known_backend, help="What runs the teacher: --backend.")
+    ] = None,
+    distil: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--distil",
+            help="FIELD=VALUE of a bertx.Distillation, as temperature=4; hidden_layers=1:2,2:4 pairs layers.",
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers of the source to begin with, counted from 0: 1,3,5 for a student.")
+    ] = None,
     save_steps: Annotated[
         int | None, typer.Option(help="Save the state after so many updates; else once an epoch.")
     ] = None,
@@ -120,6 +145,7 @@ def train(
     """Train a checkpoint, or a new model of --config, on rows of a file; --resume goes on after Ctrl-C, anywhere."""
     from ..backend import get_backend
     from ..registry import check_task
+    from ..training.distillation import Distillation
     from ..training.recipe import Recipe
     from ..training.run import TrainingStopped
     from ..training.run import train as run
@@ -147,6 +173,8 @@ def train(
             if value is not None
         }
         wanted = Recipe.of(fields)
+        learnt = Distillation.of(_distillation(distil)) if distil else None
+        begun_with = None if layers is None else _numbers(layers, "--layers", "numbers of layers, such as 1,3,5")
     except ValueError as error:
         raise WrongUsage(str(error)) from error
     collator: dict[str, Any] = {"columns": _columns(column)} if column else {}
@@ -169,6 +197,10 @@ def train(
                 problem_type=problem_type,
                 config=config,
                 collator=collator,
+                teacher=teacher,
+                teacher_backend=teacher_backend,
+                distillation=learnt,
+                layers=begun_with,
                 save_steps=save_steps,
                 keep=keep,
                 resume=resume,
@@ -183,6 +215,31 @@ def train(
             raise WrongUsage(str(error)) from error
     if get_backend(backend).trainer().rank() == 0:
         tell(f"the trained model is in {out}", "green")
+
+
+def _distillation(given: list[str]) -> dict[str, Any]:
+    """FIELD=VALUE as the fields of a Distillation, which checks them."""
+    fields: dict[str, Any] = {}
+    for text in given:
+        name, found, value = text.partition("=")
+        if not found or not name or not value:
+            raise ValueError(f"--distil is {text!r}, expected FIELD=VALUE")
+        if name == "hidden_layers":
+            pairs = (pair.replace(":", ",") for pair in value.split(","))
+            fields[name] = [_numbers(pair, "--distil hidden_layers", "pairs such as 1:2,2:4") for pair in pairs]
+        else:
+            try:
+                fields[name] = float(value)
+            except ValueError:
+                raise ValueError(f"--distil {name} is {value!r}, expected a number") from None
+    return fields
+
+
+def _numbers(text: str, name: str, expected: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise ValueError(f"{name} is {text!r}, expected {expected}")
+    return [int(part) for part in parts]
 
 
 def _warmup(value: float | None) -> dict[str, Any]:
@@ -246,6 +303,7 @@ train.epilog = epilog(
     "bertx train pretraining tokenizer --config config.json --data texts.txt -o model --steps 100000",
     "bertx train feature-extraction bert-base --data pairs.csv -o embedder --batch-size 64",
     "bertx train text-classification bert-base --data reviews.jsonl -o classifier --resume --backend jax",
+    "bertx train text-classification classifier --teacher classifier --layers 1,3,5 --data reviews.jsonl -o student",
     codes="Exit codes: 0; 1 for a run that failed or was stopped, which --resume goes on with; 2 for wrong usage.",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -80,6 +81,12 @@ class Batches:
     def __len__(self) -> int:
         """The batches of an epoch."""
         return -(-len(self.rows) // self.batch_size)
+
+    def in_order(self) -> Batches:
+        """The same rows, each epoch in their order."""
+        others = copy.copy(self)
+        others.shuffle, others._last = False, None
+        return others
 
     def at(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step, from 0; epochs follow one another without end.

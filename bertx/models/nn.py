@@ -212,7 +212,7 @@ def register_output(cls):
 # --- functions ------------------------------------------------------------------------------------
 
 reshape, transpose, einsum, where, concat = np.reshape, np.transpose, np.einsum, np.where, np.concatenate
-zeros_like, tanh, clip, cumsum = np.zeros_like, np.tanh, np.clip, np.cumsum
+zeros_like, tanh, exp, clip, cumsum = np.zeros_like, np.tanh, np.exp, np.clip, np.cumsum
 mean, amax, searchsorted = np.mean, np.max, np.searchsorted
 softplus = functools.partial(np.logaddexp, 0)
 

@@ -36,6 +36,7 @@ from ..hub.sources import resolve
 from ..model import Model
 from ..registry import architecture_of_task, check_task, head_of, own_architecture, prefix_of, task_of_architecture
 from ..tasks.sentence_transformers import read_embedding_settings
+from .distillation import Distillation, TaughtBatches, Teacher
 from .embeddings import Embedder
 from .metrics import metrics_of
 from .recipe import Recipe
@@ -95,6 +96,10 @@ def train(
     problem_type: str | None = None,
     config: ModelConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     collator: Mapping[str, Any] | None = None,
+    teacher: str | os.PathLike[str] | None = None,
+    teacher_backend: str | Backend | None = None,
+    distillation: Distillation | Mapping[str, Any] | None = None,
+    layers: Sequence[int] | None = None,
     save_steps: int | None = None,
     keep: int = 2,
     resume: bool = False,
@@ -136,6 +141,12 @@ def train(
             config.json; `source` then is that of a tokenizer, as `bertx.train_tokenizer` writes it, and needs no
             weights. Keys without vocab_size and pad_token_id take the tokenizer's.
         collator: further arguments of `bertx.data.collator_of`, such as `{"max_length": 128}`.
+        teacher: a checkpoint to learn from beside the labels, as in `bertx.load`; its predictions for all rows are kept
+            in $XDG_CACHE_HOME/bertx/teachers, unless there are too many.
+        teacher_backend: what runs it; None is `backend`.
+        distillation: what is learnt of it: a `bertx.Distillation`, or its fields as a dict.
+        layers: the layers of the source, counted from 0, that the model begins with: a student of three layers of its
+            teacher is `layers=[1, 3, 5]`. None is all.
         save_steps: the state is saved after so many updates; None is once an epoch. It is saved after the last, too.
         keep: how many checkpoints of the run are kept, the last ones, beside the best.
         resume: goes on from the last checkpoint in `out`; with none there it begins.
@@ -158,12 +169,15 @@ def train(
         raise ValueError(f"give recipe= or its fields, not both: {', '.join(fields)}")
     recipe = Recipe.of(fields) if recipe is None else recipe
     _check(metric, evaluation, patience, save_steps, keep)
+    learnt = _distillation(teacher, teacher_backend, distillation)
     chosen = get_backend(backend)
     trainer_class = chosen.trainer()
     if recipe.dtype not in trainer_class.dtypes:
         raise ValueError(
             f"the {chosen.name} backend trains in {', '.join(trainer_class.dtypes)}; asked for {recipe.dtype!r}"
         )
+    if config is not None and layers is not None:
+        raise ValueError("layers are of a checkpoint, and the model of config= is new: leave one of both out")
     if config is not None and (task is None or labels is not None or problem_type is not None):
         raise ValueError(
             "a new model has no task of its own: give task="
@@ -184,7 +198,7 @@ def train(
             column = columns.get("label", columns.get("tags"))
             if config is None:
                 task, rows, changes, resize = _head(source, revision, task, data, column, labels, problem_type)
-                model = _loaded(source, task, chosen, dtype, device, revision, changes, resize, recipe.seed)
+                model = _loaded(source, task, chosen, dtype, device, revision, changes, resize, recipe.seed, layers)
             else:
                 task = check_task(task or "")
                 rows = read_rows(task, data)
@@ -210,6 +224,22 @@ def train(
         run["collator"] = dict(collator) if collator else None
         trainer = trainer_class(module, recipe, recipe.updates(len(batches)), world)
         stack.callback(trainer.close)
+        run |= {"teacher": None, "distillation": None, "layers": None if layers is None else list(layers)}
+        if learnt is not None:
+            if task == _EMBEDDINGS or recipe.packing:
+                what = "packing" if recipe.packing else f"the task {task}"
+                raise ValueError(f"{what} has no distillation: train without a teacher")
+            if world.devices > 1 or world.is_sharded:
+                raise ValueError(
+                    f"a teacher's outputs are of all rows of a batch, which {world.devices} devices share here: train "
+                    "with a teacher on one device"
+                )
+            runs = chosen if teacher_backend is None else get_backend(teacher_backend)
+            taught_by = Teacher(teacher, task, runs, device if runs is chosen else None, learnt)
+            taught_by.check(model)
+            batches = taught_by.taught(batches)
+            trainer.distillation = learnt
+            run |= {"teacher": taught_by.digest, "distillation": learnt.to_dict()}
         if state is not None:
             _check_same(state, recipe, run, trainer.updates, checkpoints)
             _tell_of_dropout(state, chosen, model.config)
@@ -278,7 +308,7 @@ class _Run:
         checkpoints: Path,
         model: Model,
         trainer: Trainer,
-        batches: Batches,
+        batches: Batches | TaughtBatches,
         evaluated: Batches | None,
         collate: Any,
         watch: Watch,
@@ -314,7 +344,6 @@ class _Run:
                 try:
                     with self._together(update):
                         loss, norm = trainer.step([self._batches.at(i) for i in range(first, last)], update)
-                        stops = trainer.world.total(len(stop))
                 except NotFiniteError as error:
                     raise TrainingError(f"{error}; {self._way_out()}") from error
                 step, rate = update + 1, recipe.learning_rate_of(update, trainer.updates)
@@ -327,6 +356,8 @@ class _Run:
                         if self._evaluated is not None:
                             lines.write(self._evaluation(step))
                         self._save(step, last)
+                with self._together(update):
+                    stops = trainer.world.total(len(stop))
                 if stops:
                     with self._together(update):
                         self._save(step, last)
@@ -444,6 +475,14 @@ def _check(metric: Any, evaluation: Any, patience: Any, save_steps: Any, keep: A
             problems.append(f"{name} is {value!r}, expected an integer of at least 1")
     if problems:
         raise ValueError("\n  ".join(["this run cannot be:", *problems]))
+
+
+def _distillation(teacher: Any, backend: Any, settings: Any) -> Distillation | None:
+    if teacher is None:
+        if settings is not None or backend is not None:
+            raise ValueError("distillation and teacher_backend are of a teacher, and there is none: give teacher=")
+        return None
+    return settings if isinstance(settings, Distillation) else Distillation.of(settings or {})
 
 
 def _collator(task: str, recipe: Recipe, options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -576,6 +615,7 @@ def _loaded(
     changes: Any,
     resize: bool,
     seed: int,
+    layers: Sequence[int] | None,
 ) -> Model:
     """The model; a new head is what was asked for, so that it is logged, and no warning."""
     with warnings.catch_warnings():
@@ -590,6 +630,7 @@ def _loaded(
             changes=changes,
             resize=resize,
             seed=seed,
+            layers=layers,
         )
     report = model.load_report
     prefix = prefix_of(model.architecture)
@@ -615,7 +656,7 @@ def _check_same(state: TrainState, recipe: Recipe, run: Mapping[str, Any], updat
     """Raises ValueError where a run would go on as another one."""
     before = {**dataclasses.asdict(state.recipe), **state.run, "updates": state.updates}
     now = {**dataclasses.asdict(recipe), **run, "updates": updates}
-    shown = {"digest": "the rows"}
+    shown = {"digest": "the rows", "teacher": "the teacher's parameters"}
     problems = [
         f"{shown.get(name, name)}: {before.get(name)!r:.40} before, {now[name]!r:.40} now"
         for name in now

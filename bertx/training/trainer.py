@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,9 +19,16 @@ from ..registry import head_of
 from .recipe import Group, Recipe
 from .world import World
 
+if TYPE_CHECKING:
+    from .distillation import Distillation
+
 Batch = Mapping[str, np.ndarray]
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """The moments of AdamW by torch.optim's names: the first part of a moment's name, "exp_avg.bert.pooler.dense.bias"."""
+
+
+TEACHER = "teacher."
+"""What the names of a teacher's outputs begin with in a batch."""
 
 
 class NotFiniteError(ValueError):
@@ -57,9 +64,11 @@ class Trainer(ABC):
         step_count: how many there have been.
         groups: schema name → how AdamW treats the parameter.
         world: the processes and devices that train the model.
+        distillation: what is learnt of the teacher's outputs, which batches then have; None: there is no teacher.
     """
 
     dtypes: ClassVar[Mapping[str, str]]
+    distillation: Distillation | None = None
 
     def __init__(self, module: Any, recipe: Recipe, updates: int, world: World | None = None):
         world = World() if world is None else world
@@ -140,7 +149,7 @@ class Trainer(ABC):
             NotFiniteError: the loss, or the norm of the gradients, is NaN or infinite.
         """
         architecture, config = self.module.architecture(), self.module.config
-        given = [check_inputs(architecture, config, batch) for batch in batches]
+        given = [self._checked(batch) for batch in batches]
         counts = [count_labels(architecture, config, batch) for batch in given]
         if not sum(counts):
             raise ValueError(f"update {update}: none of the labels counts, all are {IGNORE_INDEX}")
@@ -215,6 +224,28 @@ class Trainer(ABC):
             raise ValueError("\n  ".join(["the optimizer's moments do not fit this model:", *sorted(problems)]))
         self._restore(step, moments)
         self.step_count = step
+
+    def _checked(self, batch: Batch) -> Batch:
+        """The batch, whose inputs are checked; those of a teacher came from its own forward."""
+        of_teacher = {name: value for name, value in batch.items() if name.startswith(TEACHER) and self.distillation}
+        inputs = {name: value for name, value in batch.items() if name not in of_teacher}
+        return check_inputs(self.module.architecture(), self.module.config, inputs) | of_teacher
+
+    def _loss_of(self, module: Any, forward: Callable[..., Any], batch: Mapping[str, Any]) -> Any:
+        """The loss of a batch of tensors: that of its labels, or with a teacher's outputs what is learnt of both."""
+        if self.distillation is None:
+            return self._mean_loss(forward(**batch, return_dict=True)["loss"], batch)
+        teacher = {name.removeprefix(TEACHER): value for name, value in batch.items() if name.startswith(TEACHER)}
+        inputs = {name: value for name, value in batch.items() if not name.startswith(TEACHER)}
+        flags = {"output_hidden_states": True} if self.distillation.needs_states else {}
+        output = forward(**inputs, **flags, return_dict=True)
+        loss = self._mean_loss(output["loss"], inputs)
+        combined = get_backend(module.backend_name).spec_class("distillation", "distillation_loss")
+        return combined(module, inputs, output, loss, teacher, self.distillation)
+
+    def _mean_loss(self, loss: Any, batch: Mapping[str, Any]) -> Any:
+        """The loss that a model gave, as one number."""
+        return loss
 
     @contextlib.contextmanager
     def _label_smoothing(self) -> Iterator[None]:

@@ -48,6 +48,8 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
     arguments += ["--dtype", "mixed_bfloat16", "--recipe", tmp_path / "recipe.json", "--max-length", 20]
     arguments += ["-c", "tokens=words", "--label", "O", "--label", "B-X", "--save-steps", 2, "--resume", "-b", "torch"]
     arguments += ["--evaluation", data, "--metric", "f1", "--patience", 2, "--shard"]
+    arguments += ["--teacher", "large", "--teacher-backend", "numpy", "--layers", "1,3"]
+    arguments += ["--distil", "temperature=4", "--distil", "hidden_layers=1:2,2:4", "--distil", "hidden_weight=1"]
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output
     (((source, rows), options),) = called
@@ -81,6 +83,10 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
         "problem_type": None,
         "config": None,
         "collator": {"columns": {"tokens": "words"}, "max_length": 20},
+        "teacher": "large",
+        "teacher_backend": "numpy",
+        "distillation": bertx.Distillation(temperature=4, hidden_weight=1, hidden_layers=[[1, 2], [2, 4]]),
+        "layers": [1, 3],
         "save_steps": 2,
         "keep": 3,
         "resume": True,
@@ -101,6 +107,12 @@ def test_a_warm_up_below_one_is_a_share(called, data, tmp_path):
         (["--epochs", "1", "--steps", "1"], "epochs and steps are both given"),
         (["--column", "text"], "expected FIELD=NAME"),
         (["--backend", "tf"], "did you mean tensorflow"),
+        (["--teacher-backend", "tf"], "did you mean tensorflow"),
+        (["--teacher", "t", "--distil", "alpha=1"], "a distillation has no 'alpha'"),
+        (["--teacher", "t", "--distil", "temperature"], "expected FIELD=VALUE"),
+        (["--teacher", "t", "--distil", "temperature=hot"], "temperature is 'hot'"),
+        (["--teacher", "t", "--distil", "hidden_layers=1-2"], "expected pairs such as 1:2,2:4"),
+        (["--layers", "1,x"], "--layers is '1,x'"),
     ],
 )
 def test_wrong_usage_is_told(called, data, tmp_path, options, says):

@@ -385,6 +385,8 @@ def test_a_run_is_not_resumed_as_another(encoder, tmp_path):
         assert part in str(error.value)
     with pytest.raises(ValueError, match=r"collator: None before, \{'max_length': 8\} now"):
         bertx.train(encoder, ROWS, resume=True, collator={"max_length": 8}, **options)
+    with pytest.raises(ValueError, match="the rows: "):  # as many, in another order
+        bertx.train(encoder, ROWS[::-1], resume=True, **options)
     with pytest.raises(ValueError, match="of a run of text-classification; the task is now fill-mask"):
         bertx.train(encoder, ROWS, resume=True, **options | {"task": "fill-mask"})
 

@@ -66,3 +66,50 @@ def _in_pairs(logits, labels, reshapes=False):
     if reshapes:
         labels = nn.reshape(labels, (-1, 1))
     return logits, nn.cast_like(nn.check_shape(labels, nn.shape(logits), "labels", given), logits)
+
+
+# --- distillation ---------------------------------------------------------------------------------
+
+
+def kl_divergence(logits, teacher_logits, temperature=1.0, counted=None):
+    """Mean KL(softmax(teacher / T) ‖ softmax(logits / T)) · T² over what is counted (Hinton et al. 2015).
+
+    T², since the gradients of softened targets are about T⁻² of those of labels.
+
+    Shapes: logits and teacher_logits [..., L], counted, 0 or 1, broadcast to [...], None for all → [].
+    """
+    log_probabilities = nn.log_softmax(nn.at_least_float32(logits) / temperature)
+    targets = nn.log_softmax(nn.cast_like(teacher_logits, log_probabilities) / temperature)
+    divergence = nn.einsum("...l,...l->...", nn.exp(targets), targets - log_probabilities)
+    return _mean(divergence, counted) * temperature**2
+
+
+def binary_kl_divergence(logits, teacher_logits, temperature=1.0):
+    """As `kl_divergence`, of independent labels, each a sigmoid; [B, L] → []."""
+    logits = nn.at_least_float32(logits) / temperature
+    targets = nn.cast_like(teacher_logits, logits) / temperature
+    divergence = nn.sigmoid(targets) * (targets - logits) + nn.softplus(logits) - nn.softplus(targets)
+    return nn.mean(divergence) * temperature**2
+
+
+def cosine_distance(states, teacher_states, counted=None):
+    """Mean 1 − cos of the angle between vectors (Sanh et al. 2019); [..., H], counted broadcast to [...] → []."""
+    states = nn.at_least_float32(states)
+    teacher_states = nn.cast_like(teacher_states, states)
+    pairs = ((states, teacher_states), (states, states), (teacher_states, teacher_states))
+    product, *squares = (nn.einsum("...h,...h->...", one, other) for one, other in pairs)
+    return _mean(1 - product / ((squares[0] + 1e-12) * (squares[1] + 1e-12)) ** 0.5, counted)
+
+
+def squared_distance(states, teacher_states, counted=None):
+    """Mean squared difference of values; [..., H], counted broadcast to [...] → []."""
+    states = nn.at_least_float32(states)
+    difference = states - nn.cast_like(teacher_states, states)
+    return _mean(nn.mean(difference * difference, -1), counted)
+
+
+def _mean(values, counted):
+    if counted is None:
+        return nn.mean(values)
+    counted = nn.cast_like(counted, values)
+    return nn.mean(values * counted) / nn.mean(counted)
