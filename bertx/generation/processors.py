@@ -165,8 +165,8 @@ def _only(scores: np.ndarray, rows: np.ndarray, tokens: Sequence[int]) -> np.nda
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
-    """Over the last axis, in the dtype of the scores."""
-    shifted = scores - scores.max(-1, keepdims=True)
+    """Over the last axis, in float64: a beam's sum of float32 values would be off by more than its logits are."""
+    shifted = scores.astype(np.float64) - scores.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
