@@ -1,12 +1,13 @@
 """The folder of fixtures as the tests read it, put together from tests/fixtures.
 
 A fixture is a folder that a test reads, mostly a checkpoint as its real writer wrote it. tests/fixtures has each of
-them at its place, with two exceptions that `FIXTURES`, a copy in a temporary folder, has complete:
+them at its place, with three exceptions that `FIXTURES`, a copy in a temporary folder, has complete:
 
 - shared/: files that many fixtures have in common (a tokenizer, a head's config.json) are stored once, and shared.json
   says which folders have them: {"tokenizer": ["checkpoints/Bert*/flax", …]} puts the files of shared/tokenizer into
   each of those;
-- the many small files that Orbax writes are one `params.zip` in place of the folder `params`.
+- the many small files that Orbax writes are one `params.zip` in place of the folder `params`;
+- an h5 file, most of which is empty, is compressed: `tf_model.h5.gz`.
 
 The make_*.py beside the fixtures write into `FIXTURES` and call `store` at the end.
 """
@@ -14,6 +15,7 @@ The make_*.py beside the fixtures write into `FIXTURES` and call `store` at the 
 from __future__ import annotations
 
 import atexit
+import gzip
 import json
 import os
 import re
@@ -49,6 +51,9 @@ def assemble(target: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(archive.with_suffix(""))
         archive.unlink()
+    for compressed in target.rglob("*.h5.gz"):
+        compressed.with_suffix("").write_bytes(gzip.decompress(compressed.read_bytes()))
+        compressed.unlink()
     for name, path in shared_files():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name)
@@ -70,11 +75,13 @@ def store(folder: Path) -> None:
         if name in shared:
             continue
         orbax = re.fullmatch("(.*/orbax[^/]*/[^/]+)/(.*)", name)
-        target = STORED / (f"{orbax[1]}.zip" if orbax else name)
+        target = STORED / (f"{orbax[1]}.zip" if orbax else f"{name}.gz" if path.suffix == ".h5" else name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if orbax:
             with zipfile.ZipFile(target, "a") as archive:
                 archive.writestr(zipfile.ZipInfo(orbax[2]), path.read_bytes(), zipfile.ZIP_DEFLATED)
+        elif path.suffix == ".h5":
+            target.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
         else:
             shutil.copyfile(path, target)
 

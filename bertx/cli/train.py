@@ -335,7 +335,6 @@ def train_tokenizer(
 
 train_tokenizer.epilog = epilog(
     "bertx train-tokenizer texts.txt --out tokenizer --vocab-size 8000",
-    "bertx train pretraining tokenizer --config config.json --data texts.txt --out model --steps 100000",
     codes="Exit codes: 0; 1 for files that cannot be learnt from; 2 for wrong usage.",
 )
 VERBS = (train, train_tokenizer)

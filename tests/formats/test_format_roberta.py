@@ -285,9 +285,7 @@ def test_a_base_model_without_a_pooler_stays_one(tmp_path):
 
 def test_an_architecture_without_names_is_refused_by_name(tmp_path):
     """What a ModelSpec says nothing of, no format guesses."""
-    import dataclasses
-
-    names = dataclasses.replace(names_of({"model_type": "roberta"}), naming={})
+    names = names_of({"model_type": "roberta"})._replace(naming={})
     with pytest.raises(
         CheckpointError, match="flax cannot hold a model of model_type 'roberta': bertx has no names for roberta in it"
     ):

@@ -49,11 +49,14 @@ def start(command, **variables):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(process, timeout=240):
+def finish(*started, timeout=400):
+    """What each process says until it ends; whatever happens, none is left."""
     try:
-        return process.communicate(timeout=timeout)[0]
+        return [process.communicate(timeout=timeout)[0] for process in started]
     finally:
-        process.kill()
+        for process in started:
+            process.kill()
+            process.communicate()
 
 
 def losses(out):
@@ -106,7 +109,7 @@ def alone(still, tmp_path_factory):
 def test_two_processes_of_torchrun_are_one(still, alone, options, tmp_path):
     command = torchrun(HERE / "processes.py", "torch", still, tmp_path, json.dumps(options), *processes.RUNS)
     process = start(command)
-    output = finish(process)
+    (output,) = finish(process)
     assert process.returncode == 0, output[-4000:]
     for name in processes.RUNS:
         same(alone("torch") / name, tmp_path / name)
@@ -132,7 +135,7 @@ def worker(backend, encoder, out, options, names):
 def test_two_processes_of_four_jax_devices_are_one(still, alone, options, tmp_path):
     port, command = free_port(), worker("jax", still, tmp_path, options, processes.RUNS)
     both = [start(command, **four_devices(port, rank)) for rank in (0, 1)]
-    outputs = [finish(process) for process in both]
+    outputs = finish(*both)
     assert [process.returncode for process in both] == [0, 0], "\n".join(output[-4000:] for output in outputs)
     for name in processes.RUNS:
         same(alone("jax") / name, tmp_path / name)
@@ -142,7 +145,7 @@ def test_two_processes_of_four_jax_devices_are_one(still, alone, options, tmp_pa
 def test_eight_jax_devices_of_one_process_are_one(still, alone, tmp_path):
     flags = "--xla_force_host_platform_device_count=8"
     process = start(worker("jax", still, tmp_path, {}, processes.RUNS), XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
-    output = finish(process)
+    (output,) = finish(process)
     assert process.returncode == 0, output[-4000:]
     for name in processes.RUNS:
         same(alone("jax") / name, tmp_path / name)
@@ -160,7 +163,7 @@ def tf_config(ports, rank):
 def test_two_workers_of_tensorflow_are_one(still, alone, tmp_path):
     ports, command = (free_port(), free_port()), worker("tensorflow", still, tmp_path, {}, processes.RUNS)
     both = [start(command, **tf_config(ports, rank)) for rank in (0, 1)]
-    outputs = [finish(process) for process in both]
+    outputs = finish(*both)
     assert [process.returncode for process in both] == [0, 0], "\n".join(output[-4000:] for output in outputs)
     for name in processes.RUNS:
         same(alone("tensorflow") / name, tmp_path / name)
@@ -200,10 +203,8 @@ def test_a_run_on_one_two_and_one_process_of_which_one_is_killed(still, tmp_path
             time.sleep(0.01)
         assert [each.poll() for each in both] == [None, None], "ended before it was killed"
         os.kill(both[1].pid, signal.SIGKILL)
-        said = finish(both[0])
     finally:
-        for each in both:
-            each.kill()
+        said, _ = finish(*both)
     assert both[0].returncode > 0, said[-4000:]
     steps = sorted(map(int, os.listdir(out / "checkpoints")))
     assert len(steps) == 2 and 20 <= steps[-1] < 120
