@@ -32,7 +32,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def _capability(method: Method) -> Method:
     """Marks a method of Backend as one that a backend may have or not; it is listed by its name."""
-    method.is_capability = True  # pyright: ignore[reportFunctionMemberAccess]
+    method.is_capability = True
     return method
 
 

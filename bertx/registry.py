@@ -130,7 +130,7 @@ def _names_of_parts(model_type: str, parts: tuple[tuple[str, str], ...]) -> Mode
 @functools.cache
 def _rows_of_parts(model_type: str, parts: tuple[tuple[str, str], ...]) -> tuple[Row, ...]:
     """The rows of a model of parts of other sizes, the number of a layer as {i}."""
-    configs = {
+    configs: dict[str, Any] = {
         part: MODELS[of].config_class(
             num_hidden_layers=1, hidden_size=12 * (i + 1), tie_word_embeddings=False, **_FLAGS_OF_TASKS[task]
         )
@@ -160,9 +160,10 @@ def made_config(model_type: str, parts: Mapping[str, str] | None = None, **field
     if not model.parts:
         return model.config_class(**fields)
     of = dict.fromkeys(model.parts, next(iter(MODELS))) if parts is None else parts
-    return model.config_class(
-        **{part: made_config(of[part], **fields, **_FLAGS_OF_TASKS[task]) for part, task in model.parts.items()}
-    )
+    made: dict[str, Any] = {
+        part: made_config(of[part], **fields, **_FLAGS_OF_TASKS[task]) for part, task in model.parts.items()
+    }
+    return model.config_class(**made)
 
 
 # What the config of a model inside another one says.

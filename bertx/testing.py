@@ -109,7 +109,7 @@ def inputs_of(architecture: str, padding: str | None, seed: int = 1) -> dict[str
     return inputs
 
 
-def encoder_of(padding: str | None, seed: int = 2) -> dict[str, np.ndarray]:
+def encoder_of(padding: str | None, seed: int = 2) -> dict[str, Any]:
     """What a decoder attends to: random states of an encoder, and a mask."""
     generator = np.random.default_rng(seed)
     states = generator.normal(size=(BATCH, STATES, SIZES["hidden_size"])).astype(np.float32)

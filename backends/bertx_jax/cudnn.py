@@ -43,9 +43,10 @@ def attention(query, key, value, bias, scale, plain):
     """
 
     def fused(query, key, value, bias):
-        parts = (jnp.swapaxes(states, 1, 2) for states in (query, key, value))
+        query, key, value = (jnp.swapaxes(states, 1, 2) for states in (query, key, value))
         if bias is not None:
-            bias = jnp.broadcast_to(bias, (*bias.shape[:2], query.shape[2], key.shape[2])).astype(query.dtype)
-        return jnp.swapaxes(jax.nn.dot_product_attention(*parts, bias, scale=scale, implementation=KERNEL), 1, 2)
+            bias = jnp.broadcast_to(bias, (*bias.shape[:2], query.shape[1], key.shape[1])).astype(query.dtype)
+        context = jax.nn.dot_product_attention(query, key, value, bias, scale=scale, implementation=KERNEL)
+        return jnp.swapaxes(context, 1, 2)
 
     return jax.lax.platform_dependent(query, key, value, bias, default=plain, **{PLATFORM: fused})

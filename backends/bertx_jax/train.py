@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,8 +67,9 @@ class JaxTrainer(Trainer):
         """
         if not jax.distributed.is_initialized() and _is_launched():
             own = {"num_processes": os.environ.get(_COUNTS[0]), "process_id": os.environ.get("JAX_PROCESS_ID")}
+            counts: dict[str, Any] = {name: int(value) for name, value in own.items() if value}
             try:
-                jax.distributed.initialize(**{name: int(value) for name, value in own.items() if value})
+                jax.distributed.initialize(**counts)
             except ValueError as error:
                 raise ValueError(
                     f"jax.distributed does not start: {error} JAX_COORDINATOR_ADDRESS needs JAX_NUM_PROCESSES and "
@@ -173,14 +175,14 @@ class JaxTrainer(Trainer):
         )
 
     def _on_mesh(self, *axes):
-        return NamedSharding(self._mesh, PartitionSpec(*axes))
+        return NamedSharding(self._mesh, PartitionSpec(*axes))  # pyright: ignore[reportArgumentType]
 
     def _spread(self):
         """Schema name → where a parameter is: on each device, or spread over all along its axis "embed"."""
         rows = {row.name: row for row in self.module.schema_rows()}
         found = {}
         for name in self._parameters:
-            axes = [None] * len(rows[name].shape)
+            axes: list[str | None] = [None] * len(rows[name].shape)
             for i, (axis, size) in enumerate(zip(rows[name].axes, rows[name].shape, strict=True)):
                 if self.world.is_sharded and axis == "embed" and size % self.world.devices == 0 and _DATA not in axes:
                     axes[i] = _DATA

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import os
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -119,7 +120,7 @@ class TensorFlowTrainer(Trainer):
         """The tensors of a batch, its share, and the seed of what is drawn for it; for each replica its own."""
         if self._strategy is None:
             return _tensors(batch), tf.constant(share, tf.float32), self._seed(update, i)
-        world = self.world
+        world: Any = self.world
         parts = {index: self.part_of(batch, share, index, world.devices) for index in world.replicas()}
         tensors = {name: world.each(lambda index, name=name: _tensor(parts[index][0][name])) for name in batch}
         shares = world.each(lambda index: tf.constant(parts[index][1], tf.float32))
@@ -131,7 +132,7 @@ class TensorFlowTrainer(Trainer):
     # --- replicas ---------------------------------------------------------------------------------
 
     def _on_replicas(self, function, *arguments):
-        return self._strategy.run(function, arguments)
+        return self._strategy.run(function, arguments)  # pyright: ignore[reportOptionalMemberAccess]
 
     def _number(self, value):
         """A number that every replica has."""

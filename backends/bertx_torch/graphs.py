@@ -76,7 +76,7 @@ class _Passes:
         """See `replayed`; key: of the shapes and flags."""
         if self._state is None or self._state.is_stale(module):
             self._clear(module)
-        if not self._state.is_plain:
+        if not self._state.is_plain:  # pyright: ignore[reportOptionalMemberAccess]
             return None
         if key not in self._recorded:
             if key not in self._seen:

@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import warnings
+from typing import Any
 
 import torch
 from torch import distributed
@@ -110,7 +111,7 @@ class TorchTrainer(Trainer):
     def close(self):
         """As Trainer: DistributedDataParallel must not outlive its process group."""
         super().close()
-        self._loss = None
+        self._loss: Any = None
 
     @contextlib.contextmanager
     def gathered(self):
@@ -119,7 +120,7 @@ class TorchTrainer(Trainer):
         for block in self.module.modules() if self.world.is_sharded else ():
             if isinstance(block, FSDPModule):
                 block.reshard()  # after a forward without a backward pass that of the model is not
-            for name, parameter in block._parameters.items():
+            for name, parameter in block._parameters.items():  # pyright: ignore[reportAttributeAccessIssue]
                 if parameter is not None:
                     if id(parameter) not in whole:
                         whole[id(parameter)] = torch.nn.Parameter(_whole(parameter), requires_grad=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 
@@ -44,6 +45,7 @@ def attention(query, key, value, segments):
     lengths = segments.shown.sum(1, dtype=torch.int32)
     offsets = torch.nn.functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
     longest = segments.index.shape[1]
-    by_token = (states[0].transpose(0, 1) for states in (query, key, value))
-    context = kernel()(*by_token, offsets, offsets, longest, longest)
+    by_token = [states[0].transpose(0, 1) for states in (query, key, value)]
+    run: Any = kernel()
+    context = run(*by_token, offsets, offsets, longest, longest)
     return context.transpose(0, 1)[None]

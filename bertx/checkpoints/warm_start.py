@@ -71,7 +71,8 @@ def warm_start(
     device = check_device(chosen, device)
     own, of_parts = _split(changes or {})
     parts = {name: _part(name, source, of_parts[name]) for name, source in (("encoder", encoder), ("decoder", decoder))}
-    config = EncoderDecoderConfig(encoder=parts["encoder"].config, decoder=parts["decoder"].config, **own)
+    configs: dict[str, Any] = {name: part.config for name, part in parts.items()}
+    config = EncoderDecoderConfig(**configs, **own)
     architecture = architectures(SPEC.model_type)[0]
     rows = schema(architecture, config)
     # A parameter that both have is the decoder's, as in transformers.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -147,7 +148,7 @@ def suppress_first(rows: Rows, scores: np.ndarray, tokens: Sequence[int], forced
     return _without(scores, first[:, None], list(tokens)) if len(first) else scores
 
 
-def _without(scores: np.ndarray, rows: object, tokens: object) -> np.ndarray:
+def _without(scores: np.ndarray, rows: Any, tokens: Any) -> np.ndarray:
     scores = scores.copy()
     scores[rows, tokens] = _OUT
     return scores

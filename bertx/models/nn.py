@@ -182,8 +182,8 @@ def packed_attention(query, key, value, segments, scale, dropout, output_attenti
     context = np.empty_like(query)
     for row in segments.index:
         own = row[row >= 0]
-        parts = (states[:, :, own] for states in (query, key, value))
-        context[:, :, own], _ = attention(*parts, None, scale, dropout, False)
+        of_row, keys, values = (states[:, :, own] for states in (query, key, value))
+        context[:, :, own], _ = attention(of_row, keys, values, None, scale, dropout, False)
     return context, None
 
 

@@ -202,7 +202,7 @@ class Teacher:
 
     # --- of one batch -----------------------------------------------------------------------------
 
-    def _inputs(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _inputs(self, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
         names = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
         names = (*names, "mask_positions") if takes_mask_positions(self._model.architecture) else names
         return {name: batch[name] for name in names if name in batch}

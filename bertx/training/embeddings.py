@@ -58,4 +58,4 @@ class Embedder(Model):
         """As Model, and the files that say how it pools."""
         super().save(folder)
         if not exists(Path(folder), MODULES):
-            write_pooling(Path(folder), *_POOLING.modes, self.config.hidden_size)
+            write_pooling(Path(folder), _POOLING.modes[0], self.config.hidden_size)

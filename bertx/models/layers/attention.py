@@ -90,7 +90,8 @@ class EncoderAttention(SelfAttention):
                 self.split_heads(nn.linear(dense, encoder_hidden_states)) for dense in (self.key, self.value)
             )
         scale = self.head_size**-0.5
-        context, probabilities = nn.attention(query, *key_value, bias, scale, self.dropout, output_attentions)
+        key, value = key_value
+        context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
         return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities, key_value
 
 

@@ -42,7 +42,7 @@ class Layer(nn.Module):
         )
         cross_probabilities, cross = (), cross_key_value(past_key_value)
         if encoder_hidden_states is not None or cross:
-            attended, cross_probabilities, cross = self.crossattention(
+            attended, cross_probabilities, cross = self.crossattention(  # pyright: ignore[reportOptionalCall]
                 attended,
                 encoder_hidden_states,
                 bias=encoder_bias,
