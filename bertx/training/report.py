@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,11 @@ class Lines:
         self._file.write(json.dumps(values) + "\n")
         self._file.flush()
         if self._writer is None and self._events and (library := _library("tensorboardX")) is not None:
-            self._writer = library.SummaryWriter(str(self._events), purge_step=self._step + 1 if self._step else None)
+            purge = self._step + 1 if self._step else None
+            # the library's names tell seconds: a run resumed within one would write over its own earlier file
+            self._writer = library.SummaryWriter(
+                str(self._events), purge_step=purge, filename_suffix=f".{time.time_ns()}"
+            )
         if self._writer is not None:
             for name, value in values.items():
                 if name != "step" and value is not None:
