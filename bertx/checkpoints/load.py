@@ -25,6 +25,7 @@ from bertx_weights import (
 )
 
 from ..backend import Backend, check_device, check_dtype, get_backend
+from ..collector import held_off
 from ..configs.base import ModelConfig
 from ..dtypes import name_of_dtype
 from ..hub.bases import files_folder
@@ -83,7 +84,8 @@ def load(
     """
     if task is not None:
         check_task(task)
-    return load_model(source, task, backend, dtype=name_of_dtype(dtype), device=device, revision=revision)
+    with held_off():
+        return load_model(source, task, backend, dtype=name_of_dtype(dtype), device=device, revision=revision)
 
 
 def load_model(
