@@ -189,3 +189,18 @@ def test_gpu_finds_an_output_that_is_wrong(benchmarks, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "CASES", {"one": case})
     monkeypatch.setattr(gpu, "found_devices", lambda: {"torch": "cpu"})
     assert gpu.main(["--tiny", "--rounds", "1", "--cases", "one", "--out", str(tmp_path / "gpu.json")]) == 1
+
+
+@pytest.mark.slow
+def test_the_servers_are_measured_beside_each_other(tmp_path):
+    out = tmp_path / "serving.json"
+    done = _run("serving.py", "--clients", "1", "3", "--seconds", "0.5", "--rounds", "1", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())["results"]
+    servers = {"bertx serve", "peer", "the library"}
+    keys = {(one["kind"], one["server"], one["clients"]) for one in results}
+    assert keys == {
+        (kind, server, clients) for kind in ("embed", "classify") for server in servers for clients in (1, 3)
+    }
+    assert all(one["per_second"] > 0 for one in results)
+    assert "| embed | 3 | bertx serve |" in done.stdout

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from ..printable import printable
 from . import checkpoints, rank, tasks, train
+from . import serve as serving
 from .records import WrongUsage
 from .terminal import open_standard_streams, tell
 
@@ -47,6 +48,8 @@ for command in checkpoints.VERBS:
     app.command(rich_help_panel="Checkpoints and backends", epilog=command.epilog)(command)
 for command in train.VERBS:
     app.command(rich_help_panel="Training", epilog=command.epilog)(command)
+for command in serving.VERBS:
+    app.command(rich_help_panel="Serving", epilog=command.epilog)(command)
 
 
 def main() -> None:

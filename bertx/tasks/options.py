@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..tokenizers.ragged import RaggedBatch
-from .streaming import InputError
+from .streaming import TooLongError
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -192,7 +192,7 @@ def check_lengths(model: TaskModel, rows: RaggedBatch) -> None:
         InputError: the rows that are.
     """
     limit = positions(model)
-    InputError.raise_for(
+    TooLongError.raise_for(
         {
             i: f"has {length} tokens, the model {limit} positions: shorten it, or leave out truncation=False"
             for i, length in enumerate(rows.lengths.tolist())

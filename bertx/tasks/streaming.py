@@ -7,7 +7,7 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,10 @@ class InputError(ValueError):
             raise cls(problems)
 
 
+class TooLongError(InputError):
+    """Inputs with more tokens than the model has positions."""
+
+
 def next_window(source: Iterator[T], characters: Callable[[T], int] | None = None) -> list[T]:
     """The inputs of a stream that are tokenised together: `WINDOW`, or fewer that have `WINDOW_CHARACTERS`.
 
@@ -83,6 +87,39 @@ def count_characters(value: Any) -> int:
     return sum(map(count_characters, value)) if isinstance(value, (tuple, list)) else 0
 
 
+STEPS: Any = object()
+"""In the place of a task's inputs: the call gives its `Steps`, `model(STEPS, top_k=3)`."""
+
+
+class Steps(NamedTuple):
+    """What a call of a task does with inputs, for who runs each step on a thread of its own, as a server does.
+
+    The rows of several calls may be joined for `answers`: each call gives the results of its own rows.
+    """
+
+    model: TaskModel
+    encode: Callable[[list[Any]], RaggedBatch]
+    compute: Callable[[RaggedBatch], Sequence[Any]]
+    combined: Callable[[list[Any], RaggedBatch, list[Any]], Iterable[Any]]
+    batch_tokens: int
+
+    def rows(self, inputs: list[Any]) -> RaggedBatch:
+        """The rows of inputs.
+
+        Raises:
+            InputError: inputs that the task or the model cannot take.
+        """
+        return _rows(self.model, inputs, self.encode, 0)
+
+    def answers(self, rows: RaggedBatch) -> list[Any]:
+        """What the model says of each row."""
+        return _answers(self.model, rows, self.compute, self.batch_tokens)
+
+    def results(self, inputs: list[Any], rows: RaggedBatch, answers: list[Any]) -> list[Any]:
+        """The result of each input, of its rows and what the model says of them."""
+        return list(self.combined(inputs, rows, answers))
+
+
 def run(
     model: TaskModel,
     inputs: Any,
@@ -95,7 +132,7 @@ def run(
 
     Args:
         model: the Model, whose vocabulary a tokenizer may exceed, and which may compile each shape.
-        inputs: one input (a string, a mapping or a tuple), a list of them, or any other iterable.
+        inputs: one input (a string, a mapping or a tuple), a list of them, or any other iterable; or `STEPS`.
         encode: several inputs → their rows: one of each, or those that `samples` says, such as the windows of a long
             text; raises InputError.
         compute: the rows of a batch → what the model says of each.
@@ -134,6 +171,8 @@ def run_whole(
 
 def _run(model: TaskModel, inputs: Any, encode: Any, compute: Any, combined: Any, batch_tokens: int | None) -> Any:
     """`run`; `combined` gives the results of a window, of its inputs, their rows and what the model says of these."""
+    if inputs is STEPS:
+        return Steps(model, encode, compute, combined, batch_tokens_of(model, batch_tokens))
     if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
         raise TypeError(f"the input is {inputs!r:.60}, expected one text, a list of them or another iterable")
     alone = isinstance(inputs, (str, Mapping, tuple))
@@ -219,7 +258,7 @@ def _rows(model: TaskModel, window: list[Any], encode: Callable[[list[Any]], Rag
         rows = encode(window)
         InputError.raise_for(_unknown_tokens(rows, model.config.vocab_size))
     except InputError as error:
-        raise InputError({first + index: problem for index, problem in error.problems.items()}) from None
+        raise type(error)({first + index: problem for index, problem in error.problems.items()}) from None
     return rows
 
 
