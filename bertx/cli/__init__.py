@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..printable import printable
-from . import checkpoints, rank, tasks, train
+from . import checkpoints, rank, search, tasks, train
 from . import serve as serving
 from .records import WrongUsage
 from .terminal import open_standard_streams, tell
@@ -42,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (*tasks.VERBS, rank.rank):
+for command in (*tasks.VERBS, rank.rank, search.search):
     app.command(rich_help_panel="Tasks", epilog=command.epilog)(command)
 for command in checkpoints.VERBS:
     app.command(rich_help_panel="Checkpoints and backends", epilog=command.epilog)(command)
