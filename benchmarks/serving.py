@@ -121,7 +121,7 @@ async def loop(port: int, path: str, bodies: list[bytes], first: int, end: float
         head = (
             f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        writer.write("\r\n".join([*head, "", ""]).encode() + body)
+        writer.write(head.encode() + body)
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         if " 200 " not in lines.partition("\r\n")[0]:
             raise SystemExit(f"an answer was {lines.partition(chr(13))[0]}")
