@@ -260,11 +260,14 @@ class Model:
             FileExistsError: another job writes this folder.
         """
         from .checkpoints.save import save_model
-        from .tasks.files import copy_task_files
+        from .tasks.files import copy_task_files, remove_stale_files
 
         folder = Path(folder)
+        replaces = (folder / "config.json").exists()
 
         def beside() -> None:
+            if replaces:
+                remove_stale_files(self.folder, folder)
             if self.folder is None:
                 return
             copy_task_files(self.folder, folder)

@@ -436,6 +436,11 @@ def base_of(model: Any) -> Any:
     return getattr(model, model.base_model_prefix, model)
 
 
+def bases_in(model: Any) -> list[Any]:
+    """The models without a head inside: of an encoder and a decoder that of each."""
+    return [base_of(part) for part in (model.parts() if hasattr(model, "parts") else [model])]
+
+
 # transformers' arguments that change no result here: what of them is taken.
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
     "attn_implementation": (None, "eager", "sdpa"),

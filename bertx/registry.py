@@ -26,8 +26,12 @@ from .printable import printable
 _OTHERS = "a model of another architecture computes something else from such tensors: run it with its own library"
 # Heads over the base model of any architecture, with no class of their own in each.
 _OVER_ANY: Mapping[str, type[nn.Model]] = {SentenceSimilarity.__name__: SentenceSimilarity}
-# Older names of pipeline tags that transformers takes too.
-_TASK_ALIASES = {"ner": "token-classification", "sentiment-analysis": "text-classification"}
+# Other names of pipeline tags that transformers takes too.
+_TASK_ALIASES = {
+    "ner": "token-classification",
+    "sentiment-analysis": "text-classification",
+    "text2text-generation": "summarization",
+}
 
 
 @functools.cache
@@ -146,6 +150,31 @@ def shared_names(architecture: str, config: ModelConfig) -> dict[str, str]:
     return {row.tied_to: row.name for row in rows if row.tied_to is not None and head_of_decoder(row.name) is None}
 
 
+def bases_of(architecture: str, config: Any) -> dict[str, int]:
+    """What the names of a base model's tensors begin with in a model, such as "bert." → how many layers that has.
+
+    Of a model that is made of others there is one in each.
+    """
+    model = _model_of(architecture)
+    if model is None or not model.parts:
+        prefix = "" if is_base(architecture) else f"{head_of(architecture).base_model_prefix}."
+        return {prefix: config.num_hidden_layers}
+    return {
+        f"{part}.{prefix}": layers
+        for part in model.parts
+        for prefix, layers in bases_of(class_in(architecture, config, part), getattr(config, part)).items()
+    }
+
+
+def made_of_parts(task: str) -> str | None:
+    """The model_type of what runs a task where that is made of other models; else None."""
+    return next((name for name, model in MODELS.items() if model.parts and task in _tasks_of(name)), None)
+
+
+def _tasks_of(model_type: str) -> set[str]:
+    return {head_of(name).task for name in architectures(model_type)}
+
+
 def class_in(architecture: str, config: Any, part: str) -> str:
     """The class of a model inside another one: "BertModel" of the encoder of an EncoderDecoderModel."""
     return architecture_of_task(model_of(architecture).parts[part], getattr(config, part).model_type)
@@ -211,7 +240,7 @@ def task_of_architecture(architecture: str) -> str:
 
 
 def check_task(task: str) -> str:
-    """The pipeline tag, also of its older names "ner" and "sentiment-analysis".
+    """The pipeline tag, also of its other names, such as "ner" or "text2text-generation".
 
     Raises:
         ValueError: no such task; the message lists those there are.

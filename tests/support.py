@@ -31,7 +31,10 @@ def peer(head: str, seed: int = 0, **changes) -> transformers.PreTrainedModel:
         own["num_labels"] = 2
     settings = SIZES | own | changes
     model_class = getattr(transformers, head)
-    config = model_class.config_class(**settings, attn_implementation="eager")
+    if head == "EncoderDecoderModel":
+        config = pair_config(settings)
+    else:
+        config = model_class.config_class(**settings, attn_implementation="eager")
     model = model_class(config).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -40,6 +43,15 @@ def peer(head: str, seed: int = 0, **changes) -> transformers.PreTrainedModel:
             if name.endswith(("LayerNorm.weight", "layer_norm.weight")):
                 parameter.add_(1)
     return model.double()
+
+
+def pair_config(settings: dict) -> transformers.EncoderDecoderConfig:
+    """The config of a BERT2BERT, of two models of these settings; token 2 begins a text, and 3 ends it."""
+    parts = [transformers.BertConfig(**settings | {"is_decoder": False}) for _ in range(2)]
+    ids = {"decoder_start_token_id": 2, "pad_token_id": 0, "eos_token_id": 3}
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(*parts, **ids)
+    config.encoder._attn_implementation = config.decoder._attn_implementation = "eager"
+    return config
 
 
 def save_peer(model: transformers.PreTrainedModel, folder: Path) -> Path:

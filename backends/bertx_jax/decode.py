@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bertx.generation.slots import SlotDecoder
+from bertx.generation.slots import SlotDecoder, is_all
 
 from .functional import to_int32
 from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
@@ -21,7 +21,8 @@ _STEP = 32
 class JaxDecoder(SlotDecoder):
     """See `bertx.generation.slots.SlotDecoder`; a step is compiled once for each number of rows and capacity.
 
-    The number of rows in the buffers is a power of two: the last ones may be there for that alone.
+    The number of rows in the buffers is a power of two, or where rows attend to texts the number of texts is: the last
+    ones may be there for that alone.
     """
 
     def states(self, module, input_ids, mask):
@@ -42,29 +43,37 @@ class JaxDecoder(SlotDecoder):
             width = min(-(-length // _STEP) * _STEP, self.module.config.max_sequence_length)
             input_ids = np.pad(input_ids, ((0, 0), (width - length, 0)))
             starts = starts + (width - length)
-        rows = _filled_up(np.arange(count))
+        rows = _filled_up(np.arange(count), 1 if encoded is None else count // len(encoded.mask))
         structure, values = take_apart(self.module)
         capacity = layers[0][0].shape[2] if layers else 0
         encoder = ()
         if encoded is not None:
             width = (encoded.states if layers == () else layers[0][2].swapaxes(1, 2)).shape[1]
             mask = np.pad(encoded.mask, ((0, 0), (0, width - encoded.mask.shape[1])))
-            encoder = (encoded.states, to_int32(mask[rows]))
+            encoder = (encoded.states, to_int32(mask[_filled_up(np.arange(len(mask)))]))
         shape = encoder[1].shape if encoder else None
         run = _compiled(structure, greedy, len(rows), input_ids.shape[1], capacity, shape)
         with jax.default_matmul_precision("highest"):
             found, layers = run(values, layers, to_int32(input_ids[rows]), to_int32(starts[rows]), before, encoder)
         return np.asarray(found)[:count], layers
 
-    def move(self, layers, rows, start, length, capacity):
-        """All buffers in one compiled function."""
-        rows = np.arange(len(layers[0][0])) if rows is None else _filled_up(rows)
-        return _move(layers, to_int32(rows), start, capacity)
+    def move(self, layers, rows, start, length, capacity, texts):
+        """All buffers in one compiled function, but for an encoder's, where they stay."""
+        if rows is None:
+            rows = np.arange(len(layers[0][0]))
+        else:
+            rows = _filled_up(rows, 1 if texts is None else len(rows) // len(texts))
+        own = _move([layer[:2] for layer in layers], to_int32(rows), start, capacity)
+        cross = [layer[2:] for layer in layers]
+        if texts is not None and not (is_all(texts, len(texts)) and len(_filled_up(texts)) == len(cross[0][0])):
+            cross = _select(cross, to_int32(_filled_up(texts)))
+        return tuple((*of_row, *of_text) for of_row, of_text in zip(own, cross, strict=True))
 
 
-def _filled_up(rows):
-    """Rows, the first of them as often again as are lacking to a power of two."""
-    return np.concatenate([rows, np.repeat(rows[:1], (1 << (len(rows) - 1).bit_length()) - len(rows))])
+def _filled_up(rows, of_text=1):
+    """Rows, the first of them as often again as are lacking to a power of two of texts, of which each has so many."""
+    wanted = (1 << (len(rows) // of_text - 1).bit_length()) * of_text
+    return np.concatenate([rows, np.repeat(rows[:1], wanted - len(rows))])
 
 
 @functools.lru_cache(maxsize=MOST_SHAPES)
@@ -95,4 +104,9 @@ def _move(layers, rows, start, capacity):
         kept = jnp.roll(buffer[rows], -start, axis=2)[:, :, :capacity]
         return jnp.pad(kept, ((0, 0), (0, 0), (0, capacity - kept.shape[2]), (0, 0)))
 
-    return tuple((moved(key), moved(value), *(each[rows] for each in cross)) for key, value, *cross in layers)
+    return tuple(tuple(map(moved, layer)) for layer in layers)
+
+
+@jax.jit
+def _select(layers, rows):
+    return tuple(tuple(each[rows] for each in layer) for layer in layers)

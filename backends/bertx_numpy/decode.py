@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bertx.generation.slots import SlotDecoder
+from bertx.generation.slots import SlotDecoder, is_all
 
 from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
 
@@ -24,7 +24,7 @@ class NumpyDecoder(SlotDecoder):
         logits = outputs.logits[:, 0]
         return logits.argmax(-1) if greedy else logits, layers or outputs.past_key_values
 
-    def move(self, layers, rows, start, length, capacity):
+    def move(self, layers, rows, start, length, capacity, texts):
         """Of memory that is not touched before it is needed."""
 
         def moved(buffer):
@@ -35,6 +35,6 @@ class NumpyDecoder(SlotDecoder):
             return new
 
         def selected(buffer):
-            return buffer if rows is None else buffer[rows]
+            return buffer if is_all(texts, len(buffer)) else buffer[texts]
 
         return tuple((moved(key), moved(value), *map(selected, cross)) for key, value, *cross in layers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from bertx.generation.slots import SlotDecoder
+from bertx.generation.slots import SlotDecoder, is_all
 
 from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
 
@@ -27,8 +27,8 @@ class TensorFlowDecoder(SlotDecoder):
         found, past = self._graph(layers, greedy, encoder)(*inputs, layers, encoder)
         return found.numpy(), layers or past
 
-    def move(self, layers, rows, start, length, capacity):
-        """A new variable in the place of each."""
+    def move(self, layers, rows, start, length, capacity, texts):
+        """A new variable in the place of each that changes."""
 
         def moved(buffer):
             kept = buffer[:, :, start : start + length]
@@ -37,7 +37,10 @@ class TensorFlowDecoder(SlotDecoder):
             return tf.Variable(kept, trainable=False, shape=(None, kept.shape[1], None, kept.shape[3]))
 
         def selected(buffer):
-            kept = tf.convert_to_tensor(buffer) if rows is None else tf.gather(buffer, rows)
+            stays = is_all(texts, tf.shape(buffer)[0].numpy())
+            if stays and isinstance(buffer, tf.Variable):
+                return buffer
+            kept = tf.convert_to_tensor(buffer) if stays else tf.gather(buffer, texts)
             return tf.Variable(kept, trainable=False, shape=(None, kept.shape[1], None, kept.shape[3]))
 
         with tf.device(layers[0][0].device):

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 
 from bertx.backend import Backend
 from bertx.parameters import skip_init
-from bertx.pretrained import base_of
+from bertx.pretrained import bases_in
 from bertx_weights import BFLOAT16
 
 from . import cpu_kernels, graphs, varlen
@@ -53,7 +53,8 @@ class TorchBackend(Backend):
             # Swapping keeps the identity of the parameter, and with it what is tied.
             torch.utils.swap_tensors(parameter, torch.nn.Parameter(tensor))
         if dtype == "int8":
-            to_int8(base_of(module).encoder)
+            for base in bases_in(module):
+                to_int8(base.encoder)
         return module.eval()
 
     def forward(self, module, inputs, flags):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bertx.generation.slots import SlotDecoder
+from bertx.generation.slots import SlotDecoder, is_all
 
 from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
 
@@ -30,7 +30,7 @@ class TorchDecoder(SlotDecoder):
             found = logits.argmax(-1) if greedy else logits.to(torch.promote_types(logits.dtype, torch.float32))
         return found.cpu().numpy(), layers or outputs.past_key_values
 
-    def move(self, layers, rows, start, length, capacity):
+    def move(self, layers, rows, start, length, capacity, texts):
         """Of memory that is not touched before it is needed."""
         if rows is not None:
             rows = torch.from_numpy(rows).to(layers[0][0].device)
@@ -42,8 +42,11 @@ class TorchDecoder(SlotDecoder):
             new[:, :, :length] = kept
             return new
 
+        cross = layers[0][2:]
+        texts = None if not cross or is_all(texts, len(cross[0])) else torch.from_numpy(texts).to(cross[0].device)
+
         def selected(buffer):
-            return buffer if rows is None else buffer.index_select(0, rows)
+            return buffer if texts is None else buffer.index_select(0, texts)
 
         with torch.inference_mode():
             return tuple((moved(key), moved(value), *map(selected, cross)) for key, value, *cross in layers)

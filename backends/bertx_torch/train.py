@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
-from bertx.pretrained import base_of
+from bertx.pretrained import bases_in
 from bertx.training.trainer import MOMENTS, Trainer, draw_of
 from bertx.training.world import World
 
@@ -89,8 +89,9 @@ class TorchTrainer(Trainer):
             raise ValueError("an int8 model is not trained: load its checkpoint as float32")
         if self.world.is_sharded:
             mesh = init_device_mesh(module.device.type, (self.world.processes,))
-            for layer in base_of(module).encoder.layer:
-                fully_shard(layer, mesh=mesh)
+            for base in bases_in(module):
+                for layer in base.encoder.layer:
+                    fully_shard(layer, mesh=mesh)
             fully_shard(module, mesh=mesh)
         self._loss = _Loss(module, self._loss_of)
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}

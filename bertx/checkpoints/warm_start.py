@@ -46,6 +46,8 @@ def warm_start(
     dtype: Any = "float32",
     device: Any = None,
     changes: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+    seed: int = 0,
 ) -> Model:
     """A model that reads as one checkpoint does and writes as another; each source as in `bertx.load`.
 
@@ -60,6 +62,8 @@ def warm_start(
         changes: fields of the EncoderDecoderConfig; those that begin with encoder_ or decoder_ are of that part, but
             for `decoder_start_token_id`. What is not given of `decoder_start_token_id`, `pad_token_id` and
             `eos_token_id` stays null, as in transformers.
+        revision: as in `bertx.load`, of both.
+        seed: of what is new.
 
     Raises:
         CheckpointError: a checkpoint does not fit; all its problems are listed.
@@ -70,7 +74,10 @@ def warm_start(
     check_dtype(chosen, dtype)
     device = check_device(chosen, device)
     own, of_parts = _split(changes or {})
-    parts = {name: _part(name, source, of_parts[name]) for name, source in (("encoder", encoder), ("decoder", decoder))}
+    parts = {
+        name: _part(name, source, of_parts[name], revision)
+        for name, source in (("encoder", encoder), ("decoder", decoder))
+    }
     configs: dict[str, Any] = {name: part.config for name, part in parts.items()}
     config = EncoderDecoderConfig(**configs, **own)
     architecture = architectures(SPEC.model_type)[0]
@@ -79,10 +86,10 @@ def warm_start(
     tied = shared_names(architecture, config)
     report = LoadReport(f"{parts['encoder'].report.source} and {parts['decoder'].report.source}", architecture)
     readers = {
-        name: reader(schema(part.report.target, part.config), part.config, part.checkpoint, part.report, seed=0)
+        name: reader(schema(part.report.target, part.config), part.config, part.checkpoint, part.report, seed)
         for name, part in parts.items()
     }
-    fresh = initial_values(rows, parts["decoder"].config)
+    fresh = initial_values(rows, parts["decoder"].config, seed)
     for row in rows:
         if row.tied_to is not None:
             continue
@@ -109,7 +116,7 @@ def warm_start(
         stacklevel=3,
     )
     module = chosen.build(model_class or chosen.model_class(architecture), config, value_of, dtype, device, {})
-    folder = files_folder(resolve(decoder))
+    folder = files_folder(resolve(decoder, revision=revision))
     return Model(module, config, chosen, architecture, folder=folder, load_report=report)
 
 
@@ -126,8 +133,8 @@ def _split(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
     return own, parts
 
 
-def _part(name: str, source: Any, changes: Mapping[str, Any]) -> _Part:
-    checkpoint = open_merged(resolve(source))
+def _part(name: str, source: Any, changes: Mapping[str, Any], revision: str | None) -> _Part:
+    checkpoint = open_merged(resolve(source, revision=revision))
     config = config_of(checkpoint, {**changes, **_FLAGS[name]})
     if config.model_type == SPEC.model_type:
         raise CheckpointError(f"{checkpoint.config_file}: it is an {SPEC.name} already, and no {name}: bertx.load it")

@@ -70,26 +70,44 @@ def _common(
 
 
 def _verb(
-    task: str, *fields: Field, examples: tuple[str, ...]
+    task: str,
+    *fields: Field,
+    examples: tuple[str, ...],
+    shared: Callable[..., dict[str, Any]] | None = None,
+    cuts: bool = True,
 ) -> Callable[[Callable[..., TaskCall]], Callable[..., None]]:
-    """Makes a command of a function from its own options to what it asks of the task."""
+    """Makes a command of a function from its own options to what it asks of the task.
+
+    shared: whose options the command has too; what it makes of them is the first argument of the function.
+    cuts: whether the task cuts texts at --max-length; else this is refused, and not listed.
+    """
     needed = [f"{one.name.upper()}{'…' if one.many else ''}" for one in fields if one.required]
     metavar = "TEXT" if len(needed) == 1 else " ".join(needed)
 
     def register(ask: Callable[..., TaskCall]) -> Callable[..., None]:
         @functools.wraps(ask)
         def command(**given: Any) -> None:
-            task_call = ask(**{name: given.pop(name) for name in own})
+            first = [] if shared is None else [shared(**{name: given.pop(name) for name in of_shared})]
+            task_call = ask(*first, **{name: given.pop(name) for name in own})
             run_verb(ask.__name__.replace("_", "-"), task, fields, task_call, Call(**given))
 
         common = inspect.signature(_common).parameters
-        own = inspect.signature(ask).parameters
-        hints = typing.get_type_hints(_common, include_extras=True) | typing.get_type_hints(ask, include_extras=True)
+        own = dict(inspect.signature(ask).parameters)
+        of_shared = {} if shared is None else inspect.signature(shared).parameters
+        if shared is not None:
+            del own[next(iter(own))]
+        functions = [_common, ask] if shared is None else [_common, ask, shared]
+        hints = {}
+        for function in functions:
+            hints |= typing.get_type_hints(function, include_extras=True)
+        if not cuts:
+            hints["max_length"] = Annotated[int | None, typer.Option(min=1, hidden=True)]
         hints["texts"] = Annotated[
             list[str] | None, typer.Argument(metavar=metavar, help="What to work on.", show_default=False)
         ]
         first = [common["source"], common["texts"]]
-        rest = [*own.values(), *(one for name, one in common.items() if name not in ("source", "texts"))]
+        rest = [*of_shared.values(), *own.values()]
+        rest += [one for name, one in common.items() if name not in ("source", "texts")]
         command.__signature__ = inspect.Signature([one.replace(annotation=hints[one.name]) for one in [*first, *rest]])  # pyright: ignore[reportAttributeAccessIssue]  # for typer
         command.__annotations__ = {name: hints[name] for name in command.__signature__.parameters}  # pyright: ignore[reportAttributeAccessIssue]  # for typer
         command.epilog = epilog(*examples)  # pyright: ignore[reportAttributeAccessIssue]  # for typer
@@ -254,17 +272,7 @@ def _early_stopping(value: str | None) -> str | None:
     return value
 
 
-@_verb(
-    "text-generation",
-    TEXT,
-    examples=(
-        'bertx generate my-checkpoint "The dog" --max-new-tokens 10',
-        'bertx generate my-checkpoint "The dog" --stream',
-        "bertx generate my-checkpoint -i prompts.txt --num-beams 4 --no-repeat-ngram-size 3",
-        "bertx generate my-checkpoint -i prompts.txt --sample --temperature 0.8 --seed 1",
-    ),
-)
-def generate(
+def _generation(
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens that are added.")] = None,
     min_new_tokens: Annotated[int | None, typer.Option(min=0, help="The fewest tokens that are added.")] = None,
     num_beams: Annotated[int | None, typer.Option(min=1, help="Beam search with so many beams.")] = None,
@@ -274,12 +282,13 @@ def generate(
     length_penalty: Annotated[
         float | None, typer.Option(help="Of beam search: above 0 favours longer texts, below 0 shorter ones.")
     ] = None,
-    num_return_sequences: Annotated[int | None, typer.Option(min=1, help="Continuations of each text.")] = None,
+    num_return_sequences: Annotated[int | None, typer.Option(min=1, help="How many results for each text.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 tokens come twice less often.")] = None,
     no_repeat_ngram_size: Annotated[
         int | None, typer.Option(min=1, help="No sequence of so many tokens comes twice.")
     ] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="Text that ends a continuation; repeatable.")] = None,
+    bad_words: Annotated[list[str] | None, typer.Option(help="A text that is not written; repeatable.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends a result; repeatable.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw tokens; else the likeliest is taken.")] = False,
     temperature: Annotated[float | None, typer.Option(help="Divides the logits of what is drawn.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from so many of the likeliest tokens.")] = None,
@@ -287,9 +296,8 @@ def generate(
     min_p: Annotated[float | None, typer.Option(help="Draw from those of this part of the likeliest.")] = None,
     typical_p: Annotated[float | None, typer.Option(help="Draw from the most typical that reach this sum.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of what is drawn.")] = None,
-    stream: Annotated[bool, typer.Option("--stream", help="Print text as it is made, as text.")] = False,
-) -> TaskCall:
-    """Continue texts with a causal model; its generation_config.json says what no option does."""
+) -> dict[str, Any]:
+    """The options of verbs that generate text."""
     given = {
         "max_new_tokens": max_new_tokens,
         "min_new_tokens": min_new_tokens,
@@ -299,6 +307,7 @@ def generate(
         "num_return_sequences": num_return_sequences,
         "repetition_penalty": repetition_penalty,
         "no_repeat_ngram_size": no_repeat_ngram_size,
+        "bad_words": bad_words or None,
         "stop_strings": stop or None,
         "do_sample": sample or None,
         "temperature": temperature,
@@ -308,12 +317,51 @@ def generate(
         "typical_p": typical_p,
         "seed": seed,
     }
-    options = {name: value for name, value in given.items() if value is not None}
-    several = (num_return_sequences or 1) > 1
-    results: dict[str, Any] = {"generated_text": "json" if several else "text", "tokens": "json"}
-    if (num_beams or 1) > 1:
-        results["score"] = "json" if several else "number"
-    return TaskCall(options, results, stream=stream)
+    return {name: value for name, value in given.items() if value is not None}
 
 
-VERBS = (embed, fill_mask, classify, tag, answer, choose, next_sentence, generate)
+def _generated(name: str, options: dict[str, Any], has_score: bool) -> dict[str, Any]:
+    """The columns of what is generated."""
+    several = options.get("num_return_sequences", 1) > 1
+    score = {"score": "json" if several else "number"} if has_score else {}
+    return {name: "json" if several else "text", "tokens": "json", **score}
+
+
+@_verb(
+    "text-generation",
+    TEXT,
+    examples=(
+        'bertx generate my-checkpoint "The dog" --max-new-tokens 10',
+        'bertx generate my-checkpoint "The dog" --stream',
+        "bertx generate my-checkpoint -i prompts.txt --num-beams 4 --no-repeat-ngram-size 3",
+        "bertx generate my-checkpoint -i prompts.txt --sample --temperature 0.8 --seed 1",
+    ),
+    shared=_generation,
+    cuts=False,
+)
+def generate(
+    options: dict[str, Any],
+    stream: Annotated[bool, typer.Option("--stream", help="Print text as it is made, as text.")] = False,
+) -> TaskCall:
+    """Continue texts with a causal model; its generation_config.json says what no option does."""
+    results = _generated("generated_text", options, options.get("num_beams", 1) > 1)
+    return TaskCall(options, results, stream=stream, length=None)
+
+
+@_verb(
+    "summarization",
+    TEXT,
+    examples=(
+        "bertx summarize my-checkpoint -i articles.txt",
+        "bertx summarize my-checkpoint -i articles.jsonl -c body --keep id -o summaries.jsonl --resume",
+        "bertx summarize my-checkpoint -i articles.txt --num-beams 4 --no-repeat-ngram-size 3 --max-new-tokens 60",
+    ),
+    shared=_generation,
+)
+def summarize(options: dict[str, Any]) -> TaskCall:
+    """Summarise documents with an encoder-decoder; 4 beams and 256 tokens unless it or an option says otherwise."""
+    results = _generated("summary_text", options, options.get("num_beams") != 1)
+    return TaskCall(options, results, length="max_source_length")
+
+
+VERBS = (embed, fill_mask, classify, tag, answer, choose, next_sentence, generate, summarize)

@@ -98,6 +98,9 @@ def train(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="The most tokens of a row; longer ones are cut.")
     ] = None,
+    max_target_length: Annotated[
+        int | None, typer.Option(min=1, help="Of summarization: the most tokens of a summary: 128.")
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(**_FILE, help="A config.json of a new model; SOURCE is then a tokenizer of train-tokenizer."),
@@ -179,6 +182,7 @@ def train(
         raise WrongUsage(str(error)) from error
     collator: dict[str, Any] = {"columns": _columns(column)} if column else {}
     collator |= {} if max_length is None else {"max_length": max_length}
+    collator |= {} if max_target_length is None else {"max_target_length": max_target_length}
     with _Line(f"train {task}") as line:
         try:
             run(
@@ -302,6 +306,7 @@ train.epilog = epilog(
     "bertx train pretraining bert-base --data documents.jsonl -o pretrained --steps 10000 --warmup 1000",
     "bertx train pretraining tokenizer --config config.json --data texts.txt -o model --steps 100000",
     "bertx train feature-extraction bert-base --data pairs.csv -o embedder --batch-size 64",
+    "bertx train summarization bert-base --data articles.jsonl -o summarizer --max-target-length 60",
     "bertx train text-classification bert-base --data reviews.jsonl -o classifier --resume --backend jax",
     "bertx train text-classification classifier --teacher classifier --layers 1,3,5 --data reviews.jsonl -o student",
     codes="Exit codes: 0; 1 for a run that failed or was stopped, which --resume goes on with; 2 for wrong usage.",

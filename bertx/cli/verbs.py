@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 class TaskCall:
     """A verb's call of its task: options, the columns of a result, and the dtype of its vectors.
 
-    `stream`: text is printed while it is made, in place of results.
+    `stream`: text is printed while it is made, in place of results. `length`: what the task calls the length that texts
+    are cut at, None where it cuts none.
     """
 
     options: Mapping[str, Any]
     results: Columns
     vectors: str = "float32"
     stream: bool = False
+    length: str | None = "max_length"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def run_verb(name: str, task: str, fields: Sequence[Field], task_call: TaskCall,
         raise WrongUsage("--resume goes on with an --out: say which")
     if call.resume and call.overwrite:
         raise WrongUsage("--resume goes on and --overwrite begins anew: give one of them")
+    if call.max_length is not None and task_call.length is None:
+        raise WrongUsage(f"--max-length cuts texts, and {name} takes them whole: see --max-new-tokens")
     if task_call.stream and call.out is not None:
         raise WrongUsage("--stream prints text as it is made, and --out keeps results: give one of them")
     with contextlib.ExitStack() as stack:
@@ -168,8 +172,8 @@ def _run(
     check_form(call.out, columns, task_call.vectors)
     found = checked_head(name, task, call)
     options = {**task_call.options, "batch_tokens": call.batch_tokens}
-    if call.max_length is not None:
-        options["max_length"] = call.max_length
+    if call.max_length is not None and task_call.length is not None:
+        options[task_call.length] = call.max_length
     job: dict[str, Any] = {}
     if call.out is not None:
         job = _job(backend, name, fields, options, task_call, call, records, found)
@@ -293,8 +297,6 @@ def loaded(folder: str, task: str | None, call: Call) -> Any:
 
     model = load(folder, task=task, backend=call.backend, dtype=call.dtype, device=call.device)
     if call.max_length is not None:
-        if model.task == "text-generation":
-            raise WrongUsage("--max-length cuts texts, and generate takes prompts whole: see --max-new-tokens")
         own = getattr(model._task, "max_length", None)  # of a sentence-transformers folder
         limits = [own or max_tokens(model), model.config.max_sequence_length]
         if call.max_length > min(limits):

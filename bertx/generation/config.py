@@ -19,10 +19,15 @@ FILE = "generation_config.json"
 # How many tokens are added where nothing says it, as in transformers.
 DEFAULT_NEW_TOKENS = 20
 
+_START = "decoder_start_token_id"
+
+# What transformers 4 has by default where bertx has another value.
+_DEFAULTS_OF_4 = {"max_length": DEFAULT_NEW_TOKENS, "top_k": 50}
+
 # What results do not depend on, or what only other kinds of models have: kept, and written back.
 _WITHOUT_EFFECT = {
     *("transformers_version", "_from_model_config", "_commit_hash", "pad_token_id", "bos_token_id"),
-    *("decoder_start_token_id", "use_cache", "cache_implementation", "cache_config", "max_cache_len", "low_memory"),
+    *(_START, "use_cache", "cache_implementation", "cache_config", "max_cache_len", "low_memory"),
     *("return_legacy_cache", "compile_config", "disable_compile", "prefill_chunk_size", "continuous_batching_config"),
     *("output_attentions", "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate"),
     *("is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold"),
@@ -43,7 +48,6 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "epsilon_cutoff": ((0.0,), "use min_p"),
     "eta_cutoff": ((0.0,), "use min_p or typical_p"),
     "encoder_repetition_penalty": ((1.0,), "use repetition_penalty"),
-    "encoder_no_repeat_ngram_size": ((0,), "use no_repeat_ngram_size"),
     "exponential_decay_length_penalty": ((), "use length_penalty with num_beams"),
     "remove_invalid_values": ((False,), "leave it out; scores that are not finite come from a damaged checkpoint"),
     "token_healing": ((False,), "leave it out"),
@@ -93,6 +97,8 @@ class GenerationConfig:
         num_return_sequences: how many continuations of each prompt; of beam search the best, of sampling independent.
         repetition_penalty: divides the positive scores of tokens that have occurred by this, and multiplies the others.
         no_repeat_ngram_size: no sequence of so many tokens comes twice; 0: any may.
+        encoder_no_repeat_ngram_size: no sequence of so many tokens of the encoder's text is written, of a model without
+            an encoder none of the prompt's; 0: any may.
         bad_words_ids: sequences of ids that are not generated.
         suppress_tokens: ids that are not generated.
         begin_suppress_tokens: ids that are not generated first.
@@ -124,6 +130,7 @@ class GenerationConfig:
     num_return_sequences: int = 1
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
+    encoder_no_repeat_ngram_size: int = 0
     bad_words_ids: Any = None
     suppress_tokens: Any = None
     begin_suppress_tokens: Any = None
@@ -262,9 +269,19 @@ def generation_config_of(folder: Path | None, model_config: Any) -> GenerationCo
         config = GenerationConfig.from_pretrained(folder)
     else:
         hub = (_DEFAULTS.keys() | _REFUSED) - {"seed"}
-        values = {name: value for name, value in model_config.extra.items() if name in hub}
+        given = {**_of_decoder(model_config), **model_config.extra}
+        values = {name: value for name, value in given.items() if name in hub or name == _START}
         config = _checked(Path(folder or "") / "config.json", values)
-    return config if config.eos_token_id is not None else config.replace(eos_token_id=model_config.eos_token_id)
+    if config.eos_token_id is not None:
+        return config
+    of_decoder = getattr(getattr(model_config, "decoder", None), "eos_token_id", None)
+    return config.replace(eos_token_id=of_decoder if model_config.eos_token_id is None else model_config.eos_token_id)
+
+
+def _of_decoder(model_config: Any) -> dict[str, Any]:
+    """The keys of the decoder of an encoder-decoder, which count too; transformers 4 wrote all its defaults there."""
+    extra = getattr(getattr(model_config, "decoder", None), "extra", {})
+    return {name: value for name, value in extra.items() if _DEFAULTS_OF_4.get(name) != value}
 
 
 def _checked(path: Path, values: Mapping[str, Any]) -> GenerationConfig:
@@ -329,6 +346,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "num_return_sequences": _at_least(1),
     "repetition_penalty": (lambda value: _is_number(value) and value > 0, "a number above 0"),
     "no_repeat_ngram_size": _at_least(0),
+    "encoder_no_repeat_ngram_size": _at_least(0),
     "bad_words_ids": (
         lambda value: bool(value) and _is_list(value, lambda word: bool(word) and _is_list(word, _is_id)),
         "a list of lists of ids",

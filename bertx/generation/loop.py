@@ -37,6 +37,7 @@ def generate(
     positions: int | None = None,
     tokenizer: Any = None,
     pad: int = 0,
+    texts: Sequence[Sequence[int]] | None = None,
 ) -> list[list[Continuation]]:
     """The continuations of each prompt, `num_return_sequences` of them, the best first.
 
@@ -50,6 +51,7 @@ def generate(
         positions: how many tokens the model takes.
         tokenizer: for `stop_strings`.
         pad: fills shorter prompts on their left, where nothing reads it.
+        texts: the ids that the decoder has encoded for each prompt; None: it has no encoder.
 
     Raises:
         ValueError: an empty prompt, one that leaves no room for a token, ids that the vocabulary does not have, or
@@ -57,13 +59,14 @@ def generate(
     """
     if not prompts:
         return []
-    rows, ends = _begin(prompts, config, positions, tokenizer)
+    rows, ends = _begin(prompts, config, positions, tokenizer, texts)
+    given = _given(prompts, texts)
     if config.num_beams > 1:
-        generators = _generators(config, prompts, 1)
+        generators = _generators(config, given, 1)
         found = Beams(decoder, rows, ends, config, generators).search(pad)
         return [[Continuation(tokens, score) for tokens, score in best] for best in found]
     added: list[list[int]] = [[] for _ in range(len(prompts) * config.num_return_sequences)]
-    for row, token in _tokens(decoder, rows, ends, config, _generators(config, prompts, config.copies), pad):
+    for row, token in _tokens(decoder, rows, ends, config, _generators(config, given, config.copies), pad):
         added[row].append(token)
     count = config.num_return_sequences
     return [[Continuation(tokens) for tokens in added[i : i + count]] for i in range(0, len(added), count)]
@@ -76,8 +79,9 @@ def stream(
     *,
     positions: int | None = None,
     tokenizer: Any = None,
+    text: Sequence[int] | None = None,
 ) -> Iterator[int]:
-    """The tokens that follow a prompt, each as soon as it is known; arguments as of `generate`.
+    """The tokens that follow a prompt, each as soon as it is known; arguments as of `generate`, `text` one of `texts`.
 
     Raises:
         ValueError: as `generate`; or beams or several continuations are wanted, which are known at the end only.
@@ -87,14 +91,23 @@ def stream(
             f"num_beams is {config.num_beams} and num_return_sequences {config.num_return_sequences}: only one "
             "continuation can be streamed, without beams"
         )
-    rows, ends = _begin([prompt], config, positions, tokenizer)
-    return (token for _, token in _tokens(decoder, rows, ends, config, _generators(config, [prompt], 1), 0))
+    texts = None if text is None else [text]
+    rows, ends = _begin([prompt], config, positions, tokenizer, texts)
+    generators = _generators(config, _given([prompt], texts), 1)
+    return (token for _, token in _tokens(decoder, rows, ends, config, generators, 0))
 
 
-def _begin(prompts: Any, config: GenerationConfig, positions: int | None, tokenizer: Any) -> tuple[Rows, Ends]:
+def _given(prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]] | None) -> list[list[int]]:
+    """All the ids that a continuation depends on, of each prompt."""
+    return [[*prompt, *text] for prompt, text in zip(prompts, texts or [()] * len(prompts), strict=True)]
+
+
+def _begin(
+    prompts: Any, config: GenerationConfig, positions: int | None, tokenizer: Any, texts: Any
+) -> tuple[Rows, Ends]:
     if not all(len(prompt) for prompt in prompts):
         raise ValueError("a prompt is empty: give each one token at least")
-    rows = Rows(prompts, config, positions)
+    rows = Rows(prompts, config, positions, texts)
     if full := [i for i, (length, limit) in enumerate(zip(rows.lengths, rows.limits, strict=True)) if length >= limit]:
         i = full[0]
         raise ValueError(
@@ -104,11 +117,11 @@ def _begin(prompts: Any, config: GenerationConfig, positions: int | None, tokeni
     return rows, Ends(config, tokenizer)
 
 
-def _generators(config: GenerationConfig, prompts: Sequence[Sequence[int]], count: int) -> list[np.random.Generator]:
-    """For each row of each prompt one that depends on the seed, the prompt and the number of the row alone."""
+def _generators(config: GenerationConfig, given: Sequence[Sequence[int]], count: int) -> list[np.random.Generator]:
+    """For each row of each prompt one that depends on the seed, what is `given` and the number of the row alone."""
     if not config.do_sample:
         return []
-    entropies = [[config.seed, *prompt] for prompt in prompts]
+    entropies = [[config.seed, *ids] for ids in given]
     return [
         np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(i,) if i else ()))
         for entropy in entropies

@@ -24,6 +24,8 @@ def processors_of(config: GenerationConfig) -> list[Processor]:
         found.append(functools.partial(penalize_repetition, penalty=config.repetition_penalty))
     if config.no_repeat_ngram_size:
         found.append(functools.partial(forbid_repeated_ngrams, size=config.no_repeat_ngram_size))
+    if config.encoder_no_repeat_ngram_size:
+        found.append(functools.partial(forbid_ngrams_of_text, size=config.encoder_no_repeat_ngram_size))
     if config.bad_words_ids:
         words = [word for word in config.bad_words_ids if word[1:] or word[0] not in config.ends]
         found.append(functools.partial(forbid_words, words=words))
@@ -94,10 +96,20 @@ def penalize_repetition(rows: Rows, scores: np.ndarray, penalty: float) -> np.nd
 
 def forbid_repeated_ngrams(rows: Rows, scores: np.ndarray, size: int) -> np.ndarray:
     """No token that would complete a sequence of `size` tokens which the row has already."""
-    ids = rows.ids
-    if ids.shape[1] < size:
+    return _without_ngrams(scores, rows.ids, rows.ids, size)
+
+
+def forbid_ngrams_of_text(rows: Rows, scores: np.ndarray, size: int) -> np.ndarray:
+    """No token that would complete a sequence of `size` tokens which is in the text that the encoder has read."""
+    assert rows.texts is not None
+    return _without_ngrams(scores, rows.ids, rows.texts, size)
+
+
+def _without_ngrams(scores: np.ndarray, ids: np.ndarray, texts: np.ndarray, size: int) -> np.ndarray:
+    """No token that, after the last of `ids`, would complete a sequence of `size` tokens of the row of `texts`."""
+    if texts.shape[1] < size or ids.shape[1] < size - 1:
         return scores
-    windows = np.lib.stride_tricks.sliding_window_view(ids, size, axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(texts, size, axis=1)
     last = windows[:, :, -1]
     same = last >= 0
     for offset in range(size - 1):

@@ -20,9 +20,17 @@ class Rows:
         lengths: how many tokens each row has, [R].
         prompts: how many of them are its prompt's, [R].
         limits: how many it has at most, [R].
+        texts: the tokens that an encoder read for each row, [R, S], `NOTHING` after them; those of the prompt where
+            there is no encoder; None where no option needs them.
     """
 
-    def __init__(self, prompts: Sequence[Sequence[int]], config: GenerationConfig, positions: int | None):
+    def __init__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        positions: int | None,
+        texts: Sequence[Sequence[int]] | None = None,
+    ):
         self.lengths = np.array([len(prompt) for prompt in prompts])
         self.prompts = self.lengths
         self.limits = np.array([config.limit(length, positions) for length in self.lengths.tolist()])
@@ -31,6 +39,12 @@ class Rows:
         self._ids = np.full((len(prompts), self._end + room), NOTHING)
         for row, prompt in zip(self._ids, prompts, strict=True):
             row[self._end - len(prompt) : self._end] = prompt
+        self.texts: np.ndarray | None = None
+        if config.encoder_no_repeat_ngram_size:
+            texts = prompts if texts is None else texts
+            self.texts = np.full((len(texts), max(map(len, texts))), NOTHING)
+            for row, text in zip(self.texts, texts, strict=True):
+                row[: len(text)] = text
 
     @property
     def ids(self) -> np.ndarray:
@@ -53,6 +67,7 @@ class Rows:
         new = object.__new__(type(self))
         new._end, new._ids = self._end, self._ids[rows]
         new.lengths, new.prompts, new.limits = self.lengths[rows], self.prompts[rows], self.limits[rows]
+        new.texts = None if self.texts is None else self.texts[rows]
         return new
 
     def append(self, tokens: np.ndarray) -> None:

@@ -28,7 +28,8 @@ class SlotCache(Cache):
         layers: the buffers.
         capacity: how many positions they have, S.
         lengths: how many tokens each row has.
-        mask: [B, S], False where a state of the encoder is hidden; None where there is no encoder.
+        mask: [P, S], False where a state of the encoder is hidden, of each of P texts; None where there is no encoder.
+            The same number of rows, one after the other, attends to each text, whose keys and values are there once.
     """
 
     def __init__(self, decoder: SlotDecoder, layers: Layers, lengths: np.ndarray, mask: np.ndarray | None = None):
@@ -51,16 +52,35 @@ class SlotCache(Cache):
     def select(self, rows: Sequence[int]) -> SlotCache:
         """These rows."""
         indices, before = np.asarray(rows), self.length
+        texts = None
+        if self.mask is not None:
+            texts = _texts_of(indices, len(self.lengths) // len(self.mask))
+            self.mask = self.mask[texts]
         self.lengths = self.lengths[indices]
-        self.mask = None if self.mask is None else self.mask[indices]
-        self.move(indices, before - self.length)
+        self.move(indices, before - self.length, texts)
         return self
 
-    def move(self, rows: np.ndarray | None, start: int) -> None:
-        """These rows, or all, from the position `start` on, in new buffers with room for one position more at least."""
+    def move(self, rows: np.ndarray | None, start: int, texts: np.ndarray | None = None) -> None:
+        """These rows, or all, from the position `start` on, in new buffers with room for one position more at least.
+
+        texts: those that the rows attend to, as `mask` has them; None: all that there are.
+        """
         needed = max(LEAST_CAPACITY, 1 << self.length.bit_length())
         self.capacity = min(needed, self._decoder.module.config.max_sequence_length)
-        self.layers = self._decoder.move(self.layers, rows, start, self.length, self.capacity)
+        self.layers = self._decoder.move(self.layers, rows, start, self.length, self.capacity, texts)
+
+
+def _texts_of(rows: np.ndarray, each: int) -> np.ndarray:
+    """The texts of rows, where `each` had so many rows: once for all of its rows where all still have as many."""
+    texts = rows // each
+    first = np.flatnonzero(np.diff(texts, prepend=-1))
+    counts = np.diff(first, append=len(texts))
+    return texts[first] if (counts == counts[0]).all() else texts
+
+
+def is_all(texts: np.ndarray | None, count: int) -> bool:
+    """Whether texts are all of `count`, in their order, so that what is kept of them stays as it is."""
+    return texts is None or np.array_equal(texts, np.arange(count))
 
 
 class Encoded:
@@ -69,7 +89,7 @@ class Encoded:
     Attributes:
         states: an encoder's states [B, S, H] on the device, as the decoder attends to them; None where the cache holds
             their keys and values.
-        mask: [B, S], False where a state is hidden.
+        mask: [P, S], False where a state is hidden; see `SlotCache`.
     """
 
     def __init__(self, states: Any, mask: np.ndarray):
@@ -141,8 +161,17 @@ class SlotDecoder(Decoder):
         """
 
     @abstractmethod
-    def move(self, layers: Layers, rows: np.ndarray | None, start: int, length: int, capacity: int) -> Layers:
+    def move(
+        self,
+        layers: Layers,
+        rows: np.ndarray | None,
+        start: int,
+        length: int,
+        capacity: int,
+        texts: np.ndarray | None,
+    ) -> Layers:
         """New buffers of that capacity with `length` positions from `start` on of these rows, None for all of them.
 
-        The keys and the values of an encoder's states, the third and the fourth of a layer, keep all their positions.
+        The keys and the values of an encoder's states, the third and the fourth of a layer, are those of `texts`, with
+        all their positions; None: of all that there are.
         """

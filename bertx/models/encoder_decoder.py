@@ -15,7 +15,7 @@ class EncoderDecoderModel(nn.Model):
 
     model_type = "encoder-decoder"
     base_model_prefix = ""
-    task = "text2text-generation"
+    task = "summarization"
     labels = {"labels": ("targets", "decoder_vocab_size")}
     label_aliases = {}
     logit_names = ("logits",)

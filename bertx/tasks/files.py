@@ -11,6 +11,12 @@ from ..generation.config import FILE as GENERATION
 from . import keras_embedders, sentence_transformers
 
 
+def remove_stale_files(source: Path | None, target: Path) -> None:
+    """Removes what another checkpoint, in whose place a model is saved, said of generation and this one does not."""
+    if source is None or not exists(source, GENERATION):
+        (target / GENERATION).unlink(missing_ok=True)
+
+
 def copy_task_files(source: Path, target: Path) -> None:
     """Copies what a task reads beside the config, so that a saved model does what it did.
 

@@ -51,6 +51,10 @@ _INSTEAD = {
 }
 _INSTEAD_OF_TASK = {
     "question-answering": {"padding": "leave it out; batches are padded as they need it"},
+    "summarization": {
+        "padding": "leave it out; batches are padded as they need it",
+        "return_tensors": _RESULTS,
+    },
     "text-generation": {
         "truncation": "shorten the prompts before the call",
         "padding": "leave it out; batches are padded as they need it",
@@ -92,7 +96,7 @@ def _named(task: str, names: Sequence[str], options: Mapping[str, Any], instead:
     pairs: list[tuple[str, Any]] = []
     unknown: dict[str, str] = {}
     for name, value in options.items():
-        if name in _MAPPINGS and "truncation" in names:
+        if name in _MAPPINGS and {*_OF_TOKENIZER} <= {*names}:
             if not isinstance(value, (Mapping, type(None))):
                 raise TypeError(f"{name} is {value!r:.60}, expected a dict of {', '.join(_OF_TOKENIZER)}")
             pairs += [(key, of_key) for key, of_key in (value or {}).items() if key in _OF_TOKENIZER]
@@ -145,17 +149,23 @@ class TokenizerOptions(NamedTuple):
 
     @classmethod
     def checked(
-        cls, model: TaskModel, max_length: Any, truncation: Any = None, padding: Any = None, default: int | None = None
+        cls,
+        model: TaskModel,
+        max_length: Any,
+        truncation: Any = None,
+        padding: Any = None,
+        default: int | None = None,
+        name: str = "max_length",
     ) -> TokenizerOptions:
-        """Those of a call; `default` is the length of its checkpoint.
+        """Those of a call; `default` is the length of its checkpoint, `name` that of the argument that has it.
 
         Raises:
             ValueError: a length that the model does not take, or an unknown truncation or padding.
         """
-        check_max_length(model, max_length)
-        for name, value, known in (("truncation", truncation, _TRUNCATIONS), ("padding", padding, _PADDINGS)):
+        check_max_length(model, max_length, name)
+        for option, value, known in (("truncation", truncation, _TRUNCATIONS), ("padding", padding, _PADDINGS)):
             if not isinstance(value, (str, bool, type(None))) or value not in known:
-                raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, known))}")
+                raise ValueError(f"{option} is {value!r}, expected one of {', '.join(map(repr, known))}")
         return cls(default if max_length is None else max_length, truncation, padding)
 
     def rows(
@@ -172,8 +182,8 @@ class TokenizerOptions(NamedTuple):
         return max_tokens(model) if self.max_length is None else min(self.max_length, positions(model))
 
 
-def check_max_length(model: TaskModel, max_length: Any) -> None:
-    """That a length is one which the model takes.
+def check_max_length(model: TaskModel, max_length: Any, name: str = "max_length") -> None:
+    """That a length is one which the model takes; `name` is that of the argument.
 
     Raises:
         ValueError: it is not.
@@ -182,7 +192,7 @@ def check_max_length(model: TaskModel, max_length: Any) -> None:
         return
     limit = positions(model)
     if not isinstance(max_length, int) or isinstance(max_length, bool) or not 1 <= max_length <= limit:
-        raise ValueError(f"max_length is {max_length!r}, expected a number from 1 to {limit}, the model's positions")
+        raise ValueError(f"{name} is {max_length!r}, expected a number from 1 to {limit}, the model's positions")
 
 
 def check_lengths(model: TaskModel, rows: RaggedBatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..generation.config import INSTEAD, OPTIONS, GenerationConfig, generation_config_of
 from ..generation.loop import Continuation, generate, stream
-from ..generation.text import pieces
+from ..generation.text import pieces, without_words
 from ..tokenizers.ragged import RaggedBatch
 from ..tokenizers.subwords import extended
 from .options import takes_options
@@ -42,6 +42,7 @@ class TextGeneration:
         prompts: Any,
         *,
         stream: bool = False,
+        bad_words: Sequence[str] | None = None,
         batch_tokens: int | None = None,
         **options: Any,
     ) -> Any:
@@ -50,6 +51,7 @@ class TextGeneration:
         Args:
             prompts: a string, a list of them or a stream.
             stream: gives an iterator of the text that is added to one prompt, as its words are complete.
+            bad_words: texts that are not written: their tokens are added to `bad_words_ids`.
             batch_tokens: the most tokens of a batch of prompts, each counted once for each of its beams.
             options: fields of `bertx.generation.GenerationConfig`, in place of those that the checkpoint's
                 generation_config.json has: `max_new_tokens`, `num_beams`, `do_sample`, …
@@ -62,7 +64,7 @@ class TextGeneration:
             InputError: prompts that leave no position free, or are as long as `max_length`.
             ValueError: an option outside its range.
         """
-        config = self._config.replace(**options)
+        config = without_words(self._config.replace(**options), self._tokenizer, bad_words)
         if stream:
             return self._stream(prompts, config)
 

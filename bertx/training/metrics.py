@@ -1,4 +1,4 @@
-"""Metrics of each task: scikit-learn's and SciPy's, entities by the rules of conlleval, answers by those of SQuAD.
+"""Metrics of each task: those of scikit-learn, SciPy and rouge-score; entities as by conlleval, answers as by SQuAD.
 
 The libraries are imported when they are needed: `pip install 'bertx[train]'`. seqeval is none of them: it has had no
 release since 2020 and no wheel, and its build failed in 2026; `entities` gives what it does by default.
@@ -20,6 +20,7 @@ from bertx_weights.containers.libraries import needs
 
 from ..configs.base import ModelConfig
 from ..data.rows import Row
+from ..generation.config import generation_config_of
 from ..models.layers.losses import IGNORE_INDEX
 from ..registry import check_task
 
@@ -60,7 +61,7 @@ class Metrics(ABC):
 def metrics_of(task: str, config: ModelConfig, collate: Any = None) -> Metrics:
     """The metrics of a task, empty.
 
-    `collate`: the task's collator, for metrics of texts: those of question answering.
+    `collate`: the task's collator, for metrics of texts: those of question answering and summarization.
 
     - text-classification: accuracy and F1 (macro; of two classes, of the second; several labels: micro, and macro as
       f1_macro, and accuracy where all labels of a text are right); of numbers Pearson's and Spearman's correlation
@@ -71,6 +72,8 @@ def metrics_of(task: str, config: ModelConfig, collate: Any = None) -> Metrics:
     - question-answering: with rows, SQuAD's F1 and exact match of the answers (`squad`); the share of windows whose
       first and last token are right;
     - fill-mask: perplexity and accuracy of the hidden tokens; pretraining: of the next sentence too;
+    - summarization: ROUGE-1, -2 and -L, in percent, of what greedy search writes, or the search that the checkpoint's
+      config names (Lin 2004; F-measures of stems, by the library rouge-score);
     - sentence-similarity: of scored pairs Spearman's and Pearson's correlation of the scores with the cosines; else the
       share of anchors to which of the batch's texts their own positive is the nearest, and of triplets whose positive
       is nearer than their negative.
@@ -81,6 +84,8 @@ def metrics_of(task: str, config: ModelConfig, collate: Any = None) -> Metrics:
     task = task if task in _METRICS else check_task(task)
     if task == "question-answering":
         return _Answers(collate)
+    if task == "summarization":
+        return _Summaries(config, collate)
     if task == "text-classification" and (config.problem_type or "").startswith("multi"):
         return _MultiLabel()
     if task == "text-classification" and (config.problem_type == "regression" or config.num_labels == 1):
@@ -269,6 +274,48 @@ class _Answer:
 
 
 _CANDIDATES, _LONGEST_ANSWER = 20, 30  # n_best_size and max_answer_length of run_qa.py
+
+
+class _Summaries(Metrics):
+    """ROUGE of what a model writes and of the summaries of rows, as transformers' run_summarization.py has it."""
+
+    def __init__(self, config: ModelConfig, collate: Any):
+        self._collate = collate
+        self._scorer = _library("rouge_score.rouge_scorer").RougeScorer(list(_ROUGE), use_stemmer=True)
+        generation, room = generation_config_of(None, config), collate.max_target_length
+        if generation.max_length is None and generation.max_new_tokens is None:
+            generation = generation.replace(max_new_tokens=room)
+        self._generation = generation
+        self._scores: list[list[float]] = []
+
+    def needs_rows(self) -> bool:
+        """See Metrics."""
+        return True
+
+    def written(self, generate: Callable[..., list[list[int]]], batch: Arrays) -> Mapping[str, Any]:
+        """See Metrics."""
+        collate = self._collate
+        positions = collate.config.decoder.max_sequence_length
+        return {"sequences": generate(batch, self._generation, positions=positions, tokenizer=collate.tokenizer)}
+
+    def add(self, outputs: Arrays, batch: Arrays) -> None:
+        """See Metrics; they are of texts alone."""
+
+    def add_rows(self, outputs: Mapping[str, Any], rows: Sequence[Row]) -> None:
+        """See Metrics."""
+        for tokens, row in zip(outputs["sequences"], rows, strict=True):
+            text = self._collate.tokenizer.decode(tokens, skip_special_tokens=True)
+            found = self._scorer.score(self._collate.value("summary", row), text)
+            self._scores.append([found[name].fmeasure for name in _ROUGE])
+
+    def compute(self) -> dict[str, float]:
+        """See Metrics."""
+        if not self._scores:
+            raise ValueError("no batch was added: there is nothing to compute metrics of")
+        return dict(zip(_ROUGE, (100 * np.mean(self._scores, 0)).tolist(), strict=True))
+
+
+_ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 class _Similarity(_Kept):

@@ -118,12 +118,16 @@ class Recipe:
         """
         return 1 - self.betas[0] ** (update + 1), 1 - self.betas[1] ** (update + 1)
 
-    def groups(self, rows: Iterable[Row], prefix: str, num_layers: int) -> dict[str, Group]:
-        """Schema name → how AdamW treats the parameter. `prefix`: of the base model's names, such as "bert."."""
+    def groups(self, rows: Iterable[Row], bases: Mapping[str, int]) -> dict[str, Group]:
+        """Schema name → how AdamW treats the parameter.
+
+        bases: what the names of a base model begin with, such as "bert." → how many layers it has; an encoder and a
+            decoder are two, each of which counts its own layers.
+        """
         return {
             row.name: Group(
                 self.weight_decay if row.kind in _DECAYED else 0.0,
-                self.layer_decay ** _layers_above(row.name.removeprefix(prefix), num_layers),
+                self.layer_decay ** _layers_above(row.name, bases),
             )
             for row in rows
         }
@@ -184,8 +188,12 @@ _FIELDS: Mapping[str, tuple[type, Callable[[Any], bool], str]] = {
 }
 
 
-def _layers_above(name: str, num_layers: int) -> int:
+def _layers_above(name: str, bases: Mapping[str, int]) -> int:
     """How many layers lie between a parameter and the head: of the head and the pooler 0, of the embeddings all + 1."""
+    prefix = next((prefix for prefix in bases if name.startswith(prefix)), None)
+    if prefix is None:
+        return 0
+    num_layers, name = bases[prefix], name.removeprefix(prefix)
     if name.startswith("embeddings."):
         return num_layers + 1
     found = re.match(r"encoder\.layer\.(\d+)\.", name)

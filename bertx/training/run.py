@@ -27,15 +27,26 @@ from ..checkpoints.adapters import open_merged
 from ..checkpoints.fresh import new_model
 from ..checkpoints.load import config_of, load_model
 from ..checkpoints.train_state import Best, TrainState, keep_last, read_state, save_state, steps_of
+from ..checkpoints.warm_start import warm_start
 from ..configs.base import ModelConfig
 from ..data import Batches, collator_of, labels_of, problem_type_of, read
 from ..data.collators import text_format_of
 from ..data.columns import LABEL, Field, as_list
 from ..data.labels import Classes
+from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..model import Model
-from ..registry import architecture_of_task, check_task, head_of, own_architecture, prefix_of, task_of_architecture
+from ..registry import (
+    architecture_of_task,
+    check_task,
+    head_of,
+    made_of_parts,
+    own_architecture,
+    prefix_of,
+    task_of_architecture,
+)
 from ..tasks.sentence_transformers import read_embedding_settings
+from ..tokenizers.auto import read_tokenizer
 from .distillation import Distillation, TaughtBatches, Teacher
 from .embeddings import Embedder
 from .metrics import metrics_of
@@ -128,6 +139,8 @@ def train(
         task: a pipeline tag; None is the checkpoint's own. A head that the checkpoint lacks begins anew.
             "feature-extraction" trains sentence embeddings: of pairs or triplets by the negatives of their batch, of
             scored pairs by their cosine.
+            "summarization" trains an encoder-decoder; of a checkpoint that is none it makes one, whose encoder and
+            decoder both begin with it.
         backend, device, revision: as in `bertx.load`.
         recipe: how it is trained; or give the fields of a `Recipe` as arguments: `learning_rate=2e-5`.
         evaluation: rows to evaluate on whenever the state is saved.
@@ -226,7 +239,7 @@ def train(
         stack.callback(trainer.close)
         run |= {"teacher": None, "distillation": None, "layers": None if layers is None else list(layers)}
         if learnt is not None:
-            if task == _EMBEDDINGS or recipe.packing:
+            if task == _EMBEDDINGS or recipe.packing or made_of_parts(task):
                 what = "packing" if recipe.packing else f"the task {task}"
                 raise ValueError(f"{what} has no distillation: train without a teacher")
             if world.devices > 1 or world.is_sharded:
@@ -451,6 +464,7 @@ def evaluate(trainer: Trainer, batches: Batches, collate: Any = None, count: int
         batch = batches.at(i)
         if labels := count_labels(architecture, config, batch):
             outputs = trainer.evaluate(batch)
+            outputs |= metrics.written(trainer.generate, batch)
             loss += float(np.mean(outputs["loss"])) * labels
             counted += labels
             metrics.add(outputs, batch)
@@ -561,6 +575,10 @@ def _head(
     config = config_of(checkpoint)
     own = own_architecture(config, {tensor.schema_name for tensor in checkpoint.tensors.values()}) if not task else None
     task = task_of_architecture(own) if own else check_task(task or "")
+    if made_of_parts(task) not in (None, config.model_type):
+        if labels is not None or problem_type is not None:
+            raise ValueError(f"labels and problem_type are of classifiers, and the task is {task}")
+        return task, read_rows(task, data), {}, False
     architecture = architecture_of_task(task, config.model_type)
     pools = own is None or bool(read_embedding_settings(checkpoint.folder, config.hidden_size).modules)
     if task == _EMBEDDINGS and pools and labels is None and problem_type is None:
@@ -620,6 +638,10 @@ def _loaded(
     """The model; a new head is what was asked for, so that it is logged, and no warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*: initialised for ")
+        if made_of_parts(task) not in (None, config_of(open_merged(resolve(source, revision=revision))).model_type):
+            if layers is not None:
+                raise ValueError(f"layers are of one model, and {task} begins with two of {source}: leave them out")
+            return _of_two(source, backend, dtype, device, revision, seed)
         model = load_model(
             source,
             task,
@@ -638,6 +660,24 @@ def _loaded(
         raise CheckpointError("\n  ".join([f"{source} does not fit its config:", *wrong]))
     if report is not None and report.initialised:
         _log.info("begin anew: %s", ", ".join(report.initialised))
+    return model
+
+
+def _of_two(source: Any, backend: Backend, dtype: str, device: Any, revision: str | None, seed: int) -> Model:
+    """An encoder-decoder whose two parts are one checkpoint (Rothe et al. 2020); what is new is logged."""
+    tokenizer = read_tokenizer(files_folder(resolve(source, revision=revision)))
+    ids = {
+        "decoder_start_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="a model of .* has new ")
+        model = warm_start(
+            source, source, backend, dtype=dtype, device=device, changes=ids, revision=revision, seed=seed
+        )
+    assert model.load_report is not None
+    _log.info("begin anew: %s", ", ".join(model.load_report.initialised))
     return model
 
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from ..backend import get_backend
 from ..configs.base import ModelConfig, keep_config
+from ..generation.config import GenerationConfig
+from ..generation.loop import generate
 from ..inputs import check_inputs
 from ..models.layers.losses import IGNORE_INDEX
-from ..registry import head_of
+from ..registry import bases_of, head_of
 from .recipe import Group, Recipe
 from .world import World
 
@@ -95,13 +97,12 @@ class Trainer(ABC):
         self.world = world
         self.updates = updates
         self.step_count = 0
-        self.groups = recipe.groups(
-            [row for row in rows if row.tied_to is None], f"{head.base_model_prefix}.", module.config.num_hidden_layers
-        )
+        bases = bases_of(module.architecture(), module.config)
+        self.groups = recipe.groups([row for row in rows if row.tied_to is None], bases)
         if not head.reads_pooler:  # a pooler that is there all the same has no gradient: it stays as it is
-            pooler = f"{head.base_model_prefix}.pooler."
+            poolers = tuple(f"{prefix}pooler." for prefix in bases)
             self.groups |= {
-                name: Group(0.0, group.scale) for name, group in self.groups.items() if name.startswith(pooler)
+                name: Group(0.0, group.scale) for name, group in self.groups.items() if name.startswith(poolers)
             }
 
     @classmethod
@@ -197,6 +198,17 @@ class Trainer(ABC):
     def _evaluate(self, batch: Batch) -> dict[str, Any]:
         """`evaluate` of a batch that was checked."""
         return get_backend(self.module.backend_name).forward(self.module, batch, {})
+
+    def generate(self, batch: Batch, config: GenerationConfig, **options: Any) -> list[list[int]]:
+        """What an encoder-decoder writes of the texts of a batch: the tokens of each; `options` are of `generate`.
+
+        Every process has to call it, each with the same batch.
+        """
+        with self.gathered():
+            decoder = get_backend(self.module.backend_name).decoder(self.module)
+            encoded = decoder.encode(batch["input_ids"], batch["attention_mask"])
+            prompts = [[self.module.config.decoder_start_token_id]] * len(batch["input_ids"])
+            return [found[0].tokens for found in generate(encoded, prompts, config, **options)]
 
     def dump(self) -> tuple[int, dict[str, np.ndarray]]:
         """(Updates so far, "MOMENT.NAME" → the moment in schema layout), of each parameter that is trained.
@@ -297,7 +309,7 @@ def count_labels(architecture: str, config: ModelConfig, batch: Batch) -> int:
     ((of, limit), *_) = head.labels.values()
     if others or limit == "numbers" or (limit == "num_labels" and of == "texts" and not _are_classes(config, labels)):
         return len(labels)
-    return int(np.count_nonzero((labels[:, 1:] if head.causal else labels) != IGNORE_INDEX))
+    return int(np.count_nonzero((labels[:, 1:] if head.causal and of == "tokens" else labels) != IGNORE_INDEX))
 
 
 def _are_classes(config: ModelConfig, labels: np.ndarray) -> bool:

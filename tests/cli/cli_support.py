@@ -121,6 +121,12 @@ VERBS = {
         [{"text": text} for text in TEXTS[:-1]],
         ("generated_text", "tokens"),
     ),
+    "summarize": Verb(
+        "EncoderDecoderModel",
+        "summarization",
+        [{"text": text} for text in TEXTS[:-1]],
+        ("summary_text", "tokens", "score"),
+    ),
 }
 SINGLE = [name for name, verb in VERBS.items() if verb.fields == ("text",)]
 BACKEND = ("--backend", "numpy")

@@ -328,13 +328,15 @@ def test_stdin_is_gone_on_with_too(job, killed, computed, tmp_path):
     assert_refused(tmp_path, *given, says="the first 16 records are not", stdin=b"other\n" * 40)
 
 
-@pytest.mark.parametrize(("verb", "suffix"), [("tag", ".csv"), ("answer", ".parquet"), ("generate", ".jsonl")])
+@pytest.mark.parametrize(
+    ("verb", "suffix"), [("tag", ".csv"), ("answer", ".parquet"), ("generate", ".jsonl"), ("summarize", ".csv")]
+)
 def test_other_verbs_go_on_to_the_same_bytes(checkpoint, small_window, killed, tmp_path, verb, suffix):
     records = [{"text": text} for text in some_texts(30)]
     if verb == "answer":
         records = [{"question": f"who {i}?", "context": one["text"]} for i, one in enumerate(records)]
     file = write_jsonl(tmp_path / "in.jsonl", records)
-    options = ("--max-new-tokens", "2", "--sample") if verb == "generate" else ()
+    options = ("--max-new-tokens", "2", "--sample") if verb in ("generate", "summarize") else ()
     arguments = (verb, checkpoint(verb), "-i", file, *options, *BACKEND)
     assert run(*arguments, "-o", tmp_path / f"whole{suffix}").code == 0
     killed(2, *arguments, "-o", tmp_path / f"out{suffix}")

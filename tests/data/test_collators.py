@@ -173,8 +173,8 @@ def test_a_class_that_never_occurs_is_logged(tokenizer, caplog):
 
 
 def test_unknown_tasks_and_options_are_refused(tokenizer):
-    with pytest.raises(ValueError, match="there is no task 'summarization'"):
-        collator_of("summarization", tokenizer, config())
+    with pytest.raises(ValueError, match="there is no task 'translation'"):
+        collator_of("translation", tokenizer, config())
     with pytest.raises(ValueError, match="text-generation has no collator"):
         collator_of("text-generation", tokenizer, config())
     for options, expected in (

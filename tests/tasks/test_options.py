@@ -100,6 +100,23 @@ TASKS = {
             "streamer": "stream=True",
         },
     ),
+    "summarization": (  # transformers 5 has no such pipeline: the names are those of 4.57.6
+        "EncoderDecoderModel",
+        {},
+        None,
+        [],
+        [],
+        {
+            "return_tensors": "model.tokenizer.decode",
+            "return_text": "model.tokenizer.decode",
+            "return_type": "model.tokenizer.decode",
+            "clean_up_tokenization_spaces": "model.tokenizer.decode",
+            "stop_sequence": "eos_token_id",
+            "padding": "batches are padded",
+            "tokenizer_kwargs": "the arguments are documents, max_new_tokens",
+            "num_beam_groups": "do_sample with num_return_sequences",
+        },
+    ),
     "question-answering": (  # transformers 5 has no such pipeline: the names are those of 4.57.6
         "BertForQuestionAnswering",
         {},

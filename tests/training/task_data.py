@@ -10,6 +10,7 @@ from reviews import OPINIONS, ROWS, STARS, SUBJECTS, TAGS, WORDS, write_vocabula
 
 import bertx_numpy
 from bertx import BertConfig
+from bertx.registry import made_config
 
 LENGTH = 24
 
@@ -60,6 +61,9 @@ SCORED = [
     {"sentence1": row["text"], "sentence2": other["text"], "score": 0.9 if row["label"] == other["label"] else 0.1}
     for row, other in zip(ROWS, ROWS[33:] + ROWS[:33], strict=True)
 ]
+SUMMARIES = [
+    {"text": f"{row['text']} and {SUBJECTS[i % 8]} {_unlike(row, i)}", "summary": row["text"]} for i, row in NUMBERED
+]
 CASES = {
     "single": Case("text-classification", "BertForSequenceClassification", ROWS, _labels("bad", "good")),
     "several": Case(
@@ -78,6 +82,7 @@ CASES = {
     "next": Case("next-sentence-prediction", "BertForNextSentencePrediction", NEXT),
     "masked": Case("fill-mask", "BertForMaskedLM", [{"text": row["text"]} for row in ROWS]),
     "pretraining": Case("pretraining", "BertForPreTraining", DOCUMENTS),
+    "summaries": Case("summarization", "EncoderDecoderModel", SUMMARIES),
     "pairs": Case("feature-extraction", "BertModel", PAIRS),
     "triplets": Case("feature-extraction", "BertModel", TRIPLETS),
     "scores": Case("feature-extraction", "BertModel", SCORED),
@@ -89,9 +94,14 @@ def write_checkpoint(folder: Path, case: Case, **changes) -> Path:
     size = write_vocabulary(folder)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    config = BertConfig(
-        vocab_size=size, max_position_embeddings=32, initializer_range=0.1, **shape | still | case.config | changes
-    )
+    fields = {"vocab_size": size, "max_position_embeddings": 32, "initializer_range": 0.1}
+    fields |= shape | still | case.config | changes
+    if case.head == "EncoderDecoderModel":
+        config = made_config("encoder-decoder", **fields).replace(
+            decoder_start_token_id=2, pad_token_id=0, eos_token_id=3
+        )
+    else:
+        config = BertConfig(**fields)
     getattr(bertx_numpy, case.head)(config).save_pretrained(folder)
     return folder
 

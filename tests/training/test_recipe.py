@@ -78,7 +78,7 @@ def test_the_learning_rate_is_that_of_transformers(schedule, warmup):
 def test_matrices_decay_and_biases_and_norms_do_not():
     config = BertConfig(**SIZES)
     rows = schema("BertForMaskedLM", config)
-    groups = Recipe(weight_decay=0.3).groups(rows, "bert.", config.num_hidden_layers)
+    groups = Recipe(weight_decay=0.3).groups(rows, {"bert.": config.num_hidden_layers})
     arguments = transformers.TrainingArguments("unused", use_cpu=True)
     model = peer("BertForMaskedLM")
     names = transformers.Trainer(model, arguments).get_decay_parameter_names(model)
@@ -89,11 +89,11 @@ def test_matrices_decay_and_biases_and_norms_do_not():
 
 def test_each_layer_learns_slower_than_the_one_above():
     rows = schema("BertForSequenceClassification", BertConfig(**SIZES))
-    groups = Recipe(layer_decay=0.5).groups(rows, "bert.", 3)
+    groups = Recipe(layer_decay=0.5).groups(rows, {"bert.": 3})
     assert groups["classifier.weight"].scale == groups["bert.pooler.dense.weight"].scale == 1
     layers = [groups[f"bert.encoder.layer.{i}.output.dense.bias"].scale for i in range(3)]
     assert layers == [0.125, 0.25, 0.5] and groups["bert.embeddings.LayerNorm.weight"].scale == 0.0625
-    base = Recipe(layer_decay=0.5).groups(schema("BertModel", BertConfig(**SIZES)), "bert.", 3)
+    base = Recipe(layer_decay=0.5).groups(schema("BertModel", BertConfig(**SIZES)), {"": 3})
     assert (
         base["encoder.layer.0.output.dense.bias"].scale == 0.125 and base["embeddings.LayerNorm.bias"].scale == 0.0625
     )

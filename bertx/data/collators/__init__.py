@@ -15,6 +15,7 @@ from .multiple_choice import MultipleChoiceCollator
 from .next_sentence_prediction import NextSentencePredictionCollator
 from .pretraining import PretrainingCollator
 from .question_answering import QuestionAnsweringCollator
+from .summarization import SummarizationCollator
 from .text_classification import TextClassificationCollator
 from .token_classification import TokenClassificationCollator
 
@@ -29,6 +30,7 @@ _COLLATORS: Mapping[str, type[Collator]] = {
     "fill-mask": MaskedLMCollator,
     "pretraining": PretrainingCollator,
     "feature-extraction": EmbeddingsCollator,
+    "summarization": SummarizationCollator,
 }
 
 

@@ -143,14 +143,14 @@ class Collator(ABC):
                         column[index] = value
         return columns
 
-    def pad(self, encoded: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The arrays [B, T] of the tokenizer's rows."""
+    def pad(self, encoded: Mapping[str, Any], max_length: int | None = None) -> dict[str, np.ndarray]:
+        """The arrays [B, T] of the tokenizer's rows; `max_length` is what "max_length" pads to, None the collator's."""
         names = ("input_ids", "token_type_ids", "attention_mask")
         return dict(
             self.tokenizer.pad(
                 {name: encoded[name] for name in names if name in encoded},
                 padding=self.padding,
-                max_length=self.max_length if self.padding == "max_length" else None,
+                max_length=(max_length or self.max_length) if self.padding == "max_length" else None,
                 pad_to_multiple_of=self.pad_to_multiple_of,
                 padding_side="right",
                 return_attention_mask=True,

@@ -82,16 +82,30 @@ class EncoderAttention(SelfAttention):
         """hidden_states [B, T, H], encoder_hidden_states [B, S, H] → context [B, T, H], probabilities [B, N, T, S].
 
         bias: [B, 1, T or 1, S]. key_value: the keys and the values [B, N, S, D] where they were computed before, in
-        the place of encoder_hidden_states. The third result are these.
+        the place of encoder_hidden_states. The third result are these. They may be of fewer rows, P; B / P rows after
+        one another then attend to each of them, as the beams of a text do, and bias is [P, 1, 1, S].
         """
         query = self.split_heads(nn.linear(self.query, hidden_states))
-        if not key_value:
+        held = bool(key_value)
+        if not held:
             key_value = tuple(
                 self.split_heads(nn.linear(dense, encoder_hidden_states)) for dense in (self.key, self.value)
             )
         scale = self.head_size**-0.5
         key, value = key_value
+        rows, heads, length, size = nn.shape(query)
+        texts, _, keys, _ = nn.shape(key)
+        shared = held and not (isinstance(texts, int) and texts == rows)
+        if shared:  # the rows of a text are further queries of it
+            query = nn.transpose(nn.reshape(query, (texts, -1, heads, length, size)), (0, 2, 1, 3, 4))
+            query = nn.reshape(query, (texts, heads, -1, size))
         context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
+        if shared:
+            context = nn.transpose(nn.reshape(context, (texts, heads, -1, length, size)), (0, 2, 1, 3, 4))
+            context = nn.reshape(context, (rows, heads, length, size))
+            if output_attentions:
+                probabilities = nn.reshape(probabilities, (texts, heads, -1, length, keys))
+                probabilities = nn.reshape(nn.transpose(probabilities, (0, 2, 1, 3, 4)), (rows, heads, length, keys))
         return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities, key_value
 
 
