@@ -29,6 +29,7 @@ FIELDS = {
     "num_return_sequences": 3,
     "repetition_penalty": 1.2,
     "no_repeat_ngram_size": 3,
+    "encoder_no_repeat_ngram_size": 2,
     "bad_words_ids": [[5], [6, 7]],
     "suppress_tokens": [8],
     "begin_suppress_tokens": [9],
