@@ -57,7 +57,7 @@ class JaxDecoder(SlotDecoder):
             found, layers = run(values, layers, to_int32(input_ids[rows]), to_int32(starts[rows]), before, encoder)
         return np.asarray(found)[:count], layers
 
-    def move(self, layers, rows, start, length, capacity, texts):
+    def move(self, layers, rows, texts, start, length, capacity):
         """All buffers in one compiled function, but for an encoder's, where they stay."""
         if rows is None:
             rows = np.arange(len(layers[0][0]))

@@ -24,7 +24,7 @@ class NumpyDecoder(SlotDecoder):
         logits = outputs.logits[:, 0]
         return logits.argmax(-1) if greedy else logits, layers or outputs.past_key_values
 
-    def move(self, layers, rows, start, length, capacity, texts):
+    def move(self, layers, rows, texts, start, length, capacity):
         """Of memory that is not touched before it is needed."""
 
         def moved(buffer):

@@ -27,7 +27,7 @@ class TensorFlowDecoder(SlotDecoder):
         found, past = self._graph(layers, greedy, encoder)(*inputs, layers, encoder)
         return found.numpy(), layers or past
 
-    def move(self, layers, rows, start, length, capacity, texts):
+    def move(self, layers, rows, texts, start, length, capacity):
         """A new variable in the place of each that changes."""
 
         def moved(buffer):
@@ -37,7 +37,7 @@ class TensorFlowDecoder(SlotDecoder):
             return tf.Variable(kept, trainable=False, shape=(None, kept.shape[1], None, kept.shape[3]))
 
         def selected(buffer):
-            stays = is_all(texts, tf.shape(buffer)[0].numpy())
+            stays = is_all(texts, int(tf.shape(buffer)[0]))
             if stays and isinstance(buffer, tf.Variable):
                 return buffer
             kept = tf.convert_to_tensor(buffer) if stays else tf.gather(buffer, texts)

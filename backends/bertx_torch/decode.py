@@ -30,7 +30,7 @@ class TorchDecoder(SlotDecoder):
             found = logits.argmax(-1) if greedy else logits.to(torch.promote_types(logits.dtype, torch.float32))
         return found.cpu().numpy(), layers or outputs.past_key_values
 
-    def move(self, layers, rows, start, length, capacity, texts):
+    def move(self, layers, rows, texts, start, length, capacity):
         """Of memory that is not touched before it is needed."""
         if rows is not None:
             rows = torch.from_numpy(rows).to(layers[0][0].device)

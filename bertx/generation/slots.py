@@ -67,7 +67,7 @@ class SlotCache(Cache):
         """
         needed = max(LEAST_CAPACITY, 1 << self.length.bit_length())
         self.capacity = min(needed, self._decoder.module.config.max_sequence_length)
-        self.layers = self._decoder.move(self.layers, rows, start, self.length, self.capacity, texts)
+        self.layers = self._decoder.move(self.layers, rows, texts, start, self.length, self.capacity)
 
 
 def _texts_of(rows: np.ndarray, each: int) -> np.ndarray:
@@ -165,10 +165,10 @@ class SlotDecoder(Decoder):
         self,
         layers: Layers,
         rows: np.ndarray | None,
+        texts: np.ndarray | None,
         start: int,
         length: int,
         capacity: int,
-        texts: np.ndarray | None,
     ) -> Layers:
         """New buffers of that capacity with `length` positions from `start` on of these rows, None for all of them.
 

@@ -44,6 +44,13 @@ class Metrics(ABC):
         """Whether they are of the texts of rows: each batch that was added then goes to `add_rows` too."""
         return False
 
+    def written(self, generate: Callable[..., list[list[int]]], batch: Arrays) -> Mapping[str, Any]:
+        """What metrics of texts that are written add to the outputs of a batch.
+
+        `generate`: that of the trainer, a function of a batch, a GenerationConfig and options of its loop.
+        """
+        return {}
+
     def add_rows(self, outputs: Arrays, rows: Sequence[Row]) -> None:
         """Adds the rows of a batch that was added, in their order."""
         raise TypeError("these metrics are of no texts")
@@ -288,6 +295,7 @@ class _Summaries(Metrics):
         self._generation = generation
         self._scores: list[list[float]] = []
 
+    @property
     def needs_rows(self) -> bool:
         """See Metrics."""
         return True
