@@ -115,12 +115,14 @@ def _check_parts(architecture: str, config: Any, inputs: Mapping[str, Any]) -> d
         raise TypeError(f"{architecture} takes {', '.join(takes)}; it was given {', '.join(strange)}")
     encoder = {name: given[name] for name in _OF_ENCODER if name in given}
     decoder = {own: given[name] for name, own in _OF_DECODER.items() if name in given}
-    labels = None
+    labels, derived = None, []
     if "labels" in given:
         labels = np.asarray(given["labels"])
-        if "inputs_embeds" not in decoder:
-            shifted = np.where(labels == IGNORE_INDEX, config.pad_token_id or 0, labels)
-            decoder.setdefault("input_ids", shifted)
+        if "inputs_embeds" not in decoder and "input_ids" not in decoder:  # the model has them of the labels
+            counted = labels != IGNORE_INDEX
+            of_labels = {"input_ids": np.where(counted, labels, config.pad_token_id or 0), "attention_mask": counted}
+            derived = [name for name in of_labels if name not in decoder]
+            decoder = of_labels | decoder
     found, problems = {}, []
     for part, of_part in (("encoder", encoder), ("decoder", decoder)):
         name = class_in(architecture, config, part)
@@ -141,8 +143,8 @@ def _check_parts(architecture: str, config: Any, inputs: Mapping[str, Any]) -> d
         size = config.decoder_vocab_size
         problems += _range_problems("labels", labels, 0, size, "the decoder's vocab_size", ignored=IGNORE_INDEX)
         found["labels"] = labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
-        if "decoder_input_ids" not in given:
-            found.pop("decoder_input_ids", None)
+        for name in derived:
+            found.pop(f"decoder_{name}", None)
     if problems:
         raise ValueError(f"{architecture} cannot run on these inputs: " + "; ".join(problems))
     return found
