@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .configs.encoder_decoder import EncoderDecoderConfig
     from .configs.roberta import RobertaConfig
     from .configs.xlm_roberta import XLMRobertaConfig
+    from .exporting.export import export
     from .model import Model
     from .parity_report import ParityReport, parity
     from .tasks.streaming import InputError
@@ -60,6 +61,7 @@ _PUBLIC = {
     "TrainingStopped": ".training.run",
     "Verification": ".checkpoints.verify",
     "convert": ".checkpoints.convert",
+    "export": ".exporting.export",
     "inspect": ".checkpoints.inspect",
     "installed_backends": ".backend",
     "load": ".checkpoints.load",

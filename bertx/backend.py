@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .training.trainer import Trainer
 
 ENTRY_POINTS = "bertx.backends"
+RUNTIMES = "bertx.runtimes"
 PREFERENCE = ("torch", "jax", "tensorflow", "numpy")
 
 
@@ -101,6 +103,10 @@ class Backend(ABC):
     def device(self, module: Any) -> str:
         """The one of them that holds the parameters, with its number; of several that do, one."""
 
+    def outputs(self, module: Any) -> tuple[str, ...] | None:
+        """What an exported file gives, whatever is asked for; None of a model that is made from the spec."""
+        return None
+
     @_capability
     def decoder(self, module: Any) -> Decoder:
         """What generates with a causal model, token by token.
@@ -152,6 +158,15 @@ class Backend(ABC):
         return [name for name in marked if getattr(cls, name) is not getattr(Backend, name)]
 
     @_capability
+    def exporter(self, form: str) -> Exporter:
+        """What writes models of this backend in a format of `bertx.exporting`.
+
+        Raises:
+            ValueError: the backend writes none such.
+        """
+        raise ValueError(f"the {self.name} backend exports no {form}: it has no bertx.backend.Exporter for it")
+
+    @_capability
     def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
         """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
         return 0, None
@@ -196,9 +211,37 @@ class Decoder(ABC):
         """Reads one token more of each row, [B], which the cache takes in; gives what follows as `prefill` does."""
 
 
+class Exporter(ABC):
+    """A capability beside a Backend: it writes a model in one format that runs without bertx, and runs it there.
+
+    Attributes:
+        dtypes: each that it writes → the dtype of the model that it takes for that.
+    """
+
+    dtypes: ClassVar[Mapping[str, str]] = {"float32": "float32"}
+
+    @abstractmethod
+    def export(
+        self, module: Any, path: Path, inputs: Mapping[str, Sequence[str]], outputs: Sequence[str], dtype: str
+    ) -> None:
+        """Writes the artefact.
+
+        Args:
+            module: a native model in inference mode.
+            path: the file or folder to write.
+            inputs: the inputs, integers, and the names of their axes, each of any size: "batch", "choices", "sequence".
+            outputs: which fields of the model's output the artefact gives, in this order.
+            dtype: one of `dtypes`.
+        """
+
+    @abstractmethod
+    def open(self, path: Path) -> Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]:
+        """A function of the inputs by their names that runs the artefact in its own runtime: outputs by their names."""
+
+
 # What other libraries call a backend or a dtype.
 _BACKEND_ALIASES = {"tf": "tensorflow", "keras": "tensorflow", "pytorch": "torch", "pt": "torch", "flax": "jax"}
-_BACKEND_ALIASES |= {"nnx": "jax", "np": "numpy"}
+_BACKEND_ALIASES |= {"nnx": "jax", "np": "numpy", "onnx": "onnxruntime", "ort": "onnxruntime"}
 _DTYPE_ALIASES = {"fp16": "float16", "half": "float16", "f16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 _DTYPE_ALIASES |= {"float": "float32", "single": "float32", "f32": "float32", "full": "float32", "fp64": "float64"}
 _DTYPE_ALIASES |= {"double": "float64", "f64": "float64", "i8": "int8"}
@@ -206,7 +249,7 @@ _DTYPE_ALIASES |= {"double": "float64", "f64": "float64", "i8": "int8"}
 
 def meant_backend(name: Any) -> str:
     """For an error about a name that no backend has: which was meant, or nothing."""
-    return _meant(name, known_backends(), _BACKEND_ALIASES)
+    return _meant(name, [*known_backends(), *known_runtimes()], _BACKEND_ALIASES)
 
 
 def meant_dtype(name: Any, known: Collection[str]) -> str:
@@ -221,20 +264,22 @@ def _meant(name: Any, known: Collection[str], aliases: Mapping[str, str]) -> str
 
 
 @functools.cache
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)} | _own_entry_points()
+def _entry_points(group: str = ENTRY_POINTS) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)} | _own_entry_points(group)
 
 
 @functools.cache
-def _own_entry_points() -> dict[str, EntryPoint]:
+def _own_entry_points(group: str) -> dict[str, EntryPoint]:
     """Those of bertx itself: a look through all that is installed takes longer."""
     with contextlib.suppress(PackageNotFoundError):
-        return {point.name: point for point in distribution("bertx").entry_points.select(group=ENTRY_POINTS)}
+        return {point.name: point for point in distribution("bertx").entry_points.select(group=group)}
     return {}
 
 
 def _entry_point(name: str) -> Any:
-    return _own_entry_points().get(name) or _entry_points().get(name)
+    groups = (ENTRY_POINTS, RUNTIMES)
+    own = (found for group in groups if (found := _own_entry_points(group).get(name)))
+    return next(own, None) or next((found for group in groups if (found := _entry_points(group).get(name))), None)
 
 
 def known_backends() -> list[str]:
@@ -242,9 +287,19 @@ def known_backends() -> list[str]:
     return sorted(_entry_points(), key=lambda name: (*PREFERENCE, name).index(name))
 
 
+def known_runtimes() -> list[str]:
+    """The backends that run exported files only, installed or not: each runs where it is named."""
+    return sorted(_entry_points(RUNTIMES))
+
+
 def installed_backends() -> list[str]:
     """The backends whose framework is installed, the preferred first; imports none of them."""
     return [name for name in known_backends() if not _missing(name)]
+
+
+def is_installed(name: str) -> bool:
+    """Whether what a backend runs on is installed; imports nothing."""
+    return not _missing(name)
 
 
 def backend_versions(name: str) -> dict[str, str]:
@@ -269,8 +324,8 @@ def get_backend(name: str | Backend | None = None) -> Backend:
         name = installed_backends()[0]
     if _entry_point(name) is None:
         raise ValueError(
-            f"there is no backend {name!r}; those known are {', '.join(known_backends())}, and yours is given as "
-            f"a bertx.backend.Backend{meant_backend(name)}"
+            f"there is no backend {name!r}; those known are {', '.join(known_backends())}, for exported files "
+            f"{', '.join(known_runtimes())}, and yours is given as a bertx.backend.Backend{meant_backend(name)}"
         )
     if missing := _missing(name):
         raise MissingExtraError(

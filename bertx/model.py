@@ -68,6 +68,11 @@ class Model:
         return self._backend.compiles_each_shape
 
     @property
+    def outputs(self) -> tuple[str, ...] | None:
+        """What an exported file gives, whatever is asked for; None of a model with all outputs of its class."""
+        return self._backend.outputs(self.module)
+
+    @property
     def packs(self) -> bool:
         """Whether rows run packed in one, without padding: where the backend has a kernel for them."""
         return self._backend.packs(self.module)
@@ -172,7 +177,7 @@ class Model:
             `prompt_lengths` [B], how many of a row's first tokens are a prompt's; `pooling`, a mode in place of the
             modules' own; and `normalize`: True scales embeddings to length 1 in the end, False leaves out what does.
         """
-        head = self._head_of(modules, truncate_dim)
+        head = self.embedding_head(modules, truncate_dim)
 
         def embed(
             prompt_lengths: Any = None, pooling: str | None = None, normalize: bool | None = None, **inputs: Any
@@ -185,7 +190,7 @@ class Model:
 
         return embed
 
-    def _head_of(self, modules: Sequence[Any], truncate_dim: int | None) -> Any:
+    def embedding_head(self, modules: Sequence[Any], truncate_dim: int | None = None) -> Any:
         """The native SentenceEmbedding of these modules over this model, which is kept as long as nothing changes."""
         from .tasks.pooling import blocks, values
 

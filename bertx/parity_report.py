@@ -7,18 +7,19 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bertx_weights import write_atomically
+from bertx_weights import CheckpointError, write_atomically
 
 from .backend import backend_versions, check_device, check_dtype, get_backend, installed_backends, meant_dtype
 from .checkpoints.load import load
 from .configs.base import ModelConfig
+from .exporting.runtime import EMBEDDING, Runtime
 from .model import Model
 from .registry import class_in, head_of, is_base, model_of
 from .tasks.sentence_transformers import SentenceSettings, read_embedding_settings
@@ -40,8 +41,6 @@ MARGIN, FLOOR, CEILING = 8, 16, 256
 LEAST_COSINE = 0.995
 LEAST_RANK = 0.95
 EXACT = ("float32", "float64")
-
-EMBEDDING = "sentence_embedding"
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,8 @@ def parity(
 
     Args:
         source: as in `bertx.load`.
-        backends: the backends to compare, or one by its name; None takes all that are installed.
+        backends: the backends to compare, or one by its name; None takes all that are installed. "onnxruntime" compares
+            the file beside the weights of the checkpoint, model.onnx or onnx/model.onnx, in the outputs that it gives.
         task: as in `bertx.load`.
         texts: at least one; None takes a few of bertx's own. A checkpoint without a tokenizer runs random ids.
         dtype: what the backends run in. Of "bfloat16", "float16" and "int8" the report says what they cost: how far
@@ -151,25 +151,40 @@ def parity(
         CheckpointError, MissingExtraError, ValueError: as `bertx.load`.
     """
     names = _backends(backends, dtype, device)
-    oracle = load(source, task, backend="numpy", dtype="float64", revision=revision)
-    batches = list(_batches(oracle, list(TEXTS if texts is None else texts)))
+    oracle = _oracle(source, task, revision, names)
+    batches = list(batches_of(oracle, list(TEXTS if texts is None else texts)))
     expected = _run(oracle, batches)
     tolerances: Any
     if dtype in EXACT:
-        measure = _differences
-        noise = _differences(_run(oracle.to("numpy", dtype="float32"), batches), expected)
-        tolerances = {output: _tolerance(noise[output], _largest(expected, output)) for output in expected}
+        measure = differences
+        noise = differences(_run(oracle.to("numpy", dtype="float32"), batches), expected)
+        tolerances = {output: tolerance(noise[output], largest(expected, output)) for output in expected}
     else:
-        measure = functools.partial(_disagreements, [batch["attention_mask"] for batch in batches])
-        tolerances = collections.defaultdict(lambda: 1 - LEAST_COSINE, dict.fromkeys(_RANKS, 1 - LEAST_RANK))
+        measure = functools.partial(disagreements, [batch["attention_mask"] for batch in batches])
+        tolerances = costs()
     rows = []
     for name in names:
-        found = measure(
-            _run(load(source, task, backend=name, dtype=dtype, device=device, revision=revision), batches), expected
-        )
+        model = load(source, task, backend=name, dtype=dtype, device=device, revision=revision)
+        made, wanted = _run(model, batches), expected
+        if model.outputs is not None:  # a file is compared in what it gives
+            wanted = {output: value for output, value in expected.items() if output in made}
+        found = measure(made, wanted)
         rows += [ParityRow(name, output, value, tolerances[output]) for output, value in found.items()]
     versions = {name: backend_versions(name) for name in names}
     return ParityReport(os.fspath(source), oracle.architecture, tuple(rows), versions, dtype)
+
+
+def _oracle(source: str | os.PathLike[str], task: str | None, revision: str | None, names: Sequence[str]) -> Model:
+    try:
+        return load(source, task, backend="numpy", dtype="float64", revision=revision)
+    except CheckpointError as error:
+        files = [runtime.files[0] for name in names if isinstance(runtime := get_backend(name), Runtime)]
+        if not files:
+            raise
+        raise CheckpointError(
+            f"{error}\n  the oracle is made of the weights that {' and '.join(files)} was exported from: put it "
+            "beside them"
+        ) from error
 
 
 def _backends(names: Sequence[str] | None, dtype: str, device: str | None) -> list[str]:
@@ -232,12 +247,19 @@ def embedding_settings(model: Model) -> SentenceSettings:
     return read_embedding_settings(model.folder if is_base(model.architecture) else None, model.config.hidden_size)
 
 
-def _tolerance(noise: float, largest: float) -> float:
-    unit = float(np.finfo(np.float32).eps) * largest
+def tolerance(noise: float, most: float) -> float:
+    """What a float32 output may differ by, of which NumPy's differs by `noise`, and whose largest value is `most`."""
+    unit = float(np.finfo(np.float32).eps) * most
     return min(max(MARGIN * noise, FLOOR * unit), CEILING * unit)
 
 
-def _batches(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
+def costs() -> Mapping[str, float]:
+    """What each of `disagreements` may be of a dtype of fewer digits."""
+    return collections.defaultdict(lambda: 1 - LEAST_COSINE, dict.fromkeys(_RANKS, 1 - LEAST_RANK))
+
+
+def batches_of(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
+    """What runs of these texts: pairs and single ones padded on the right, single ones on the left, the longest."""
     if not texts:
         raise ValueError("parity needs at least one text")
     try:
@@ -295,9 +317,11 @@ def _run(model: Model, batches: list[dict[str, np.ndarray]]) -> dict[str, list[n
     """output name → its values, one for each batch and way to run it."""
     found: dict[str, list[np.ndarray]] = {}
     settings = embedding_settings(model)
+    pooled = model.outputs == (EMBEDDING,)
     for batch in batches:
-        for layers in (True, False):
-            flags: dict[str, Any] = {"output_hidden_states": layers, "output_attentions": layers}
+        for layers in () if pooled else (True, False):
+            asked = layers and model.outputs is None
+            flags: dict[str, Any] = {"output_hidden_states": asked, "output_attentions": asked}
             outputs = model.forward(**batch, **flags)
             for name, value in _named(outputs):
                 found.setdefault(name, []).append(value)
@@ -324,15 +348,20 @@ def _named(outputs: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
             yield name, value
 
 
-def _differences(found: dict[str, list[np.ndarray]], expected: dict[str, list[np.ndarray]]) -> dict[str, float]:
+def differences(found: dict[str, list[np.ndarray]], expected: dict[str, list[np.ndarray]]) -> dict[str, float]:
+    """Output → max |Δ| over all batches."""
     # np.max passes a NaN on, and a NaN is within no tolerance.
     return {
-        name: float(np.max([np.abs(a - b).max() for a, b in zip(found[name], expected[name], strict=True)]))
+        name: float(np.max([_largest_difference(a, b) for a, b in zip(found[name], expected[name], strict=True)]))
         for name in expected
     }
 
 
-def _disagreements(
+def _largest_difference(a: np.ndarray, b: np.ndarray) -> float:
+    return np.abs(a - b).max() if a.shape == b.shape else np.inf
+
+
+def disagreements(
     masks: list[np.ndarray], found: dict[str, list[np.ndarray]], expected: dict[str, list[np.ndarray]]
 ) -> dict[str, float]:
     """1 − the mean cosine of each output's vectors, where there is no padding; and what is lost of order (_RANKS)."""
@@ -346,11 +375,14 @@ def _disagreements(
         made[name] = float(np.concatenate([1 - _cosines(a, b).ravel() for a, b in counted]).mean())
         if name.endswith("logits"):
             chosen += [(a.argmax(-1) != b.argmax(-1)).ravel() for a, b in counted]
-    if "last_hidden_state" in expected:
+    if {"last_hidden_state", EMBEDDING} & {*expected}:
         similar = []
         for outputs in (found, expected):
-            means = (outputs["last_hidden_state"][0] * masks[0][..., None]).sum(1)  # the cosine takes their length out
-            similar.append(_cosines(means[:, None], means[None])[np.triu_indices(len(means), 1)])
+            if "last_hidden_state" in expected:  # their sum: the cosine takes the length out
+                vectors = (outputs["last_hidden_state"][0] * masks[0][..., None]).sum(1)
+            else:
+                vectors = outputs[EMBEDDING][0]
+            similar.append(_cosines(vectors[:, None], vectors[None])[np.triu_indices(len(vectors), 1)])
         ranks: Any = np.corrcoef([np.argsort(np.argsort(values)) for values in similar])
         made[_RANKS[0]] = float(1 - ranks[0, 1])
     else:
@@ -372,5 +404,6 @@ def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 _RANKS = ("order of the texts", "first choice")
 
 
-def _largest(expected: dict[str, list[np.ndarray]], output: str) -> float:
+def largest(expected: dict[str, list[np.ndarray]], output: str) -> float:
+    """The largest absolute value of an output in all batches."""
     return max(float(np.abs(value).max()) for value in expected[output])

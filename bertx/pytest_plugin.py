@@ -44,10 +44,12 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _known_backends(names: list[str], device: str | None) -> list[str]:
-    from .backend import check_device, get_backend, installed_backends
+    from .backend import check_device, get_backend, installed_backends, known_runtimes
 
     try:
         for name in names:
+            if name in known_runtimes():
+                raise ValueError(f"{name} runs exported files, of other outputs: compare one with `bertx parity`")
             check_device(get_backend(name), device)
     except (ValueError, ImportError) as error:
         raise pytest.UsageError(f"--bertx-backend: {printable(error)}") from error

@@ -91,6 +91,12 @@ class JaxBackend(Backend):
     def compile(self, module):
         """Nothing: a model always runs compiled, once for each shape of its inputs."""
 
+    def exporter(self, form):
+        """See `export`."""
+        from .export import EXPORTERS
+
+        return EXPORTERS[form]() if form in EXPORTERS else super().exporter(form)
+
     def trainer(self):
         """See `train`."""
         from .train import JaxTrainer

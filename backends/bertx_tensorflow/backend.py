@@ -73,6 +73,12 @@ class TensorFlowBackend(Backend):
         gpus = tf.config.list_logical_devices("GPU")
         return ["cpu", *(["gpu"] if gpus else []), *(f"gpu:{i}" for i in range(len(gpus)))]
 
+    def exporter(self, form):
+        """See `export`."""
+        from .export import EXPORTERS
+
+        return EXPORTERS[form]() if form in EXPORTERS else super().exporter(form)
+
     def trainer(self):
         """See `train`."""
         from .train import TensorFlowTrainer

@@ -107,6 +107,12 @@ class TorchBackend(Backend):
         """That of the first parameter."""
         return str(next(module.parameters()).device)
 
+    def exporter(self, form):
+        """See `export`."""
+        from .export import EXPORTERS
+
+        return EXPORTERS[form]() if form in EXPORTERS else super().exporter(form)
+
     def trainer(self):
         """See `train`."""
         from .train import TorchTrainer

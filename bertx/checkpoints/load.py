@@ -28,6 +28,8 @@ from ..backend import Backend, check_device, check_dtype, get_backend
 from ..collector import held_off
 from ..configs.base import ModelConfig
 from ..dtypes import name_of_dtype
+from ..exporting.artefacts import open_artefact
+from ..exporting.runtime import Runtime
 from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..model import Model
@@ -67,6 +69,7 @@ def load(
             name, a head that the checkpoint lacks is initialised, N(0, initializer_range), with a warning.
         backend: "torch", "jax", "tensorflow" or "numpy"; None takes the first that is installed, in this order.
             Another library's by the name that it is registered by, or as a `bertx.backend.Backend`.
+            "onnxruntime" runs the model.onnx of a folder that `bertx.export`, Optimum or sentence-transformers wrote.
         dtype: "float32", "bfloat16" or "float16"; "float64" on torch and numpy; "int8" on torch, for inference: the
             weights of the encoder's Linear layers as whole numbers. What it costs says `bertx.parity(dtype="int8")`.
             A framework's own object, such as torch.float16, is its name; "auto" is what the checkpoint has.
@@ -85,7 +88,10 @@ def load(
     if task is not None:
         check_task(task)
     with held_off():
-        return load_model(source, task, backend, dtype=name_of_dtype(dtype), device=device, revision=revision)
+        chosen = get_backend(backend)
+        if isinstance(chosen, Runtime):
+            return open_artefact(source, task, chosen, name_of_dtype(dtype), device, revision)
+        return load_model(source, task, chosen, dtype=name_of_dtype(dtype), device=device, revision=revision)
 
 
 def load_model(

@@ -1,4 +1,4 @@
-"""The verbs on checkpoints and backends: parity, inspect, backends, demo."""
+"""The verbs on checkpoints and backends: parity, export, inspect, backends, demo."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from bertx_weights import FORMATS
 
+from ..exporting.formats import EXPORT_FORMATS, check_format
 from ..printable import printable
 from .options import (
     SOURCE_HELP,
@@ -23,6 +24,7 @@ from .options import (
     RevisionOption,
     SourceArgument,
     TaskOption,
+    TextsOption,
     completed,
     epilog,
     known_task,
@@ -36,9 +38,7 @@ def parity(
     source: SourceArgument,
     backend: BackendsOption = None,
     task: TaskOption = None,
-    texts: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A file with the texts to run, one a line.")
-    ] = None,
+    texts: TextsOption = None,
     dtype: Annotated[
         str, typer.Option(help="What they run in: of bfloat16, float16 and int8 it says what they cost.")
     ] = "float32",
@@ -49,10 +49,7 @@ def parity(
     """Compare backends with the float64 oracle, layer by layer; exit with 1 if one is outside its tolerance."""
     from ..parity_report import parity as measure
 
-    try:
-        lines = [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()] if texts else None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{texts} is not UTF-8: {error}; save it as UTF-8, as `iconv -t UTF-8` does") from error
+    lines = _lines(texts)
     with report_target(json) as target:
         with working(f"comparing backends on {source}"):
             report = measure(
@@ -61,6 +58,38 @@ def parity(
         _print_parity(report)
         if target is not None:
             report.to_json(target)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def export(
+    source: SourceArgument,
+    target: Annotated[Path, typer.Argument(help="The folder to write, which appears when it is whole.")],
+    to: Annotated[
+        str, typer.Option(autocompletion=completed(lambda: EXPORT_FORMATS), help=f"{', '.join(EXPORT_FORMATS)}.")
+    ] = "onnx",
+    task: TaskOption = None,
+    dtype: Annotated[
+        str, typer.Option(help="What the file has: of float16, bfloat16 and int8 the report says what they cost.")
+    ] = "float32",
+    texts: TextsOption = None,
+    revision: RevisionOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Write a checkpoint as a file that runs without bertx, and compare that in its own runtime with the oracle."""
+    from ..exporting.export import export as write
+
+    try:
+        check_format(to)
+    except ValueError as error:
+        raise typer.BadParameter(str(error).replace("format is", "--to is", 1)) from error
+    lines = _lines(texts)
+    with report_target(json) as report_file:
+        with working(f"exporting {source} to {to}"):
+            report = write(source, target, to, task=task, dtype=dtype, texts=lines, revision=revision)
+        _print_parity(report, "format")
+        if report_file is not None:
+            report.to_json(report_file)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -152,7 +181,7 @@ def convert(
 
 def backends() -> None:
     """List the backends: what is installed, on which devices, what each can do, and how long its import takes."""
-    from ..backend import backend_versions, get_backend, installed_backends, known_backends
+    from ..backend import backend_versions, get_backend, is_installed, known_backends, known_runtimes
 
     table = Table(
         "backend",
@@ -163,8 +192,8 @@ def backends() -> None:
         Column("import", justify="right"),
         box=None,
     )
-    for name in known_backends():
-        if name in installed_backends():
+    for name in (*known_backends(), *known_runtimes()):
+        if is_installed(name):
             libraries = ", ".join(f"{library} {number}" for library, number in backend_versions(name).items())
             start = time.perf_counter()
             found = get_backend(name)
@@ -205,7 +234,15 @@ def demo(
             raise typer.Exit(1)
 
 
-def _print_parity(report) -> None:
+def _lines(texts: Path | None) -> list[str] | None:
+    """The texts of a file, one a line."""
+    try:
+        return [line for line in texts.read_text(encoding="utf-8").splitlines() if line.strip()] if texts else None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{texts} is not UTF-8: {error}; save it as UTF-8, as `iconv -t UTF-8` does") from error
+
+
+def _print_parity(report, columns: str = "backend") -> None:
     table = Table("output", "tolerance", *report.backends, box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -217,7 +254,7 @@ def _print_parity(report) -> None:
             for name in report.backends
         ]
         table.add_row(printable(output), f"{next(iter(rows.values())).tolerance:.1e}", *cells)
-    show(f"{report.source} as {report.architecture}: {report.measure}, by backend")
+    show(f"{report.source} as {report.architecture}: {report.measure}, by {columns}")
     show(table)
     show("parity holds" if report.passed else "parity does not hold", style=None if report.passed else "red")
 
@@ -227,6 +264,13 @@ parity.epilog = epilog(
     "bertx parity my-checkpoint --backend torch --dtype bfloat16 --device cuda --json report.json",
     codes="Exit codes: 0 if every output is within its tolerance; 1 if one is not, or the checkpoint does not load; "
     "2 for wrong usage.",
+)
+export.epilog = epilog(
+    "bertx export all-MiniLM-L6-v2 minilm-onnx --to onnx",
+    "bertx export my-checkpoint served --to saved-model --texts texts.txt --json report.json",
+    "bertx export my-checkpoint smaller --to onnx --dtype int8",
+    codes="Exit codes: 0 if every output is within its tolerance; 1 if one is not (the folder is written all the same, "
+    "with the report in it), or the job failed, and nothing is left then; 2 for wrong usage.",
 )
 inspect.epilog = epilog(
     "bertx inspect my-checkpoint",
@@ -247,4 +291,4 @@ verify.epilog = epilog(
 )
 backends.epilog = epilog("bertx backends", codes="Exit code: 0.")
 demo.epilog = epilog("bertx demo --backend numpy", codes="Exit codes: 0; 1 where the backends do not agree.")
-VERBS = (convert, verify, parity, inspect, backends, demo)
+VERBS = (convert, verify, parity, export, inspect, backends, demo)

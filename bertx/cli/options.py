@@ -25,9 +25,9 @@ def completed(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
 
 
 def _backends() -> Sequence[str]:
-    from ..backend import known_backends
+    from ..backend import known_backends, known_runtimes
 
-    return known_backends()
+    return [*known_backends(), *known_runtimes()]
 
 
 def task_names() -> Iterable[str]:
@@ -118,7 +118,7 @@ BackendOption = Annotated[
         "-b",
         callback=known_backend,
         autocompletion=completed(_backends),
-        help="torch, jax, tensorflow or numpy; else the first.",
+        help="torch, jax, tensorflow or numpy, else the first; onnxruntime for a folder with a model.onnx.",
     ),
 ]
 BackendsOption = Annotated[
@@ -138,6 +138,9 @@ TaskOption = Annotated[
         autocompletion=completed(task_names),
         help="A pipeline tag such as fill-mask; else the checkpoint's.",
     ),
+]
+TextsOption = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="A file with the texts to run, one a line.")
 ]
 RevisionOption = Annotated[str | None, typer.Option(help="The branch, tag or commit on the hub.")]
 DtypeOption = Annotated[

@@ -30,7 +30,7 @@ from .options import (
 from .records import Field, WrongUsage, is_text
 from .source import Source
 from .terminal import working
-from .verbs import Call, chosen_backend, columns_of, loaded, open_records, with_reserved_out
+from .verbs import Call, chosen_backend, columns_of, found_source, loaded, open_records, with_reserved_out
 
 _TEXT = Field("text")
 
@@ -124,10 +124,9 @@ def rank(
 
 def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]], Sequence[float]]:
     """A function from texts to how well each answers the query."""
-    from ..checkpoints.inspect import inspect
     from ..tasks.feature_extraction import cosine_similarity
 
-    found = inspect(call.source, revision=call.revision)
+    found = found_source(call)
     if found.task == "text-classification":
         if found.config.num_labels != 1:
             raise WrongUsage(

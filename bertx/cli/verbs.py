@@ -24,6 +24,7 @@ from .terminal import is_terminal, named_stdout, tell, working
 
 if TYPE_CHECKING:
     from ..checkpoints.inspect import Inspection
+    from ..exporting.artefacts import Artefact
 
 
 @dataclass(frozen=True)
@@ -265,16 +266,31 @@ def columns_of(records: Sequence[Record] | Source, fields: Sequence[Field]) -> d
     }
 
 
-def checked_head(name: str, task: str, call: Call) -> Inspection:
+def found_source(call: Call, task: str | None = None) -> Inspection | Artefact:
+    """What the source of a call is: a checkpoint, or the exported file that its backend runs."""
+    from ..backend import get_backend
+    from ..checkpoints.inspect import inspect
+    from ..exporting.artefacts import find_artefact
+    from ..exporting.runtime import Runtime
+
+    chosen = get_backend(call.backend)
+    if isinstance(chosen, Runtime):
+        return find_artefact(call.source, task, chosen, call.revision)
+    return inspect(call.source, task=task, revision=call.revision)
+
+
+def checked_head(name: str, task: str, call: Call) -> Inspection | Artefact:
     """What is known of a checkpoint that has the head of a task, or `--untrained` was given.
 
     Raises:
         WrongUsage: it has not, and what it says would be random.
     """
-    from ..checkpoints.inspect import inspect
+    from ..checkpoints.inspect import Inspection, inspect
     from ..registry import trained_as
 
-    found = inspect(call.source, task=task, revision=call.revision)
+    found = found_source(call, task)
+    if not isinstance(found, Inspection):  # opened, a file that has not this head is refused
+        return found
     if found.report.initialised and not call.untrained:
         own = inspect(found.source).task
         raise WrongUsage(
@@ -314,7 +330,7 @@ def _job(
     task_call: TaskCall,
     call: Call,
     records: Sequence[Record] | Source,
-    found: Inspection,
+    found: Inspection | Artefact,
 ) -> dict[str, Any]:
     """What the rows of a job depend on, its input aside."""
     from .. import __version__

@@ -10,7 +10,7 @@ from cli_support import BACKEND, VERBS, run, run_process, write_checkpoint
 
 pytest_plugins = "cli_support"
 
-ALL = [*VERBS, "parity", "inspect", "backends", "demo"]
+ALL = [*VERBS, "parity", "export", "inspect", "backends", "demo"]
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

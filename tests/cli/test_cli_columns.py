@@ -379,7 +379,7 @@ def test_a_stderr_that_is_no_terminal_gets_a_line_now_and_then(checkpoint, small
 
 
 @pytest.mark.parametrize(
-    "verb", [*VERBS, "rank", "search", "serve", "parity", "inspect", "convert", "backends", "demo"]
+    "verb", [*VERBS, "rank", "search", "serve", "parity", "export", "inspect", "convert", "backends", "demo"]
 )
 def test_the_help_of_a_verb_has_examples_and_exit_codes(verb):
     out = run(verb, "--help").out

@@ -1,0 +1,1 @@
+"""ONNX Runtime as a backend of bertx: it runs files that were exported."""
