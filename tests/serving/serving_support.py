@@ -22,6 +22,7 @@ from bertx.serving.service import Service
 from bertx.serving.settings import ModelSettings, Settings
 from tasks.tiny import write_checkpoint
 
+IDENTITY = "torch.nn.modules.linear.Identity"
 NLI = {"num_labels": 2, "id2label": {0: "entailment", 1: "not"}, "label2id": {"entailment": 0, "not": 1}}
 PROMPTS = {"prompts": {"query": "query : ", "document": "passage : "}, "model_type": "SentenceTransformer"}
 # Name of a model → its head, and changes of its config.
@@ -29,7 +30,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "embedder": ("BertModel", {}),
     "tokens": ("BertModel", {}),  # it does not say how it pools
     "classifier": ("BertForSequenceClassification", {}),
-    "reranker": ("BertForSequenceClassification", {"num_labels": 1}),
+    # A CrossEncoder whose own scores are its logits.
+    "reranker": (
+        "BertForSequenceClassification",
+        {"num_labels": 1, "sentence_transformers": {"activation_fn": IDENTITY}},
+    ),
     "inference": ("BertForSequenceClassification", NLI),
     "masked": ("BertForMaskedLM", {}),
     "tagger": ("BertForTokenClassification", {}),
