@@ -158,6 +158,11 @@ class Backend(ABC):
         return [name for name in marked if getattr(cls, name) is not getattr(Backend, name)]
 
     @_capability
+    def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
+        """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
+        return 0, None
+
+    @_capability
     def exporter(self, form: str) -> Exporter:
         """What writes models of this backend in a format of `bertx.exporting`.
 
@@ -165,11 +170,6 @@ class Backend(ABC):
             ValueError: the backend writes none such.
         """
         raise ValueError(f"the {self.name} backend exports no {form}: it has no bertx.backend.Exporter for it")
-
-    @_capability
-    def workers(self, module: Any) -> tuple[int, Callable[[], None] | None]:
-        """How many threads share the batches of a list, and what each does first; 0 where a batch takes all cores."""
-        return 0, None
 
 
 class Cache(ABC):

@@ -136,12 +136,13 @@ def test_backends_lists_what_is_here():
     done = run("backends")
     assert done.code == 0
     lines = {line.split()[0]: line for line in done.out.splitlines()}
-    assert set(lines) == {"backend", "torch", "jax", "tensorflow", "numpy"}
+    assert set(lines) == {"backend", "torch", "jax", "tensorflow", "numpy", "onnxruntime"}
     assert "float64" in lines["numpy"]
     assert "cpu" in lines["torch"]
     assert "decoder, trainer, packs, replays, compile, workers" in lines["torch"] and "int8" in lines["torch"]
     assert "decoder, trainer" in lines["tensorflow"] and "compile" not in lines["tensorflow"]
     assert "decoder" in lines["numpy"] and "trainer" not in lines["numpy"]
+    assert "exporter" in lines["torch"] and "exporter" not in lines["numpy"] and "cpu" in lines["onnxruntime"]
 
 
 def test_the_module_is_the_command():
