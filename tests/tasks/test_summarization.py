@@ -13,6 +13,9 @@ from tiny import WORDS, write_tokenizer
 
 import bertx
 from bertx.generation import GenerationConfig
+from bertx.generation.processors import forbid_ngrams_of_text
+from bertx.generation.rows import Rows
+from bertx.tasks import summarization
 from bertx.testing import SIZES
 from support import BACKENDS
 
@@ -229,3 +232,22 @@ def test_a_model_that_is_saved_in_the_place_of_another_has_its_own_options(check
     model.save(tmp_path)
     assert not (tmp_path / "generation_config.json").exists()
     assert bertx.load(tmp_path, backend="numpy")(DOCUMENTS[2]) == model(DOCUMENTS[2])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_what_a_document_has_is_forbidden_as_in_transformers(checkpoint, loaded, monkeypatch, size):
+    texts = RANDOM.integers(0, 5, (4, 12)).tolist()
+    written = RANDOM.integers(0, 5, (4, 6)).tolist()
+    rows = Rows(written, GenerationConfig(encoder_no_repeat_ngram_size=size), None, texts)
+    scores = RANDOM.normal(size=(4, 5))
+    peer = transformers.EncoderNoRepeatNGramLogitsProcessor(size, torch.tensor(texts))
+    expected = peer(torch.tensor(written), torch.tensor(scores)).numpy()
+    np.testing.assert_array_equal(forbid_ngrams_of_text(rows, scores, size), expected)
+    assert np.isinf(expected).any()
+
+    given = []
+    monkeypatch.setattr(summarization, "generate", lambda *args, **options: given.append(options["texts"]) or [])
+    model = loaded(checkpoint[1], backend="numpy")
+    with pytest.raises(ValueError, match="shorter"):
+        model(["the dog"], num_beams=1)
+    assert given == [[model.tokenizer("the dog")["input_ids"]]]
