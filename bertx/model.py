@@ -51,6 +51,7 @@ class Model:
         self._backend = backend
         self.folder = folder
         self._embedding: tuple[Any, Any, Any] = (None, None, None)
+        self._predictions: dict[str, tuple[Any, Any]] = {}
 
     @property
     def backend(self) -> str:
@@ -190,6 +191,44 @@ class Model:
 
         return embed
 
+    def predictor(self, name: str, **options: Any) -> Callable[..., dict[str, np.ndarray]]:
+        """A function of a batch that gives what a task reads of the head's outputs, computed where the model runs.
+
+        Args:
+            name: a class of `bertx.models.predictions`.
+            options: the arguments of its `forward` that are no arrays.
+
+        Returns:
+            A function of `input_ids`, `attention_mask` and so on, as `forward` takes them, and of the `arrays` of the
+            class; it gives the class's outputs.
+        """
+        head = self._predictions_of(name)
+
+        def predict(**inputs: Any) -> dict[str, np.ndarray]:
+            given = {array: inputs.pop(array) for array in head.arrays if array in inputs}
+            arrays = {array: np.asarray(value, np.int64) for array, value in given.items() if value is not None}
+            checked = check_inputs(self.architecture, self.config, inputs)
+            return self._backend.forward(head, checked | arrays, options)
+
+        return predict
+
+    def _predictions_of(self, name: str) -> Any:
+        """The native Predictions of that class over this model, which is kept as long as nothing changes."""
+        key = (self.device, hash(self.config))
+        kept, head = self._predictions.get(name, (None, None))
+        if kept != key or head.base is not self.module:
+            head = self._backend.build(
+                self._backend.spec_class("predictions", name),
+                self.config,
+                _no_value,
+                "float64" if self._backend.dtype(self.module) == "float64" else "float32",
+                self._backend.head_device(self.module),
+                {},
+            )
+            head.base = self.module
+            self._predictions[name] = (key, head)
+        return head
+
     def embedding_head(self, modules: Sequence[Any], truncate_dim: int | None = None) -> Any:
         """The native SentenceEmbedding of these modules over this model, which is kept as long as nothing changes."""
         from .tasks.pooling import blocks, values
@@ -286,3 +325,7 @@ class Model:
 
     def __repr__(self) -> str:
         return f"bertx.Model({self.architecture}, task={self.task!r}, backend={self.backend!r})"
+
+
+def _no_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    raise KeyError(f"{name} is a parameter, and nothing has its value")

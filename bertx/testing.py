@@ -340,6 +340,78 @@ EMBEDDING_MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (
 )
 
 
+def predictions_of(model: Model, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What tasks read of a model of `PREDICTIONS`, all of it in falling order: of a batch that is padded or packed."""
+    tokens = {name: value for name, value in inputs.items() if name not in head_of(model.architecture).labels}
+    index = inputs["segments"] if "segments" in inputs else np.where(inputs["attention_mask"], np.arange(LENGTH), -1)
+    name, found = PREDICTIONS[head_of(model.architecture).task], []
+    if name == "WordPredictions":
+        firsts = np.where(index < 0, index.max() + 1, index).min(1)
+        positions = np.stack([firsts, index.max(1)], -1).reshape(len(tokens["input_ids"]), -1)
+        predict = model.predictor(name, count=2 * SIZES["vocab_size"])
+        targets = np.arange(SIZES["vocab_size"]) % 3 == 0
+        found = [predict(**tokens, mask_positions=positions, targets=wanted) for wanted in (None, targets)]
+        found = [{part: value.reshape(BATCH, 2, -1) for part, value in each.items()} for each in found]
+    elif name == "LabelPredictions":
+        found = [model.predictor(name, every_label=every)(**tokens) for every in (True, False)]
+    else:
+        predict = model.predictor(name, count=LENGTH * LENGTH, width=4)
+        context = (tokens["token_type_ids"] > 0) & (tokens.get("attention_mask", 1) != 0)
+        found = [predict(**tokens, context_mask=context, max_lengths=np.arange(BATCH) + 1)]
+    return {f"{part} {i}": value for i, each in enumerate(found) for part, value in each.items()}
+
+
+def prediction_differences(
+    found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], tolerance: float
+) -> dict[str, float]:
+    """max |Δ| of each, and how many indices are others; those of scores that are nearly equal may be in any order."""
+    assert found.keys() == expected.keys()
+    worst = {}
+    for name, value in expected.items():
+        assert found[name].shape == value.shape, f"{name} is {found[name].shape}, expected {value.shape}"
+        if not name.startswith("indices"):
+            worst[name] = float(np.abs(found[name] - value).max())
+            continue
+        scores = expected[name.replace("indices", "scores")]
+        apart = np.ones(scores.shape, bool)
+        if name != "indices 1" or scores.ndim == 3:  # in falling order
+            gaps = -np.diff(scores, axis=-1)
+            near = (gaps > 0) & (gaps <= 2 * tolerance)  # zeros are equal on all backends
+            apart[..., 1:] &= ~near
+            apart[..., :-1] &= ~near
+        assert apart.mean() > 0.5
+        worst[name] = float(((found[name] != value) & apart).sum())
+    return worst
+
+
+def context_ignored(spec: Any) -> dict[str, Any]:
+    """Spans of all tokens."""
+    scores = spec.span_scores
+    return {"span_scores": lambda start, end, context, *others: scores(start, end, context + 1, *others)}
+
+
+def lengths_ignored(spec: Any) -> dict[str, Any]:
+    """Spans of any length."""
+    scores = spec.span_scores
+    return {"span_scores": lambda start, end, context, lengths, width: scores(start, end, context, lengths + 9, width)}
+
+
+def ends_for_starts(spec: Any) -> dict[str, Any]:
+    """Spans that begin where others end."""
+    scores = spec.span_scores
+    return {"span_scores": lambda start, end, *others: scores(end, start, *others)}
+
+
+PREDICTIONS = {
+    "fill-mask": "WordPredictions",
+    "token-classification": "LabelPredictions",
+    "question-answering": "SpanPredictions",
+}
+# One of each: what is read of a head is the same in all architectures.
+PREDICTED = [next(name for name in architectures() if head_of(name).task == task) for task in PREDICTIONS]
+SPAN_MUTANTS: tuple[Callable[[Any], dict[str, Any]], ...] = (context_ignored, lengths_ignored, ends_for_starts)
+
+
 def wrong_offset(nn: Any) -> dict[str, Any]:
     """A packed attention that reads the keys and values of each row one token too late."""
     attention = nn.packed_attention
@@ -553,6 +625,43 @@ class BackendSuite:
         config = config_of(architecture, initializer_range=0.6 + EMBEDDING_MUTANTS.index(mutate))
         found = embeddings_of(build(backend, architecture, self.dtype, config))
         assert max(differences(found, expected).values()) > self.tolerance
+
+    @pytest.mark.parametrize("case", PREDICTED, indirect=True)
+    def test_what_tasks_read_is_the_oracles(self, case: Case) -> None:
+        """The likeliest words, labels and spans, of padded rows and of packed ones."""
+        for padding in PADDINGS:
+            inputs = inputs_of(case.architecture, padding)
+            expected = predictions_of(oracle(case.architecture), inputs)
+            worst = prediction_differences(predictions_of(case.model, inputs), expected, self.tolerance)
+            assert all(value <= self.tolerance for value in worst.values()), (padding, worst)
+        padded, packed = packed_of(case.architecture)
+        expected = as_packed(predictions_of(oracle(case.architecture), padded), packed["segments"])
+        worst = prediction_differences(predictions_of(case.model, packed), expected, self.tolerance)
+        assert all(value <= self.tolerance for value in worst.values()), ("packed", worst)
+
+    @pytest.mark.parametrize("mutate", SPAN_MUTANTS, ids=lambda mutate: mutate.__name__)
+    def test_wrong_spans_are_found(
+        self, mutate: Callable[[Any], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A mistake in the scores of spans puts one outside of the tolerance."""
+        architecture = PREDICTED[-1]
+        backend, inputs = self._backend(), inputs_of(architecture, "right")
+        expected = predictions_of(oracle(architecture), inputs)
+        spec = sys.modules[backend.spec_class("predictions", "SpanPredictions").__module__]
+        for name, value in mutate(spec).items():
+            monkeypatch.setattr(spec, name, value)
+        config = config_of(architecture, initializer_range=0.8 + SPAN_MUTANTS.index(mutate))
+        found = predictions_of(build(backend, architecture, self.dtype, config), inputs)
+        assert max(prediction_differences(found, expected, self.tolerance).values()) > self.tolerance
+
+    @pytest.mark.parametrize("count", [1, 5, 16, 40])
+    def test_of_equal_numbers_the_first_come_first(self, count: int) -> None:
+        """The largest of rows in which most numbers come several times, negative ones too."""
+        rows = np.random.default_rng(6).integers(-4, 4, (3, 2, 33)).astype(np.float32) / 8
+        indices = np.argsort(-rows, axis=-1, kind="stable")[..., :count]
+        found = self._nn().top_k(self._backend().tensor(rows), count)
+        assert (np.asarray(found[1]) == indices).all()
+        assert (np.asarray(found[0]) == np.take_along_axis(rows, indices, -1)).all()
 
     @pytest.mark.parametrize("case", CAUSAL, indirect=True)
     @pytest.mark.parametrize("padding", [None, "left"])

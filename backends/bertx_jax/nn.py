@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.nn import log_softmax, relu, sigmoid, silu, softplus
+from jax.nn import log_softmax, relu, sigmoid, silu, softmax, softplus
 
 from bertx.compat.transformers4 import FLAX, show_arguments
 from bertx.models.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank, rowwise
@@ -352,6 +352,12 @@ def take_last(x, index):
 def take_positions(x, positions):
     """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
     return jnp.take_along_axis(x, positions[..., None], axis=1)
+
+
+def top_k(x, count):
+    """The largest along the last axis and their indices, of equal ones the first first."""
+    found = jax.lax.top_k(x.reshape(-1, x.shape[-1]), min(count, x.shape[-1]))  # XLA is fast with matrices
+    return tuple(part.reshape(*x.shape[:-1], -1) for part in found)
 
 
 def write_positions(buffer, new, index):

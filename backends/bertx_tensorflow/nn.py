@@ -12,7 +12,7 @@ import numpy as np
 import optree
 import tensorflow as tf
 from tensorflow import concat, einsum, exp, reshape, tanh, transpose, where, zeros_like
-from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softplus
+from tensorflow.nn import gelu, log_softmax, relu, sigmoid, silu, softmax, softplus
 
 from bertx.models.nn import OutputBase, activated, linear
 from bertx.parameters import named_parameters
@@ -379,6 +379,11 @@ def take_last(x, index):
 def take_positions(x, positions):
     """x [B, T, H], positions [B, K] → x at these positions [B, K, H]."""
     return tf.gather(x, positions, axis=1, batch_dims=1)
+
+
+def top_k(x, count):
+    """The largest along the last axis and their indices, of equal ones the first first."""
+    return tf.math.top_k(x, tf.minimum(count, shape(x)[-1]))
 
 
 def write_positions(buffer, new, index):

@@ -21,7 +21,7 @@ MOST = 64
 MOST_ROWS, MOST_TOKENS = 8, 512
 _MOST_SEEN = 1024  # shapes that came once
 _INPUTS = {"input_ids", "attention_mask", "token_type_ids", "position_ids", "segments"}
-_INPUTS |= {"mask_positions", "prompt_lengths"}
+_INPUTS |= {"mask_positions", "prompt_lengths", "targets", "context_mask", "max_lengths"}
 _FLAGS = ("output_hidden_states", "output_attentions", "use_cache")
 
 

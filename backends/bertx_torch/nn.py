@@ -255,6 +255,28 @@ def log_softmax(x):
     return torch.log_softmax(x, -1)
 
 
+def softmax(x):
+    """Over the last axis."""
+    return torch.softmax(x, -1)
+
+
+def top_k(x, count):
+    """The largest along the last axis and their indices, of equal ones the first first, which torch.topk does not do.
+
+    Of float32 or float64, without −0.
+    """
+    length = x.shape[-1]
+    if x.dtype == torch.float64:
+        values, indices = x.sort(-1, descending=True, stable=True)
+        return values[..., :count], indices[..., :count]
+    # Numbers of 64 bits without two equal ones: a value, by its bits in the order of floats, and behind it its index.
+    bits = x.view(torch.int32)
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
+    keys.mul_(2**32).add_(torch.arange(length - 1, -1, -1, device=x.device))
+    indices = length - 1 - (keys.topk(min(count, length)).values & 0xFFFFFFFF)
+    return x.gather(-1, indices), indices
+
+
 def gelu_tanh(x):
     """The tanh approximation of gelu."""
     return gelu(x, approximate="tanh")

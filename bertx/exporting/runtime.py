@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from bertx_weights import as_float
 
 from ..backend import Backend
 from ..models import nn
+from ..models.predictions import Predictions
 from ..models.sentence_embedding import SentenceEmbedding, unit
 from ..parameters import skip_init
 
@@ -27,7 +29,7 @@ class Runtime(Backend):
     """A backend whose models are files that were exported, by bertx or by others; their inputs are integers.
 
     It has no parameters to hand out, and computes no more than what a file gives. What a sentence-transformers folder
-    computes of token vectors runs on NumPy where the file gives these.
+    computes of token vectors runs on NumPy where the file gives these, and so does what a task reads of logits.
 
     Attributes:
         files: where a folder may have the file, the first that is there.
@@ -58,8 +60,8 @@ class Runtime(Backend):
         return tuple(_OUTPUT_ALIASES.get(name, name) for name in self.results(module))
 
     def build(self, model_class, config, value_of, dtype, device, options):
-        """What is computed of token vectors; no model, since that is a file."""
-        if model_class is not SentenceEmbedding:
+        """What is computed of token vectors or logits; no model, since that is a file."""
+        if not issubclass(model_class, (SentenceEmbedding, Predictions)):
             raise ValueError(
                 f"the {self.name} backend runs files that were exported, and builds no {model_class.__name__} of "
                 f"tensors: bertx.export(source, folder) writes one, and bertx.load(folder, backend={self.name!r}) "
@@ -72,7 +74,10 @@ class Runtime(Backend):
         return head
 
     def forward(self, module, inputs, flags):
-        """What the file gives; of a model that pools, its embeddings."""
+        """What the file gives; of a model that pools, its embeddings; or what a task reads of the logits."""
+        if isinstance(module, Predictions):
+            module.outputs = functools.partial(self._given, module.base)
+            return dict(module(**inputs, **flags))
         if isinstance(module, SentenceEmbedding):
             return {EMBEDDING: self._embedded(module, dict(inputs), **flags)}
         outputs = self.outputs(module)
@@ -87,6 +92,9 @@ class Runtime(Backend):
                 "or export the checkpoint without its modules.json"
             )
         return self._run(module, inputs)
+
+    def _given(self, module, **inputs):
+        return self._run(module, {name: value for name, value in inputs.items() if value is not None})
 
     def _embedded(self, head, inputs, pooling, normalize):
         """[B, D]: the file's own embedding, or where that is not asked for what the modules make of token vectors."""

@@ -303,6 +303,31 @@ def log_softmax(x):
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
+def softmax(x):
+    """Over the last axis."""
+    exponentials = np.exp(x - x.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def top_k(x, count):
+    """The `count` largest along the last axis in falling order, all where there are fewer, and their indices.
+
+    Of equal ones the first come first. Shapes: x [..., L] → [..., count], [..., count].
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    indices = np.stack([_largest(row, count) for row in rows]).reshape(*x.shape[:-1], -1)
+    return np.take_along_axis(x, indices, -1), indices
+
+
+def _largest(row, count):
+    """The indices of the largest of [L], without sorting the others."""
+    indices = np.arange(len(row))
+    if count < len(row):
+        least = -np.partition(-row, count - 1)[count - 1]
+        indices = np.flatnonzero(~(row < least))  # those that are equal to the last, too
+    return indices[np.argsort(-row[indices], kind="stable")[:count]]
+
+
 def sigmoid(x):
     """1 / (1 + e⁻ˣ), by way of tanh, which does not overflow."""
     return 0.5 * (1 + np.tanh(0.5 * x))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..tokenizers.ragged import RaggedBatch
 from .options import TokenizerOptions, check_lengths, takes_options
-from .scores import largest, softmax
+from .scores import at_least
 from .streaming import InputError, batch_of, run_whole
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FillMask:
         padding: bool | str | None = None,
         batch_tokens: int | None = None,
     ) -> Any:
-        """Fills the masks of texts; the vocabulary is scored at the masks alone.
+        """Fills the masks of texts; the vocabulary is scored at the masks alone, and ranked where the model runs.
 
         `tokenizer_kwargs`, as the hub's pipeline takes it, is a dict of max_length, truncation and padding.
 
@@ -63,7 +63,9 @@ class FillMask:
         top_k = 5 if top_k is None else top_k
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}, expected at least 1")
-        ids = None if targets is None else self._target_ids([targets] if isinstance(targets, str) else targets)
+        targets = [targets] if isinstance(targets, str) else targets
+        wanted = None if targets is None else self._wanted(targets)
+        predict = self._model.predictor("WordPredictions", count=at_least(top_k))
 
         options = TokenizerOptions.checked(self._model, max_length, truncation, padding)
         options = options._replace(padding=None)
@@ -78,15 +80,15 @@ class FillMask:
             most = max(map(len, masks))
             # A row with fewer masks than another is filled up with its first, which is then left out.
             positions = np.array([of_row + of_row[:1] * (most - len(of_row)) for of_row in masks])
-            logits = self._model.forward(**batch, mask_positions=positions)["logits"]
-            scores = np.concatenate([of_row[: len(own)] for of_row, own in zip(logits, masks, strict=True)])
+            found = predict(**batch, mask_positions=positions, targets=wanted)
+            scores, words = (
+                np.concatenate([of_row[: len(own)] for of_row, own in zip(found[name], masks, strict=True)])[:, :top_k]
+                for name in ("scores", "indices")
+            )
             numbers = np.bincount(rows.rows[rows.input_ids == self._tokenizer.mask_token_id], minlength=len(rows))
-            return [
-                self._filled(own, of_row, top_k, ids)
-                for own, of_row in zip(
-                    rows.lists("input_ids"), np.split(softmax(scores), np.cumsum(numbers)[:-1]), strict=True
-                )
-            ]
+            ends = np.cumsum(numbers)[:-1]
+            of_rows = zip(rows.lists("input_ids"), np.split(scores, ends), np.split(words, ends), strict=True)
+            return [self._filled(*of_row) for of_row in of_rows]
 
         return run_whole(self._model, texts, encode, compute, batch_tokens)
 
@@ -103,30 +105,30 @@ class FillMask:
         )
         return rows
 
-    def _filled(
-        self, ids: Sequence[int], probabilities: np.ndarray, top_k: int, targets: np.ndarray | None
-    ) -> list[Any]:
+    def _filled(self, ids: Sequence[int], scores: np.ndarray, words: np.ndarray) -> list[Any]:
+        """The answer for a row: its masks with `words` and their scores [masks, k]."""
         masked = [i for i, token in enumerate(ids) if token == self._tokenizer.mask_token_id]
         filled = []
-        for position, scores in zip(masked, probabilities, strict=True):
-            candidates = np.arange(len(scores)) if targets is None else targets
-            ranked = candidates[largest(scores[candidates], top_k)]
-            words = []
-            for token in ranked.tolist():
+        for position, *ranked in zip(masked, scores.tolist(), words.tolist(), strict=True):
+            found = []
+            for score, token in zip(*ranked, strict=True):
+                if score < 0:  # no target
+                    break
                 sequence = [*ids[:position], token, *ids[position + 1 :]]
                 text = self._tokenizer.decode(sequence, skip_special_tokens=len(masked) == 1)
-                words.append(
+                found.append(
                     {
-                        "score": float(scores[token]),
+                        "score": score,
                         "token": token,
                         "token_str": self._tokenizer.decode([token]),
                         "sequence": text,
                     }
                 )
-            filled.append(words)
+            filled.append(found)
         return filled[0] if len(masked) == 1 else filled
 
-    def _target_ids(self, targets: Sequence[str]) -> np.ndarray:
+    def _wanted(self, targets: Sequence[str]) -> np.ndarray:
+        """[V], True for the tokens of targets."""
         vocabulary = self._tokenizer.get_vocab()
         found = []
         for target in targets:
@@ -141,4 +143,6 @@ class FillMask:
             found.append(pieces[0])
         if not found:
             raise ValueError("targets is empty: give at least one word, or None for the whole vocabulary")
-        return np.array(sorted(set(found)))
+        wanted = np.zeros(self._model.config.vocab_size, bool)
+        wanted[found] = True
+        return wanted

@@ -64,3 +64,11 @@ class TaskModel(Protocol):
         prompt's, and `pooling` and `normalize` as the task does.
         """
         ...
+
+    def predictor(self, name: str, **options: Any) -> Callable[..., dict[str, np.ndarray]]:
+        """A function of a batch, by the names of `forward`, that gives what a task reads of the head's outputs.
+
+        name: a class of `bertx.models.predictions`; options: the arguments of its `forward` that are no arrays. The
+        function also takes the `arrays` of the class, and gives its outputs.
+        """
+        ...

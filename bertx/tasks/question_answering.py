@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from ..tokenizers.ragged import RaggedBatch
 from .options import check_max_length, max_tokens, takes_options
-from .scores import softmax
-from .streaming import InputError, batch_of, run, split_rows
+from .scores import at_least
+from .streaming import InputError, batch_of, join_rows, run
 
 if TYPE_CHECKING:
     from .protocol import TaskModel
@@ -68,6 +68,9 @@ class QuestionAnswering:
         shared = min(longest // 2, _LARGEST_STRIDE) if stride is None else stride
         # Several candidates may be one answer once they reach to the borders of words, or overlap.
         candidates = 2 * top_k + 10 if overlapping or top_k == 1 else 20 * top_k + 10
+        longest_answer = min(max_answer_length, longest)
+        width = at_least(longest_answer)
+        predict = self._model.predictor("SpanPredictions", count=at_least(candidates), width=width)
 
         def encode(window: list[Any]) -> RaggedBatch:
             parts: list[Any] = [_parts(question) for question in window]
@@ -84,14 +87,21 @@ class QuestionAnswering:
                 return_sequence_ids=True,
             )
 
-        def combine(question: Any, rows: RaggedBatch, logits: list[np.ndarray]) -> Any:
+        def compute(rows: RaggedBatch) -> list[Any]:
+            batch = batch_of(self._model, rows)
+            context = join_rows(rows, batch, rows.sequence_ids == 1)
+            found = predict(**batch, context_mask=context, max_lengths=np.full(len(rows), longest_answer))
+            best = zip(found["scores"], found["indices"], found["null_scores"], strict=True)
+            return [(scores[:candidates], indices[:candidates], null) for scores, indices, null in best]
+
+        def combine(question: Any, rows: RaggedBatch, answered: list[Any]) -> Any:
             _, context = cast(tuple[str, str], _parts(question))
             answers: dict[str, dict[str, Any]] = {}
             nothing = 1.0
-            for i, of_window in enumerate(logits):
-                found, null = self._spans(context, rows.select([i]), of_window, candidates, max_answer_length)
-                nothing = min(nothing, null)
-                for answer in found:
+            for i, (scores, indices, null) in enumerate(answered):
+                nothing = min(nothing, float(null))
+                starts, further = np.divmod(indices, width)
+                for answer in _spans(context, rows.select([i]), scores, starts, starts + further):
                     known = answers.setdefault(answer["answer"].lower(), answer)
                     if known is not answer:
                         known["score"] += answer["score"]
@@ -102,7 +112,7 @@ class QuestionAnswering:
             kept = ranked if overlapping else _apart(ranked)
             return kept[0] if top_k == 1 else kept[:top_k]
 
-        return run(self._model, questions, encode, self._compute, combine, batch_tokens)
+        return run(self._model, questions, encode, compute, combine, batch_tokens)
 
     def _problems(self, window: list[Any], parts: list[Any], longest: int, stride: int) -> dict[int, str]:
         """What is wrong with each question that cannot be asked."""
@@ -125,31 +135,16 @@ class QuestionAnswering:
             }
         return dict(sorted(problems.items()))
 
-    def _compute(self, rows: RaggedBatch) -> list[np.ndarray]:
-        batch = batch_of(self._model, rows)
-        outputs = self._model.forward(**batch)
-        logits = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=-1)
-        return [of_row.T for of_row in split_rows(rows, batch, logits)]
 
-    def _spans(
-        self, context: str, window: RaggedBatch, logits: np.ndarray, candidates: int, longest: int
-    ) -> tuple[list[dict[str, Any]], float]:
-        """The likeliest spans of a window, and how likely it is that it has no answer ([CLS] to [CLS])."""
-        in_context = window.sequence_ids == 1
-        readable = in_context.copy()
-        readable[0] = True
-        start, end = softmax(np.where(readable, logits, -10000.0))
-        nothing = float(start[0] * end[0])
-        scores = np.tril(np.triu(np.outer(start * in_context, end * in_context)), longest - 1)
-        best = np.argsort(-scores, axis=None, kind="stable")[:candidates]
-        spans = []
-        for first, last in zip(*np.unravel_index(best, scores.shape), strict=True):
-            if not (in_context[first] and in_context[last]) or last < first:
-                continue
-            begin, stop = _characters(window, first, last)
-            answer = context[begin:stop]
-            spans.append({"score": float(scores[first, last]), "start": begin, "end": stop, "answer": answer})
-        return spans, nothing
+def _spans(
+    context: str, window: RaggedBatch, scores: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """Yields those spans of a window that lie in its context."""
+    in_context = np.flatnonzero(window.sequence_ids == 1)
+    kept = np.isin(starts, in_context) & np.isin(ends, in_context)
+    for score, first, last in zip(scores[kept].tolist(), starts[kept], ends[kept], strict=True):
+        begin, stop = _characters(window, first, last)
+        yield {"score": score, "start": begin, "end": stop, "answer": context[begin:stop]}
 
 
 def _characters(window: RaggedBatch, first: int, last: int) -> tuple[int, int]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from bertx_weights import CheckpointError
 
+from ..models.nn import softmax
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,18 +29,9 @@ def labels_of(model: TaskModel, folder: Path | None) -> list[str]:
         raise CheckpointError(f"{folder}: {error}") from error
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
-    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
-    return exponentials / exponentials.sum(-1, keepdims=True)
-
-
-def largest(scores: np.ndarray, count: int) -> np.ndarray:
-    """The indices of the largest scores of [N], in falling order; without sorting the others."""
-    indices = np.arange(len(scores))
-    if count < len(scores):
-        indices = np.sort(np.argpartition(-scores, count - 1)[:count])
-    return indices[np.argsort(-scores[indices], kind="stable")]
+def at_least(count: int) -> int:
+    """A power of two of at least `count`: a size that code is compiled for, where that is done for each."""
+    return 1 << (count - 1).bit_length()
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -364,6 +364,15 @@ def split_rows(rows: RaggedBatch, batch: Mapping[str, np.ndarray], of_tokens: np
     return [of_row[:length] for of_row, length in zip(of_tokens, rows.lengths, strict=True)]
 
 
+def join_rows(rows: RaggedBatch, batch: Mapping[str, np.ndarray], of_tokens: np.ndarray) -> np.ndarray:
+    """An array of the tokens of rows, [N], as `batch_of` has these: [B, T], 0 for padding, or [1, S]."""
+    if "segments" in batch:
+        return of_tokens[None]
+    found = np.zeros(batch["input_ids"].shape, of_tokens.dtype)
+    found[np.arange(found.shape[1]) < rows.lengths[:, None]] = of_tokens
+    return found
+
+
 def padded(model: TaskModel, rows: RaggedBatch, width: int = 0) -> dict[str, np.ndarray]:
     """What a model takes of rows, as arrays [B, T]; a checkpoint's tokenizer may give no token types.
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..tokenizers.ragged import RaggedBatch
 from ..tokenizers.subwords import continuation_mark, continues_word
 from .options import check_max_length, max_tokens, takes_options
-from .scores import labels_of, softmax
+from .scores import labels_of
 from .streaming import InputError, batch_of, run, split_rows
 
 if TYPE_CHECKING:
@@ -89,11 +89,23 @@ class TokenClassification:
             InputError.raise_for(_not_texts(window, is_split_into_words))
             return self._windows(window, longest, shared, between)
 
-        def combine(text: Any, rows: RaggedBatch, scores: list[np.ndarray]) -> list[dict[str, Any]]:
+        every_label = aggregation == "average"
+        predict = self._model.predictor("LabelPredictions", every_label=every_label)
+
+        def compute(rows: RaggedBatch) -> list[Any]:
+            batch = batch_of(self._model, rows)
+            found = predict(**batch)
+            if every_label:
+                return split_rows(rows, batch, found["scores"])
+            labels, scores = (split_rows(rows, batch, found[name]) for name in ("indices", "scores"))
+            return list(zip(labels, scores, strict=True))
+
+        def combine(text: Any, rows: RaggedBatch, answered: list[Any]) -> list[dict[str, Any]]:
             text = text if between is None else between.join(text)
             found = []
-            for i, of_window in enumerate(scores):
-                tokens = self._tokens(text, rows.select([i]), of_window)
+            for i, of_window in enumerate(answered):
+                scored = _all_scores(of_window) if every_label else _best_scores(*of_window)
+                tokens = self._tokens(text, rows.select([i]), scored)
                 entities = tokens if aggregation in ("none", "simple") else self._words(tokens, aggregation)
                 entities = [self._labelled(entity) for entity in entities]
                 if aggregation != "none":
@@ -102,7 +114,7 @@ class TokenClassification:
                 found += [entity for entity in entities if entity[key] not in ignore_labels]
             return found if len(rows) == 1 else _without_overlaps(found)
 
-        return run(self._model, texts, encode, self._compute, combine, batch_tokens)
+        return run(self._model, texts, encode, compute, combine, batch_tokens)
 
     def _windows(self, texts: Sequence[Any], longest: int, stride: int, delimiter: str | None) -> RaggedBatch:
         """The windows of texts, or of lists of words with a delimiter between them."""
@@ -127,12 +139,8 @@ class TokenClassification:
         moved = np.where(rows.word_ids < 0, 0, starts[np.maximum(word, 0)])
         return replace(rows, offset_mapping=rows.offset_mapping + moved[:, None])
 
-    def _compute(self, rows: RaggedBatch) -> list[np.ndarray]:
-        batch = batch_of(self._model, rows)
-        return split_rows(rows, batch, softmax(self._model.forward(**batch)["logits"]))
-
-    def _tokens(self, text: str, window: RaggedBatch, scores: np.ndarray) -> list[dict[str, Any]]:
-        """The tokens of a window that are of the text, with the scores of all labels."""
+    def _tokens(self, text: str, window: RaggedBatch, scored: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The tokens of a window that are of the text, with what is `scored` of each."""
         tokens = []
         special, characters = window.special_tokens_mask.tolist(), window.offset_mapping.tolist()
         for i, token in enumerate(window.input_ids.tolist()):
@@ -143,7 +151,7 @@ class TokenClassification:
             unknown = token == self._tokenizer.unk_token_id
             tokens.append(
                 {
-                    "scores": scores[i],
+                    **scored[i],
                     "index": i,
                     "word": text[start:end] if unknown else word,
                     "start": start,
@@ -154,7 +162,7 @@ class TokenClassification:
         return tokens
 
     def _words(self, tokens: list[dict[str, Any]], aggregation: str) -> list[dict[str, Any]]:
-        """Pieces joined to words, with the scores of the piece, or the mean, that decides."""
+        """Pieces joined to words, with the label of the piece, or the mean of scores, that decides."""
         groups: list[list[dict[str, Any]]] = []
         for token in tokens:
             if token["continues"] and groups:
@@ -163,7 +171,7 @@ class TokenClassification:
                 groups.append([token])
         return [
             {
-                "scores": _DECIDES[aggregation]([piece["scores"] for piece in group]),
+                **_DECIDES[aggregation](group),
                 "word": self._tokenizer.convert_tokens_to_string([piece["word"] for piece in group]),
                 "start": group[0]["start"],
                 "end": group[-1]["end"],
@@ -172,8 +180,7 @@ class TokenClassification:
         ]
 
     def _labelled(self, entity: dict[str, Any]) -> dict[str, Any]:
-        best = int(np.argmax(entity["scores"]))
-        found = {"entity": self._labels[best], "score": float(entity["scores"][best])}
+        found = {"entity": self._labels[entity["label"]], "score": entity["score"]}
         return found | {name: entity[name] for name in ("index", "word", "start", "end") if name in entity}
 
     def _joined(self, entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -197,10 +204,30 @@ class TokenClassification:
         ]
 
 
-_DECIDES: dict[str, Callable[[list[np.ndarray]], np.ndarray]] = {
-    "first": lambda scores: scores[0],
-    "average": lambda scores: np.mean(scores, axis=0),
-    "max": lambda scores: max(scores, key=np.max),
+def _best_scores(labels: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """The label and the score of each token."""
+    return [{"label": label, "score": score} for label, score in zip(labels.tolist(), scores.tolist(), strict=True)]
+
+
+def _all_scores(scores: np.ndarray) -> list[dict[str, Any]]:
+    """The scores of each token [T, L], to be averaged."""
+    return [{"scores": of_token} for of_token in scores]
+
+
+def _averaged(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    scores = np.mean([piece["scores"] for piece in group], axis=0)
+    best = int(np.argmax(scores))
+    return {"label": best, "score": float(scores[best])}
+
+
+def _label_of(piece: Mapping[str, Any]) -> dict[str, Any]:
+    return {"label": piece["label"], "score": piece["score"]}
+
+
+_DECIDES: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any]]] = {
+    "first": lambda group: _label_of(group[0]),
+    "average": _averaged,
+    "max": lambda group: _label_of(max(group, key=lambda piece: piece["score"])),
 }
 
 

@@ -144,6 +144,14 @@ class SentenceEmbeddingOutput(ModelOutput):
     sentence_embedding: object
 
 
+class PredictionOutput(ModelOutput):
+    """scores and indices of what is likeliest, and of question answering null_scores: see `models.predictions`."""
+
+    scores: object
+    indices: object
+    null_scores: object
+
+
 class SentenceSimilarityOutput(ModelOutput):
     """loss []; sentence_embedding [B, K, D]."""
 
