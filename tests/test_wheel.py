@@ -23,6 +23,7 @@ model = bertx.load(folder)
 assert model.backend == "numpy", model.backend
 np.savez(outputs, **model.forward(**np.load(inputs)))
 assert bertx.installed_backends() == ["numpy"]
+assert len(bertx.load("bertx-tiny", task="fill-mask")("the people of the united [MASK]")) == 5
 assert all("site-packages" in module.__file__ for module in (bertx, sys.modules["bertx_weights"])), bertx.__file__
 try:
     bertx.load(folder, backend="torch")
@@ -42,6 +43,8 @@ def test_the_wheel_runs_a_forward_on_numpy_without_the_source_tree(peers, tmp_pa
     for package in (ROOT / "bertx", ROOT / "weights" / "bertx_weights", *(ROOT / "backends").glob("bertx_*")):
         typed = [package / "py.typed", *package.rglob("*.pyi")]  # what type checkers read
         assert {path.relative_to(package.parent).as_posix() for path in typed} <= shipped
+    tiny = [path for path in (ROOT / "bertx" / "bertx-tiny").iterdir() if path.is_file()]
+    assert tiny and {path.relative_to(ROOT).as_posix() for path in tiny} <= shipped
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel]

@@ -27,6 +27,7 @@ SHORT_NAMES = {
     "bert-large-uncased-whole-word-masking": "google-bert/bert-large-uncased-whole-word-masking",
     "bert-large-cased-whole-word-masking": "google-bert/bert-large-cased-whole-word-masking",
     "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+    "bertx-tiny": "python:bertx/bertx-tiny",  # ships with bertx
 }
 _PACKAGE = "python:"
 
@@ -77,6 +78,9 @@ def _find(source: str | os.PathLike[str], revision: str | None, weights: bool) -
     if Path(name).exists():
         raise CheckpointError(f"{name} is a file: give the folder that holds config.json and the weights")
     hub_id = SHORT_NAMES.get(name, name)
+    if hub_id.startswith(_PACKAGE):
+        _refuse_revision(name, "a model that ships with bertx", revision)
+        return _in_package(hub_id)
     if Path(name).is_absolute() or name.startswith(".") or hub_id.count("/") > 1:
         raise CheckpointError(f"there is no folder {name}{_similar(name)}")
     from . import download as hub
