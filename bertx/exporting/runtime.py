@@ -76,7 +76,7 @@ class Runtime(Backend):
     def forward(self, module, inputs, flags):
         """What the file gives; of a model that pools, its embeddings; or what a task reads of the logits."""
         if isinstance(module, Predictions):
-            module.outputs = functools.partial(self._given, module.base)
+            module.outputs = functools.partial(self._given, getattr(module, module.base_model_prefix))
             return dict(module(**inputs, **flags))
         if isinstance(module, SentenceEmbedding):
             return {EMBEDDING: self._embedded(module, dict(inputs), **flags)}

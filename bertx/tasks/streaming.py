@@ -368,8 +368,9 @@ def join_rows(rows: RaggedBatch, batch: Mapping[str, np.ndarray], of_tokens: np.
     """An array of the tokens of rows, [N], as `batch_of` has these: [B, T], 0 for padding, or [1, S]."""
     if "segments" in batch:
         return of_tokens[None]
-    found = np.zeros(batch["input_ids"].shape, of_tokens.dtype)
-    found[np.arange(found.shape[1]) < rows.lengths[:, None]] = of_tokens
+    width = batch["input_ids"].shape[1]
+    found = np.zeros((len(rows), width), of_tokens.dtype)
+    found[np.arange(width) < rows.lengths[:, None]] = of_tokens
     return found
 
 

@@ -60,9 +60,11 @@ def test_of_a_mask_come_as_many_words_as_are_asked_for(loaded, folders, outputs,
     assert len(outputs) == 1 or not packs
     del outputs[:]
     model("the [MASK] dog [MASK]", top_k=2, targets=["dog", "cat", "happy"])
-    model("[MASK]", top_k=1000)
+    assert len(model("[MASK]", top_k=1000)) == SIZES["vocab_size"]
     expected = [(1, 2, 2), (1, 1, SIZES["vocab_size"])]
     assert outputs == [{"scores": shape, "indices": shape} for shape in expected]
+    words = model("[MASK]", top_k=4, targets=["dog", "cat"])  # fewer than are asked for
+    assert sorted(word["token_str"] for word in words) == ["cat", "dog"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
