@@ -49,7 +49,9 @@ def process(*arguments, **how):
 
 
 @pytest.mark.filterwarnings("always:.*initialised for:UserWarning")
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("embed", "fill-mask", "generate")])
+@pytest.mark.parametrize(
+    "verb", [verb for verb in VERBS if verb not in ("embed", "fill-mask", "generate", "summarize")]
+)
 def test_a_verb_refuses_a_checkpoint_without_its_head(checkpoint, verb, tmp_path):
     file = write_jsonl(tmp_path / "in.jsonl", VERBS[verb].records[:1])
     given = (verb, checkpoint("fill-mask"), "-i", file, "-o", tmp_path / "out.jsonl", *BACKEND)
@@ -59,6 +61,14 @@ def test_a_verb_refuses_a_checkpoint_without_its_head(checkpoint, verb, tmp_path
     done = run(*given, "--untrained")
     assert done.code == 0
     assert "train the model before you rely on it" in done.err
+
+
+def test_an_encoder_writes_no_summaries(checkpoint, tmp_path):
+    out = tmp_path / "out.jsonl"
+    done = run("summarize", checkpoint("fill-mask"), "the happy dog", "-o", out, "--untrained", *BACKEND)
+    assert (done.code, done.out) == (1, "")
+    assert "bert has no head for 'summarization'; it has those for feature-extraction, fill-mask" in done.told
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("verb", ["fill-mask", "classify"])

@@ -102,7 +102,7 @@ def test_convert_overwrites_when_told(run, tmp_path):
     [
         (("--to", "onnx"), "expected one of safetensors, pytorch, tensorflow, flax, npz, keras-hub, tf1, tf2, orbax"),
         (("--dtype", "int8"), "expected one of float32"),
-        (("--task", "summarization"), "is none of"),
+        (("--task", "translation"), "is none of"),
         (("--verify-not",), "No such option"),
     ],
 )

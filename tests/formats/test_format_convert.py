@@ -903,7 +903,7 @@ def test_a_link_is_replaced_not_what_it_leads_to(tmp_path, target):
         ({"format": "onnx"}, r"format is 'onnx', expected one of safetensors, .*orbax"),
         ({"dtype": "int8"}, r"dtype is 'int8', expected one of float32"),
         ({"dtype": "fp16"}, "dtype is 'fp16'"),
-        ({"task": "summarization"}, "there is no task 'summarization'; those known are"),
+        ({"task": "translation"}, "there is no task 'translation'; those known are"),
     ],
 )
 def test_wrong_arguments(tmp_path, options, said):
