@@ -99,7 +99,7 @@ _FIELDS = {
 def stubs() -> dict[Path, str]:
     """Path → text of every generated file."""
     found = {}
-    for package in sorted(path.parent for path in BACKENDS.glob("*/__init__.py")):
+    for package in sorted(path.parent for path in BACKENDS.glob("*/nn.py")):  # one that runs files has no classes
         names = public_names(package)
         found[package / "__init__.pyi"] = _stub(package.name, names)
         found[package / "_spec.pyi"] = _spec(names)
