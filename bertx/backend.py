@@ -46,12 +46,15 @@ class Backend(ABC):
         package: the package of its native classes, made from `bertx.models` over its own `nn`.
         dtypes: what it runs in.
         compiles_each_shape: whether the model is compiled anew for each shape of its inputs.
+        files: where a folder may have the exported file that it runs, the first that is there; none of a backend that
+            builds models. See `bertx.exporting.runtime.Runtime`.
     """
 
     name: ClassVar[str]
     package: ClassVar[str | None]
     dtypes: ClassVar[tuple[str, ...]]
     compiles_each_shape: ClassVar[bool] = False
+    files: ClassVar[tuple[str, ...]] = ()
 
     def model_class(self, architecture: str) -> type:
         """The native class by the hub's PyTorch name (`"BertForMaskedLM"`)."""

@@ -16,6 +16,7 @@ from .backend import Backend, Decoder, check_device, check_dtype, get_backend
 from .configs.base import ModelConfig, keep_config
 from .dtypes import name_of_dtype
 from .inputs import check_inputs
+from .parameters import ValueOf
 from .registry import options_of, task_of_architecture
 from .threads import map_batches
 from .tokenizers.auto import read_tokenizer
@@ -217,16 +218,21 @@ class Model:
         key = (self.device, hash(self.config))
         kept, head = self._predictions.get(name, (None, None))
         if kept != key or head.base is not self.module:
-            head = self._backend.build(
-                self._backend.spec_class("predictions", name),
-                self.config,
-                _no_value,
-                "float64" if self._backend.dtype(self.module) == "float64" else "float32",
-                self._backend.head_device(self.module),
-                {},
-            )
-            head.base = self.module
+            head = self._over("predictions", name, _no_value, {})
             self._predictions[name] = (key, head)
+        return head
+
+    def _over(self, module: str, name: str, value_of: ValueOf, options: dict[str, Any]) -> Any:
+        """The native `models.over_model.OverModel` of that name, over this model."""
+        head = self._backend.build(
+            self._backend.spec_class(module, name),
+            self.config,
+            value_of,
+            "float64" if self._backend.dtype(self.module) == "float64" else "float32",
+            self._backend.head_device(self.module),
+            options,
+        )
+        head.base = self.module
         return head
 
     def embedding_head(self, modules: Sequence[Any], truncate_dim: int | None = None) -> Any:
@@ -237,16 +243,8 @@ class Model:
         key = (self.device, hash(self.config), truncate_dim)
         kept, of_modules, head = self._embedding
         if kept != key or of_modules is not modules or head.base is not self.module:
-            dtype = "float64" if self._backend.dtype(self.module) == "float64" else "float32"
-            head = self._backend.build(
-                self._backend.spec_class("sentence_embedding", "SentenceEmbedding"),
-                self.config,
-                values(modules),
-                dtype,
-                self._backend.head_device(self.module),
-                {"modules": blocks(modules), "truncate_dim": truncate_dim},
-            )
-            head.base = self.module
+            options = {"modules": blocks(modules), "truncate_dim": truncate_dim}
+            head = self._over("sentence_embedding", "SentenceEmbedding", values(modules), options)
             self._embedding = (key, modules, head)
         return head
 

@@ -28,8 +28,6 @@ from ..backend import Backend, check_device, check_dtype, get_backend
 from ..collector import held_off
 from ..configs.base import ModelConfig
 from ..dtypes import name_of_dtype
-from ..exporting.artefacts import open_artefact
-from ..exporting.runtime import Runtime
 from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..model import Model
@@ -89,7 +87,9 @@ def load(
         check_task(task)
     with held_off():
         chosen = get_backend(backend)
-        if isinstance(chosen, Runtime):
+        if chosen.files:
+            from ..exporting.artefacts import open_artefact
+
             return open_artefact(source, task, chosen, name_of_dtype(dtype), device, revision)
         return load_model(source, task, chosen, dtype=name_of_dtype(dtype), device=device, revision=revision)
 

@@ -10,7 +10,7 @@ from typing import Any
 from bertx_weights import CheckpointError
 from bertx_weights.files import exists, inside, read_json
 
-from ..backend import check_device, check_dtype
+from ..backend import Backend, check_device, check_dtype
 from ..configs.base import ModelConfig
 from ..hub.sources import resolve
 from ..model import Model
@@ -61,7 +61,7 @@ class Artefact:
 
 
 def find_artefact(
-    source: str | os.PathLike[str], task: str | None, runtime: Runtime, revision: str | None = None
+    source: str | os.PathLike[str], task: str | None, runtime: Backend, revision: str | None = None
 ) -> Artefact:
     """The file that a runtime opens in a folder; `source` and `task` as in `bertx.load`.
 
@@ -95,7 +95,7 @@ def find_artefact(
 def open_artefact(
     source: str | os.PathLike[str],
     task: str | None,
-    runtime: Runtime,
+    runtime: Backend,
     dtype: str = "float32",
     device: Any = None,
     revision: str | None = None,
@@ -106,6 +106,7 @@ def open_artefact(
         CheckpointError: as `find_artefact`; the runtime does not open the file, or it does not give what the head does.
         ValueError: a dtype or device that the runtime has not.
     """
+    assert isinstance(runtime, Runtime)  # of which alone `files` are
     if dtype != "auto":
         check_dtype(runtime, dtype)
     device = check_device(runtime, device)

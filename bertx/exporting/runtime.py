@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bertx_weights import as_float
 
 from ..backend import Backend
 from ..models import nn
+from ..models.over_model import OverModel
 from ..models.predictions import Predictions
 from ..models.sentence_embedding import SentenceEmbedding, unit
 from ..parameters import skip_init
@@ -30,14 +31,10 @@ class Runtime(Backend):
 
     It has no parameters to hand out, and computes no more than what a file gives. What a sentence-transformers folder
     computes of token vectors runs on NumPy where the file gives these, and so does what a task reads of logits.
-
-    Attributes:
-        files: where a folder may have the file, the first that is there.
     """
 
     package = nn.__package__
     dtypes = ("float32",)
-    files: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def open(self, path: Path, device: str | None) -> Any:
@@ -61,7 +58,7 @@ class Runtime(Backend):
 
     def build(self, model_class, config, value_of, dtype, device, options):
         """What is computed of token vectors or logits; no model, since that is a file."""
-        if not issubclass(model_class, (SentenceEmbedding, Predictions)):
+        if not issubclass(model_class, OverModel):
             raise ValueError(
                 f"the {self.name} backend runs files that were exported, and builds no {model_class.__name__} of "
                 f"tensors: bertx.export(source, folder) writes one, and bertx.load(folder, backend={self.name!r}) "

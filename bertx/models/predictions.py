@@ -6,34 +6,23 @@ Probabilities are of float32 or wider. Of equal ones the first comes first, on e
 from . import nn
 from .layers.outputs import PredictionOutput
 from .layers.segments import Segments
+from .over_model import OverModel
 
 
-class Predictions(nn.Model):
+class Predictions(OverModel):
     """A model with a head, and what a task reads of its outputs.
-
-    The model is loaded already: it is given as `base`, after this is made.
 
     Attributes:
         arrays: the arguments of `forward` that are arrays, beside those of the model.
     """
 
     task = "predictions"
-    labels = {}
-    label_aliases = {}
-    logit_names = ()
-    scores = "tokens"
-    causal = False
-    base_model_prefix = "base"
     output_class = PredictionOutput
     arrays = ()
 
     def __init__(self, config):
         super().__init__(config)
         self.post_init()
-
-    def architecture(self):
-        """The class whose inputs it takes."""
-        return getattr(self, self.base_model_prefix).architecture()
 
     def outputs(self, **inputs):
         """What the model gives of those inputs that are there."""

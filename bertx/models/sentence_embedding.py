@@ -9,6 +9,7 @@ from .layers.activations import TORCH_ACTIVATIONS
 from .layers.losses import cross_entropy, mean_squared_error
 from .layers.outputs import SentenceEmbeddingOutput, SentenceSimilarityOutput
 from .layers.segments import Segments
+from .over_model import OverModel
 
 
 class Pooling(nn.Module):
@@ -66,20 +67,13 @@ class Normalize(nn.Module):
 BLOCKS = {"Pooling": Pooling, "Dense": Dense, "Normalize": Normalize}
 
 
-class SentenceEmbedding(nn.Model):
+class SentenceEmbedding(OverModel):
     """A base model, and what is computed of its last hidden states.
 
-    modules: (one of `BLOCKS`, its arguments) in order; truncate_dim: how many values of an embedding are kept. The
-    base model is loaded already: it is given after the parameters of this have their values, as `base`.
+    modules: (one of `BLOCKS`, its arguments) in order; truncate_dim: how many values of an embedding are kept.
     """
 
     task = "feature-extraction"
-    labels = {}
-    label_aliases = {}
-    logit_names = ()
-    scores = "tokens"
-    causal = False
-    base_model_prefix = "base"
     output_class = SentenceEmbeddingOutput
 
     def __init__(self, config, modules, truncate_dim=None):
@@ -87,10 +81,6 @@ class SentenceEmbedding(nn.Model):
         self.steps = nn.ModuleList([BLOCKS[name](**arguments) for name, arguments in modules])
         self.truncate_dim = truncate_dim
         self.post_init()
-
-    def architecture(self):
-        """The class whose inputs it takes."""
-        return getattr(self, self.base_model_prefix).architecture()
 
     def forward(
         self,
