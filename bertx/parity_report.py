@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bertx_weights import CheckpointError, write_atomically
 from .backend import backend_versions, check_device, check_dtype, get_backend, installed_backends, meant_dtype
 from .checkpoints.load import load
 from .configs.base import ModelConfig
-from .exporting.runtime import EMBEDDING, Runtime
+from .exporting.runtime import EMBEDDING
 from .model import Model
 from .registry import class_in, head_of, is_base, model_of
 from .tasks.sentence_transformers import SentenceSettings, read_embedding_settings
@@ -41,6 +41,9 @@ MARGIN, FLOOR, CEILING = 8, 16, 256
 LEAST_COSINE = 0.995
 LEAST_RANK = 0.95
 EXACT = ("float32", "float64")
+
+Measure = Callable[[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]], dict[str, float]]
+"""What is found and what is expected, output → an array of each batch; → the figures by their names."""
 
 
 @dataclass(frozen=True)
@@ -154,14 +157,9 @@ def parity(
     oracle = _oracle(source, task, revision, names)
     batches = list(batches_of(oracle, list(TEXTS if texts is None else texts)))
     expected = _run(oracle, batches)
-    tolerances: Any
-    if dtype in EXACT:
-        measure = differences
-        noise = differences(_run(oracle.to("numpy", dtype="float32"), batches), expected)
-        tolerances = {output: tolerance(noise[output], largest(expected, output)) for output in expected}
-    else:
-        measure = functools.partial(disagreements, [batch["attention_mask"] for batch in batches])
-        tolerances = costs()
+    measure, tolerances = judged_by(
+        dtype, batches, expected, lambda: _run(oracle.to("numpy", dtype="float32"), batches)
+    )
     rows = []
     for name in names:
         model = load(source, task, backend=name, dtype=dtype, device=device, revision=revision)
@@ -174,11 +172,29 @@ def parity(
     return ParityReport(os.fspath(source), oracle.architecture, tuple(rows), versions, dtype)
 
 
+def judged_by(
+    dtype: str,
+    batches: Sequence[Mapping[str, np.ndarray]],
+    expected: dict[str, list[np.ndarray]],
+    in_float32: Callable[[], dict[str, list[np.ndarray]]],
+) -> tuple[Measure, Mapping[str, float]]:
+    """What outputs of a dtype are compared with the oracle's by, and how large each of its figures may be.
+
+    in_float32: gives what NumPy makes of the batches in float32.
+    """
+    if dtype not in EXACT:
+        costs: dict[str, float] = collections.defaultdict(lambda: 1 - LEAST_COSINE)
+        costs |= dict.fromkeys(_RANKS, 1 - LEAST_RANK)
+        return functools.partial(_disagreements, [batch["attention_mask"] for batch in batches]), costs
+    noise = differences(in_float32(), expected)
+    return differences, {output: _tolerance(noise[output], _largest(expected, output)) for output in expected}
+
+
 def _oracle(source: str | os.PathLike[str], task: str | None, revision: str | None, names: Sequence[str]) -> Model:
     try:
         return load(source, task, backend="numpy", dtype="float64", revision=revision)
     except CheckpointError as error:
-        files = [runtime.files[0] for name in names if isinstance(runtime := get_backend(name), Runtime)]
+        files = [files[0] for name in names if (files := get_backend(name).files)]
         if not files:
             raise
         raise CheckpointError(
@@ -247,15 +263,10 @@ def embedding_settings(model: Model) -> SentenceSettings:
     return read_embedding_settings(model.folder if is_base(model.architecture) else None, model.config.hidden_size)
 
 
-def tolerance(noise: float, most: float) -> float:
+def _tolerance(noise: float, most: float) -> float:
     """What a float32 output may differ by, of which NumPy's differs by `noise`, and whose largest value is `most`."""
     unit = float(np.finfo(np.float32).eps) * most
     return min(max(MARGIN * noise, FLOOR * unit), CEILING * unit)
-
-
-def costs() -> Mapping[str, float]:
-    """What each of `disagreements` may be of a dtype of fewer digits."""
-    return collections.defaultdict(lambda: 1 - LEAST_COSINE, dict.fromkeys(_RANKS, 1 - LEAST_RANK))
 
 
 def batches_of(model: Model, texts: list[str]) -> Iterator[dict[str, np.ndarray]]:
@@ -361,7 +372,7 @@ def _largest_difference(a: np.ndarray, b: np.ndarray) -> float:
     return np.abs(a - b).max() if a.shape == b.shape else np.inf
 
 
-def disagreements(
+def _disagreements(
     masks: list[np.ndarray], found: dict[str, list[np.ndarray]], expected: dict[str, list[np.ndarray]]
 ) -> dict[str, float]:
     """1 − the mean cosine of each output's vectors, where there is no padding; and what is lost of order (_RANKS)."""
@@ -404,6 +415,6 @@ def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 _RANKS = ("order of the texts", "first choice")
 
 
-def largest(expected: dict[str, list[np.ndarray]], output: str) -> float:
+def _largest(expected: dict[str, list[np.ndarray]], output: str) -> float:
     """The largest absolute value of an output in all batches."""
     return max(float(np.abs(value).max()) for value in expected[output])

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from .options import (
@@ -30,7 +29,7 @@ from .options import (
 from .records import Field, WrongUsage, is_text
 from .source import Source
 from .terminal import working
-from .verbs import Call, chosen_backend, columns_of, found_source, loaded, open_records, with_reserved_out
+from .verbs import Call, chosen_backend, columns_of, found_source, loaded, open_records, pooled, with_reserved_out
 
 _TEXT = Field("text")
 
@@ -141,12 +140,7 @@ def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]]
     with working(f"loading {call.source}"):
         model = loaded(found.source, "feature-extraction", call)
     options = {"batch_tokens": call.batch_tokens, "max_length": call.max_length, "pooling": pooling}
-    try:
-        vector = model([query], **options)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from error
-    if not isinstance(vector, np.ndarray):
-        raise WrongUsage(f"{call.source} does not say how it pools: give --pooling, such as mean or cls")
+    vector = pooled(model, call, [query], **options)
     return lambda texts: cosine_similarity(vector, model(texts, **options))[0].tolist() if texts else []
 
 

@@ -26,7 +26,7 @@ from .options import (
 )
 from .records import WrongUsage, is_text
 from .terminal import working
-from .verbs import Call, chosen_backend, loaded, with_reserved_out
+from .verbs import Call, chosen_backend, found_source, loaded, pooled, with_reserved_out
 
 _EMBEDDING = "embedding"
 _ROWS = 8192  # compared at once
@@ -63,7 +63,6 @@ def search(
     max_length: MaxLengthOption = None,
 ) -> None:
     """Find the texts nearest to a query among the vectors that embed wrote: by cosine, each one compared."""
-    from ..checkpoints.inspect import inspect
     from .outputs import check_form, open_output
 
     if not all(map(is_text, queries)):
@@ -84,13 +83,9 @@ def search(
         columns, blocks = _opened(vectors)
         check_form(call.out, columns)
         with working(f"loading {source}"):
-            model = loaded(inspect(source, revision=revision).source, "feature-extraction", call)
-        try:
-            found = model(list(queries), pooling=pooling, prompt=prompt, prompt_name=prompt_name, max_length=max_length)
-        except ValueError as error:
-            raise WrongUsage(str(error)) from error
-        if not isinstance(found, np.ndarray):
-            raise WrongUsage(f"{source} does not say how it pools: give --pooling, such as mean or cls")
+            model = loaded(found_source(call).source, "feature-extraction", call)
+        options = {"pooling": pooling, "prompt": prompt, "prompt_name": prompt_name, "max_length": max_length}
+        found = pooled(model, call, queries, **options)
         rows = nearest(found, blocks, top_k, str(vectors))
         output = open_output(call.out, columns, None, "float32", {}, resume=False)
         try:

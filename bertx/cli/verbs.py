@@ -270,11 +270,11 @@ def found_source(call: Call, task: str | None = None) -> Inspection | Artefact:
     """What the source of a call is: a checkpoint, or the exported file that its backend runs."""
     from ..backend import get_backend
     from ..checkpoints.inspect import inspect
-    from ..exporting.artefacts import find_artefact
-    from ..exporting.runtime import Runtime
 
     chosen = get_backend(call.backend)
-    if isinstance(chosen, Runtime):
+    if chosen.files:
+        from ..exporting.artefacts import find_artefact
+
         return find_artefact(call.source, task, chosen, call.revision)
     return inspect(call.source, task=task, revision=call.revision)
 
@@ -303,6 +303,21 @@ def checked_head(name: str, task: str, call: Call) -> Inspection | Artefact:
             f"{call.source} has no head for {task}: its classifier was trained in a {trained}. Give a checkpoint "
             "that was trained for it, or --untrained to run it all the same"
         )
+    return found
+
+
+def pooled(model: Any, call: Call, texts: Sequence[str], **options: Any) -> Any:
+    """The embeddings of texts [B, H].
+
+    Raises:
+        WrongUsage: the checkpoint does not say how it pools, or takes an option not.
+    """
+    try:
+        found = model(list(texts), **options)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from error
+    if isinstance(found, list):
+        raise WrongUsage(f"{call.source} does not say how it pools: give --pooling, such as mean or cls")
     return found
 
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,17 +17,12 @@ from ..checkpoints.load import load
 from ..checkpoints.replacing import new_folder
 from ..model import Model
 from ..parity_report import (
-    EXACT,
     TEXTS,
     ParityReport,
     ParityRow,
     batches_of,
-    costs,
-    differences,
-    disagreements,
     embedding_settings,
-    largest,
-    tolerance,
+    judged_by,
 )
 from ..registry import head_of, is_base, model_of
 from ..tasks.files import copy_task_files
@@ -178,14 +172,12 @@ def _compared(
     expected = _outputs(oracle, batches, outputs)
     given = [run(batch) for batch in batches]
     made = {output: [np.asarray(of[output]).astype(np.float64) for of in given] for output in outputs}
-    tolerances: Any
-    if dtype in EXACT:
-        found = differences(made, expected)
-        noise = differences(_outputs(oracle.to("numpy", dtype="float32"), batches, outputs), expected)
-        tolerances = {output: tolerance(noise[output], largest(expected, output)) for output in outputs}
-    else:
-        found, tolerances = disagreements([batch["attention_mask"] for batch in batches], made, expected), costs()
-    return tuple(ParityRow(name, output, value, tolerances[output]) for output, value in found.items())
+    measure, tolerances = judged_by(
+        dtype, batches, expected, lambda: _outputs(oracle.to("numpy", dtype="float32"), batches, outputs)
+    )
+    return tuple(
+        ParityRow(name, output, value, tolerances[output]) for output, value in measure(made, expected).items()
+    )
 
 
 def _batches(oracle: Model, inputs: Mapping[str, Sequence[str]], texts: Sequence[str] | None) -> list[dict]:
