@@ -266,3 +266,11 @@ def test_a_folder_without_a_file_that_runs_is_refused(exported, checkpoint, tmp_
     refused(folder, r"it has model_quantized\.onnx: copy the one that you mean to model\.onnx")
     done = run("classify", folder, "a", *ORT)
     assert done.code == 1 and "model_quantized.onnx" in done.err
+
+
+def test_search_runs_a_file(exported, checkpoint, tmp_path):
+    vectors = tmp_path / "vectors.npy"
+    assert run("embed", checkpoint("embed"), "the happy dog", "a cat", "-o", vectors, *BACKEND).code == 0
+    done = run("search", exported("embed"), vectors, "the happy dog", *ORT)
+    assert (done.code, [row["row"] for row in done.rows]) == (0, [0, 1]), done
+    assert done.rows[0]["score"] == pytest.approx(1, abs=1e-5)
