@@ -12,19 +12,15 @@ is in the results already is not repeated.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
-from real_training import ONE_THREAD, PEER, SOURCE
+from real_training import PEER, SOURCE, bbc, run_all, take_one_thread, tensors, train_in_order
 
 CONTENDERS = ("torch", PEER, "jax", "tensorflow")
 SEEDS = (0, 1, 2)
@@ -36,10 +32,8 @@ METRICS = ("loss", "rouge1", "rouge2", "rougeL")
 
 def rows_of(corpora: Path) -> tuple[list, list]:
     """The articles to train on and those that are held out, as rows of a text and its headline."""
-    rows = []
-    for path in sorted(next(corpora.rglob("bbcnews/data")).glob("*/*.txt")):
-        headline, _, text = path.read_text(errors="ignore").partition("\n")
-        rows.append({"text": text.strip(), "summary": headline.strip()})
+    parts = [row["text"].partition("\n") for row in bbc(corpora)]
+    rows = [{"text": text.strip(), "summary": headline.strip()} for headline, _, text in parts]
     random.Random(0).shuffle(rows)
     return rows[:TRAINED], rows[TRAINED : TRAINED + HELD_OUT]
 
@@ -94,33 +88,7 @@ def run_transformers(_: str, seed: int, rows: list, held_out: list, folder: str)
     transformers.set_seed(seed)
     model = transformers.EncoderDecoderModel.from_pretrained(folder)
 
-    class InOrder(transformers.Trainer):
-        """A row of its data is a batch."""
-
-        def _get_train_sampler(self, *args, **kwargs):
-            return torch.utils.data.SequentialSampler(self.train_dataset)
-
-    def tensors(batch):
-        return {name: torch.as_tensor(value) for name, value in batch.items()}
-
-    arguments = transformers.TrainingArguments(
-        f"{folder}/out",
-        max_steps=recipe.steps,
-        per_device_train_batch_size=1,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=recipe.warmup_ratio,
-        weight_decay=recipe.weight_decay,
-        adam_epsilon=recipe.epsilon,
-        seed=seed,
-        use_cpu=True,
-        report_to=[],
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
-    data = [tensors(batches.at(step)) for step in range(recipe.steps)]
-    InOrder(model, arguments, train_dataset=data, data_collator=lambda batch: batch[0]).train()
-    model.eval()
+    train_in_order(model, batches, recipe, recipe.steps, f"{folder}/out")
     metrics, test = (
         metrics_of("summarization", mine.config, collate),
         bertx.data.Batches(held_out, collate, 8, 0, False),
@@ -140,11 +108,7 @@ def run_transformers(_: str, seed: int, rows: list, held_out: list, folder: str)
 
 def work(contender: str, seed: int, corpora: Path) -> None:
     """One run; prints its line."""
-    if contender == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+    take_one_thread(contender)
     rows, held_out = rows_of(corpora)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -169,31 +133,9 @@ def table(results: list[dict]) -> str:
 
 
 def main() -> None:
-    """All runs, one after the other, or with --work one of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--corpora", type=Path, required=True)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--work", nargs=2, metavar=("CONTENDER", "SEED"))
-    arguments = parser.parse_args()
-    if arguments.work:
-        contender, seed = arguments.work
-        return work(contender, int(seed), arguments.corpora)
-    out = arguments.out
-    results = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    done = {(row["contender"], row["seed"]) for row in results}
-    for contender, seed in [(contender, seed) for seed in SEEDS for contender in CONTENDERS]:
-        if (contender, seed) in done:
-            continue
-        command = [sys.executable, __file__, "--corpora", str(arguments.corpora), "--work", contender, str(seed)]
-        finished = subprocess.run(command, env=os.environ | ONE_THREAD, capture_output=True, text=True)
-        if finished.returncode:
-            raise SystemExit(f"{contender} {seed}:\n{finished.stderr[-3000:]}")
-        line = finished.stdout.splitlines()[-1]
-        with open(out, "a") as file:
-            file.write(line + "\n")
-        print(line, flush=True)
-        results.append(json.loads(line))
-    print(table(results))
+    """All runs, or with --work one of them."""
+    runs = [(contender, seed) for seed in SEEDS for contender in CONTENDERS]
+    run_all(__file__, __doc__, ("contender", "seed"), runs, work, table)
 
 
 if __name__ == "__main__":

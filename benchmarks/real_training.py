@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -116,34 +117,8 @@ def run_transformers(task: str, _: str, seed: int, rows: list, evaluation: list)
     }[task]
     model = auto.from_pretrained(resolve(SOURCE), num_labels=len(labels))
 
-    class InOrder(transformers.Trainer):
-        """A row of its data is a batch."""
-
-        def _get_train_sampler(self, *args, **kwargs):
-            return torch.utils.data.SequentialSampler(self.train_dataset)
-
-    def tensors(batch):
-        return {name: torch.as_tensor(value) for name, value in batch.items()}
-
     with tempfile.TemporaryDirectory() as folder:
-        arguments = transformers.TrainingArguments(
-            folder,
-            max_steps=count,
-            per_device_train_batch_size=1,
-            learning_rate=recipe.learning_rate,
-            warmup_steps=recipe.warmup_ratio,
-            weight_decay=recipe.weight_decay,
-            adam_epsilon=recipe.epsilon,
-            seed=seed,
-            use_cpu=True,
-            report_to=[],
-            save_strategy="no",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        )
-        data = [tensors(batches.at(step)) for step in range(count)]
-        InOrder(model, arguments, train_dataset=data, data_collator=lambda batch: batch[0]).train()
-    model.eval()
+        train_in_order(model, batches, recipe, count, folder)
     found, test = metrics_of(task, config), bertx.data.Batches(evaluation, collate, 16, 0, shuffle=False)
     for step in range(len(test)):
         batch = test.at(step)
@@ -152,15 +127,56 @@ def run_transformers(task: str, _: str, seed: int, rows: list, evaluation: list)
     return found.compute()
 
 
-def work(task: str, contender: str, seed: int, corpora: Path) -> None:
-    """One run; prints its line."""
-    import time
+def tensors(batch: dict) -> dict:
+    """A batch for PyTorch."""
+    import torch
 
+    return {name: torch.as_tensor(value) for name, value in batch.items()}
+
+
+def train_in_order(model, batches, recipe, steps: int, folder: str) -> None:
+    """Trains a model of transformers with its Trainer, on these batches in their order."""
+    import torch
+    import transformers
+
+    class InOrder(transformers.Trainer):
+        """A row of its data is a batch."""
+
+        def _get_train_sampler(self, *args, **kwargs):
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    arguments = transformers.TrainingArguments(
+        folder,
+        max_steps=steps,
+        per_device_train_batch_size=1,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup_ratio,
+        weight_decay=recipe.weight_decay,
+        adam_epsilon=recipe.epsilon,
+        seed=recipe.seed,
+        use_cpu=True,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+    data = [tensors(batches.at(step)) for step in range(steps)]
+    InOrder(model, arguments, train_dataset=data, data_collator=lambda batch: batch[0]).train()
+    model.eval()
+
+
+def take_one_thread(contender: str) -> None:
+    """What ONE_THREAD does not reach."""
     if contender == "tensorflow":
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def work(task: str, contender: str, seed: int, corpora: Path) -> None:
+    """One run; prints its line."""
+    take_one_thread(contender)
     train, evaluation = rows_of(task, corpora)
     begun = time.monotonic()
     found = (run_transformers if contender == PEER else run_bertx)(task, contender, seed, train, evaluation)
@@ -186,33 +202,41 @@ def table(results: list[dict]) -> str:
 
 def main() -> None:
     """All runs, or with --work one of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    runs = [(task, contender, seed) for seed in SEEDS for task in TASKS for contender in CONTENDERS]
+    run_all(__file__, __doc__, ("task", "contender", "seed"), runs, work, table)
+
+
+def run_all(file: str, doc: str, names: tuple[str, ...], runs: list[tuple], work, table) -> None:
+    """Those runs that are not in --out yet, each a process of `file`, and the table of all; or with --work one of them.
+
+    names: what a run is called in its line; the last is a seed.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--work", nargs=3, metavar=("TASK", "CONTENDER", "SEED"))
+    parser.add_argument("--work", nargs=len(names), metavar=tuple(map(str.upper, names)))
     arguments = parser.parse_args()
     if arguments.work:
-        task, contender, seed = arguments.work
-        return work(task, contender, int(seed), arguments.corpora)
+        *which, seed = arguments.work
+        return work(*which, int(seed), arguments.corpora)
     out = arguments.out
     results = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    done = {(row["task"], row["contender"], row["seed"]) for row in results}
-    runs = [(task, c, seed) for seed in SEEDS for task in TASKS for c in CONTENDERS if (task, c, seed) not in done]
+    done = {tuple(row[name] for name in names) for row in results}
 
     def run(each):
-        command = [sys.executable, __file__, "--corpora", str(arguments.corpora), "--work", *map(str, each)]
+        command = [sys.executable, file, "--corpora", str(arguments.corpora), "--work", *map(str, each)]
         finished = subprocess.run(command, env=os.environ | ONE_THREAD, capture_output=True, text=True)
         if finished.returncode:
             raise SystemExit(f"{each}:\n{finished.stderr[-3000:]}")
         line = finished.stdout.splitlines()[-1]
-        with open(out, "a") as file:
-            file.write(line + "\n")
+        with open(out, "a") as lines:
+            lines.write(line + "\n")
         print(line, flush=True)
         return json.loads(line)
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        results += pool.map(run, runs)
+        results += pool.map(run, [each for each in runs if each not in done])
     print(table(results))
 
 
