@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bertx_weights import MissingExtraError
 
+from ..serving.settings import KEY, ModelSettings, Settings, api_keys, model_settings
 from .options import (
     SOURCE_HELP,
     BackendOption,
@@ -24,10 +25,6 @@ from .options import (
 )
 from .records import WrongUsage
 
-if TYPE_CHECKING:
-    from ..serving.settings import ModelSettings
-
-KEY = "BERTX_API_KEY"
 _PORT = 8080
 
 
@@ -52,7 +49,12 @@ def _known_pooling(mode: str | None) -> str | None:
 def serve(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE…", help=f"{SOURCE_HELP} NAME=SOURCE gives it a name.", show_default=False),
+        typer.Argument(
+            metavar="SOURCE…",
+            envvar="BERTX_SOURCE",
+            help=f"{SOURCE_HELP} NAME=SOURCE gives it a name.",
+            show_default=False,
+        ),
     ],
     task: Annotated[
         list[str] | None,
@@ -74,7 +76,9 @@ def serve(
             help="Of embeddings: mean, cls or max; else the checkpoint's own.",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(envvar="BERTX_HOST", help="The address to listen on; 0.0.0.0 is every one.")
+    ] = "127.0.0.1",
     port: Annotated[
         int | None, typer.Option("--port", "-p", min=0, max=65535, help="8080, or AIP_HTTP_PORT; 0 takes a free one.")
     ] = None,
@@ -103,7 +107,6 @@ def serve(
     """Serve models over HTTP, as text-embeddings-inference and OpenAI's embeddings do; a page at / tries them."""
     try:
         from ..serving.run import serve as run
-        from ..serving.settings import Settings
     except ImportError as error:
         raise MissingExtraError(
             f"bertx serve needs {error.name}, not installed here: pip install 'bertx[serve]'"
@@ -140,8 +143,6 @@ serve.epilog = epilog(
 
 
 def _models(sources: list[str], tasks: list[str]) -> tuple[ModelSettings, ...]:
-    from ..serving.settings import model_settings
-
     if len(tasks) not in (0, 1, len(sources)):
         raise WrongUsage(f"--task is given {len(tasks)} times for {len(sources)} models: once, or once for each")
     each = tasks * len(sources) if len(tasks) == 1 else tasks or [None] * len(sources)
@@ -158,22 +159,10 @@ def _port() -> int:
 
 
 def _keys(file: Path | None) -> tuple[str, ...]:
-    """The API keys; they are never taken from the command line, which every user of the machine can read.
-
-    Raises:
-        WrongUsage: a file or a variable without a key in it: the server would be open.
-    """
-    if file is not None:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        where = str(file)
-    elif KEY in os.environ:
-        lines, where = [os.environ[KEY]], KEY
-    else:
-        return ()
-    keys = tuple(line.strip() for line in lines if line.strip())
-    if not keys:
-        raise WrongUsage(f"{where} has no API key: the server would be open to all")
-    return keys
+    try:
+        return api_keys(file, os.environ)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from None
 
 
 VERBS = (serve,)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+KEY = "BERTX_API_KEY"
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,28 @@ class Settings:
 
 def model_settings(source: str, task: str | None = None) -> ModelSettings:
     """The settings of SOURCE or NAME=SOURCE: a folder is called by its own name, any other source as it is written."""
-    from pathlib import Path
-
     name, named, rest = source.partition("=")
     if named and name and "/" not in name:
         return ModelSettings(name, rest, task)
     folder = Path(source)
     return ModelSettings(folder.resolve().name if folder.is_dir() else source, source, task)
+
+
+def api_keys(file: Path | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The API keys of a file, or the one of the environment.
+
+    They are never taken from the command line, which every user of the machine can read.
+
+    Raises:
+        ValueError: a file or a variable without a key in it: the server would be open.
+    """
+    if file is not None:
+        lines, where = file.read_text(encoding="utf-8").splitlines(), str(file)
+    elif KEY in environment:
+        lines, where = [environment[KEY]], KEY
+    else:
+        return ()
+    keys = tuple(line.strip() for line in lines if line.strip())
+    if not keys:
+        raise ValueError(f"{where} has no API key: the server would be open to all")
+    return keys
