@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,9 +154,27 @@ def parity(
     Raises:
         CheckpointError, MissingExtraError, ValueError: as `bertx.load`.
     """
-    names = _backends(backends, dtype, device)
+    return _compared(source, _backends(backends, dtype, device), task, texts, dtype, device, revision)
+
+
+def parity_of_one_batch(source: str | os.PathLike[str], backend: str, device: str | None = None) -> ParityReport:
+    """`parity` of one backend in float32 on the first of the batches alone, pairs of texts padded on the right."""
+    return _compared(source, _backends([backend], "float32", device), device=device, count=1)
+
+
+def _compared(
+    source: str | os.PathLike[str],
+    names: Sequence[str],
+    task: str | None = None,
+    texts: Sequence[str] | None = None,
+    dtype: str = "float32",
+    device: str | None = None,
+    revision: str | None = None,
+    count: int | None = None,
+) -> ParityReport:
+    """What these backends differ by; `count`: in the first so many batches, None in all."""
     oracle = _oracle(source, task, revision, names)
-    batches = list(batches_of(oracle, list(TEXTS if texts is None else texts)))
+    batches = list(itertools.islice(batches_of(oracle, list(TEXTS if texts is None else texts)), count))
     expected = _run(oracle, batches)
     measure, tolerances = judged_by(
         dtype, batches, expected, lambda: _run(oracle.to("numpy", dtype="float32"), batches)

@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from bertx_weights import write_atomically
 from bertx_weights.files import atomic_path
 
 from ..model import Model
+from ..parity_report import ParityReport
 from ..printable import printable
 from .recipe import Recipe
 
@@ -111,10 +113,11 @@ def write_card(
     recipe: Recipe,
     steps: int,
     watch: Watch,
+    parity: ParityReport,
 ) -> None:
-    """README.md: data, recipe, figures and versions, and no text of the data.
+    """README.md: data, recipe, figures, parity and versions, and no text of the data.
 
-    `data`: "training" or "evaluation" → (what was given, its rows).
+    `data`: "training" or "evaluation" → (what was given, its rows). `parity`: of the model in `out`.
     """
     name = printable(out.resolve().name)
     header = {
@@ -151,6 +154,10 @@ def write_card(
         "",
         *_figures(out, watch),
         "",
+        "## Parity",
+        "",
+        *_parity(name, model, parity),
+        "",
         "## Versions",
         "",
         *_table(("library", "version"), _versions(model.backend)),
@@ -176,6 +183,25 @@ def _figures(out: Path, watch: Watch) -> Iterator[str]:
     if (out / CURVES).exists():
         yield ""
         yield f"![The curves of the losses and of the evaluations]({CURVES})"
+
+
+def _parity(name: str, model: Model, report: ParityReport) -> Iterator[str]:
+    failed = [row for row in report.rows if not row.passed]
+    yield (
+        f"These weights on {model.backend} in float32 beside bertx's oracle, the same model on NumPy in float64, on a "
+        "padded batch of pairs of texts:"
+    )
+    yield ""
+    # hidden states and attention have their layer's number, and are not what the model is used for
+    shown = [row for row in report.rows if row in failed or not re.search(r"\d$|embeddings$", row.output)]
+    yield from _table(
+        ("output", "max |Δ|", "tolerance"),
+        ((row.output, f"{row.difference:.1e}", f"{row.tolerance:.1e}") for row in shown),
+    )
+    yield ""
+    judged = f"{len(failed)} are outside" if failed else "all are within"
+    yield f"Of {len(report.rows)} outputs, hidden states and attention among them, {judged} their tolerance."
+    yield f"`bertx parity {shlex.quote(name)} --backend {model.backend}` compares each of them, on more batches."
 
 
 def _number(value: float | None) -> str:

@@ -36,6 +36,7 @@ from ..data.labels import Classes
 from ..hub.bases import files_folder
 from ..hub.sources import resolve
 from ..model import Model
+from ..parity_report import parity_of_one_batch
 from ..registry import (
     architecture_of_task,
     check_task,
@@ -276,9 +277,13 @@ def train(
         model.folder = out
         if world.rank:
             return model
-        of_data = {"training": (data, rows)} | ({} if held_out is None else {"evaluation": (evaluation, held_out)})
-        draw_curves(out)
-        write_card(out, model, source, of_data, recipe, trainer.step_count, watch)
+    # Outside of the world: the other processes have nothing more to do.
+    of_data = {"training": (data, rows)} | ({} if held_out is None else {"evaluation": (evaluation, held_out)})
+    draw_curves(out)
+    found = parity_of_one_batch(out, chosen.name, device)
+    if not found.passed:
+        _log.warning("%s differs more from the float64 oracle than rounding explains:\n%s", out, found)
+    write_card(out, model, source, of_data, recipe, trainer.step_count, watch, found)
     return model
 
 

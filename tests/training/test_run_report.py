@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import re
 import struct
 import sys
 
@@ -12,6 +13,8 @@ import pytest
 from reviews import ROWS, write_encoder
 
 import bertx
+from bertx_torch import nn
+from bertx_torch.layers import activations
 
 OPTIONS = {
     "task": "text-classification",
@@ -52,6 +55,8 @@ def test_the_card_says_data_recipe_figures_and_versions_and_no_text(encoder, rev
         "| update | loss | accuracy | f1 |",
         "where accuracy was best",
         "![The curves of the losses and of the evaluations](curves.png)",
+        "Of 6 outputs, hidden states and attention among them, all are within their tolerance.",
+        "`bertx parity my-classifier --backend torch`",
         f"| torch | {importlib.metadata.version('torch')} |",
         "| numpy |",
     ):
@@ -61,6 +66,20 @@ def test_the_card_says_data_recipe_figures_and_versions_and_no_text(encoder, rev
     assert card.startswith('---\nlibrary_name: "bertx"\npipeline_tag: "text-classification"\n')
     bertx.train(encoder, reviews, out=out, evaluation=ROWS[:16], resume=True, **OPTIONS)
     assert (out / "README.md").read_text() == card
+
+
+def test_the_card_has_the_parity_of_what_was_written(encoder, tmp_path, monkeypatch, caplog):
+    """max |Δ| to the oracle, and a line in the log where a backend computes another model than the oracle."""
+    out = tmp_path / "out"
+    bertx.train(encoder, ROWS, out=out, **{**OPTIONS, "metric": None})
+    (row,) = re.findall(r"^\| logits \| (\S+) \| (\S+) \|$", (out / "README.md").read_text(), re.MULTILINE)
+    difference, tolerance = map(float, row)
+    assert 0 < difference <= tolerance < 1e-4
+    assert "oracle" not in caplog.text
+    monkeypatch.setitem(activations.ACTIVATIONS, "gelu", nn.gelu_tanh)
+    bertx.train(encoder, ROWS, out=tmp_path / "other", **{**OPTIONS, "metric": None})
+    assert "other differs more from the float64 oracle than rounding explains:\n" in caplog.text
+    assert re.search(r"Of 6 outputs, .* [1-6] are outside their tol", (tmp_path / "other" / "README.md").read_text())
 
 
 def test_the_curves_are_a_picture(encoder, tmp_path):
