@@ -26,6 +26,7 @@ from .openapi import document
 from .routes import ROUTES, VERTEX, Route, own_route
 from .served import Served
 from .service import Service
+from .traces import Traces
 
 # The page asks nobody else for anything, and no other page may frame it.
 _PAGE_HEADERS = {
@@ -38,14 +39,17 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(service: Service, environment: Mapping[str, str] = os.environ) -> Starlette:
-    """The application of a service; `environment` may have the paths that Vertex AI wants."""
-    guard = _Guard(service)
+    """The application of a service; `environment` may have the paths that Vertex AI wants, and where traces go.
+
+    Raises:
+        MissingExtraError, ValueError: traces are to be sent, and cannot be.
+    """
+    guard = _Guard(service, Traces(environment))
     paths: list[Path] = []
 
     def post(path: str, route: Route | None, openai: bool = False) -> None:
-        handler = guard.answering(route, openai)
-        paths.append(Path(path, handler, methods=["POST"]))
-        paths.append(Path(f"/models/{{model:path}}{path.rstrip('/')}", handler, methods=["POST"]))
+        for pattern in (path, f"/models/{{model:path}}{path.rstrip('/')}"):
+            paths.append(Path(pattern, guard.answering(pattern, route, openai), methods=["POST"]))
 
     def get(path: str, handler: Handler) -> None:
         paths.append(Path(path, handler, methods=["GET"]))
@@ -82,10 +86,10 @@ def create_app(service: Service, environment: Mapping[str, str] = os.environ) ->
 
 
 class _Guard:
-    """Lets requests with a key through, and writes a line of the log about each."""
+    """Lets requests with a key through, and writes a line of the log and a span about each."""
 
-    def __init__(self, service: Service):
-        self._service = service
+    def __init__(self, service: Service, traces: Traces):
+        self._service, self._traces = service, traces
         self._keys = [hashlib.sha256(key.encode()).digest() for key in service.settings.api_keys]
 
     def client(self, request: Request) -> str:
@@ -116,11 +120,12 @@ class _Guard:
 
         return handle
 
-    def answering(self, route: Route | None, openai: bool) -> Handler:
-        """A handler of POST requests."""
+    def answering(self, pattern: str, route: Route | None, openai: bool) -> Handler:
+        """A handler of POST requests to paths of a pattern."""
 
         async def handle(request: Request) -> Response:
             began = time.perf_counter()
+            finish = self._traces.begin(request, pattern)
             fields: dict[str, Any] = {}
             try:
                 client = self.client(request)
@@ -143,9 +148,11 @@ class _Guard:
                 log("error", logging.ERROR, error, path=request.url.path)
                 self._service.metrics.failures.labels("internal").inc()
                 internal = RequestError(500, "Backend", "an error of the server: its log says where")
+                fields["error"] = "internal"
                 response = _refused(internal, openai)
             milliseconds = round(1000 * (time.perf_counter() - began), 1)
             log("request", path=request.url.path, status=response.status_code, milliseconds=milliseconds, **fields)
+            finish(response, fields.get("error"))
             return response
 
         return handle
