@@ -12,10 +12,10 @@ import numpy as np
 
 from ..tasks.streaming import InputError, count_characters, next_window
 from .formats import Columns, Row
+from .inputs import Input
 from .outputs import Output, TableOutput
 from .progress import Progress
 from .records import Record, WrongUsage
-from .source import Source
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
 
     Args:
         name: what the progress bar says.
-        records: a Source, or a few from arguments.
+        records: an Input, or a few from arguments.
         task: a list of inputs → a result of each; may raise InputError.
         results: the columns of a result; one that is no mapping is the value of the only column.
         dtype: of vectors.
@@ -68,7 +68,7 @@ def run(
 
 def digest_of(records: Iterable[Record]) -> Callable[[], str]:
     """A function that gives the digest of what was read of records; of a list that of all."""
-    if isinstance(records, Source):
+    if isinstance(records, Input):
         return records.digest
     fixed = hashlib.sha256(ascii(list(records)).encode()).hexdigest()
     return lambda: fixed
@@ -97,7 +97,8 @@ def rows_of(
             problems |= {good[i]: problem for i, problem in error.problems.items()}
     rows = []
     for i, record in enumerate(records):
-        row = {} if record.line is None else {"line": record.line}
+        row = {} if record.file is None else {"file": record.file}
+        row |= {} if record.line is None else {"line": record.line}
         row |= {"row": record.row, **record.kept, **record.values}
         result = {} if i in problems else _as_row(answers[i], columns)
         if not _is_finite(result):

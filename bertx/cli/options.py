@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .formats import FORMATS
-from .source import FORMS, form_of
+from .source import FORMS, SUFFIXES, form_of
 
 SOURCE_HELP = 'A folder, a hub id, a short name such as bert-base, or "python:PACKAGE/FOLDER".'
 
@@ -105,7 +105,7 @@ def input_form(path: Path, form: str | None) -> str:
     """What an input file is read as; refuses a name that does not say it."""
     found = form or form_of(path)
     if found is None:
-        known = ", ".join(f".{one}" for one in FORMS)
+        known = ", ".join(SUFFIXES)
         raise typer.BadParameter(f"{path} ends in none of {known} (or these with .gz): give --input-format")
     return found
 

@@ -12,8 +12,8 @@ import rich.progress
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from .formats import Row
+from .inputs import Input
 from .records import ENCODING_HINT, Record
-from .source import Source
 from .terminal import is_terminal, messages, tell
 
 EVERY = 30  # seconds between the lines where there is no bar
@@ -39,7 +39,7 @@ class Progress:
 
     def __init__(self, name: str, records: Iterable[Record]):
         self._name = name
-        self._source = records if isinstance(records, Source) else None
+        self._source = records if isinstance(records, Input) else None
         self._console = messages()
         shown = "{task.fields[done]:,} done, {task.fields[rate]}"
         self._bar = bar(name, shown, self._console, enabled=self._source is not None)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .inputs import Input
 from .options import (
     BackendOption,
     BatchTokensOption,
@@ -27,7 +28,6 @@ from .options import (
     epilog,
 )
 from .records import Field, WrongUsage, is_text
-from .source import Source
 from .terminal import working
 from .verbs import Call, chosen_backend, columns_of, found_source, loaded, open_records, pooled, with_reserved_out
 
@@ -74,7 +74,7 @@ def rank(
         raise WrongUsage("the query has bytes that are not UTF-8")
     call = Call(
         source,
-        input=docs,
+        inputs=[docs] if docs else [],
         column=[f"text={column}"] if column else None,
         input_format=input_format,
         delimiter=delimiter,
@@ -93,7 +93,7 @@ def rank(
     with contextlib.ExitStack() as stack:
         call, _ = with_reserved_out(call, stack)
         records = open_records(fields, call, {"rank": "integer", "score": "number"})
-        if isinstance(records, Source):
+        if isinstance(records, Input):
             stack.callback(records.close)
         chosen_backend(call)
         columns = {"rank": "integer", "score": "number"} | columns_of(records, fields)

@@ -46,6 +46,8 @@ class Record:
         values: its fields.
         kept: other columns of it, which go to the output as they are.
         problem: why it cannot be used, if so.
+        file: which it is of, where the input is several.
+        first: the row with which that file begins.
     """
 
     row: int
@@ -53,11 +55,14 @@ class Record:
     values: dict[str, Any] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
+    file: str | None = None
+    first: int = 0
 
     @property
     def place(self) -> str:
-        """What a message calls it."""
-        return f"row {self.row}" if self.line is None else f"line {self.line}"
+        """What a message calls it: its place in its file."""
+        place = f"row {self.row - self.first}" if self.line is None else f"line {self.line}"
+        return place if self.file is None else f"{self.file}, {place}"
 
 
 def json_kind(value: Any) -> str:

@@ -69,7 +69,7 @@ def search(
         raise WrongUsage("a query has bytes that are not UTF-8")
     call = Call(
         source,
-        input=vectors,
+        inputs=[vectors],
         out=out,
         overwrite=overwrite,
         backend=backend,

@@ -1,4 +1,4 @@
-"""An input file or stdin, read once, a record after another: what cannot be read is reported, not raised."""
+"""One input file or stdin, read once, a record after another: what cannot be read is reported, not raised."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from bertx_weights.containers.libraries import needs
 
 from .records import ENCODING_HINT, NOT_UTF8, SURROGATE, Field, Record, WrongUsage, is_text, record_of
 
-FORMS = ("txt", "jsonl", "json", "csv", "tsv", "parquet")
+FORMS = ("txt", "jsonl", "json", "csv", "tsv", "parquet", "arrow")
+SUFFIXES = {f".{form}": form for form in FORMS} | {".feather": "arrow"}
 ALL = "*"
 """In the columns of an output: all that a JSON object has beside the fields."""
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
-_ROWS = 1024  # of a parquet file, read at once
+_ARROW = b"ARROW1"  # a file; a stream begins otherwise
+_ROWS = 1024  # of a parquet or Arrow file, made Python objects at once
 
 
 @dataclass(frozen=True)
@@ -48,24 +50,27 @@ class Reading:
     shard: tuple[int, int] = (1, 1)
 
 
-def description(reading: Reading, form: str) -> dict[str, Any]:
-    """How an input of a form is read, as JSON."""
+def description(reading: Reading, form: str | Sequence[str]) -> dict[str, Any]:
+    """How an input of a form, or files of several, are read, as JSON."""
     return json.loads(json.dumps(asdict(reading) | {"form": form}))
 
 
 def form_of(path: Path) -> str | None:
     """What a file is by its name, compressed or not; None where that does not say."""
     name = path.name.lower().removesuffix(".gz")
-    return next((form for form in FORMS if name.endswith(f".{form}")), None)
+    return next((form for suffix, form in SUFFIXES.items() if name.endswith(suffix)), None)
 
 
 class Source:
     """The records of a file or of stdin.
 
     Attributes:
+        path: the file; None for stdin.
         form: one of FORMS.
-        size: in bytes, of a parquet file in rows; None where not known.
-        kept: the columns that are kept → "text", "any", or the Arrow type of a parquet file's; ALL for those that a
+        size: in bytes, of a parquet file in rows, of an Arrow file in batches; None where not known.
+        rows: how many records were read, those of other shards too.
+        columns: those of a table or a parquet or Arrow file; None of another.
+        kept: the columns that are kept → "text", "any", or the type of an Arrow column; ALL for those that a
             JSON object happens to have.
     """
 
@@ -88,13 +93,15 @@ class Source:
 
         Raises:
             WrongUsage: the input has not what was asked for, or looks like another form than it is read as.
-            MissingExtraError: a parquet file without pyarrow.
+            MissingExtraError: a parquet or Arrow file without pyarrow.
         """
-        self._path, self._fields, self._reading = path, tuple(fields), reading
+        self.path, self._fields, self._reading = path, tuple(fields), reading
         self._taken = frozenset(taken)
         self._name = str(path) if path else "stdin"
         self._digest = hashlib.sha256()
         self.size = path.stat().st_size if path else None
+        self.rows = 0
+        self.columns: frozenset[str] | None = None
         self.kept: dict[str, Any] = {}
         several = sum(one.required for one in fields) > 1
         guessed = reading.form is None and (path is None or form_of(path) == "txt")
@@ -104,9 +111,15 @@ class Source:
         self.form: str = form
         if reading.delimiter is not None and self.form not in ("csv", "tsv"):
             raise WrongUsage(f"--delimiter is of a table, and {self._name} is read as {self.form}")
-        if self.form == "parquet":
-            self._raw = None
-            self._found = self._parquet()
+        self._raw: BinaryIO | None = None
+        self._file: Any = None  # of Arrow's
+        self._position = 0
+        if binary := {"parquet": self._parquet, "arrow": self._arrow}.get(self.form):
+            try:
+                self._found = binary()
+            except BaseException:
+                self.close()
+                raise
             return
         self._raw = self._opened()
         try:
@@ -138,19 +151,14 @@ class Source:
     @property
     def has_lines(self) -> bool:
         """Whether a record has a line of its own."""
-        return self.form not in ("json", "parquet")
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """How it is read, as JSON."""
-        return description(self._reading, self.form)
+        return self.form not in ("json", "parquet", "arrow")
 
     @property
     def position(self) -> int:
         """How far it was read, in what `size` is in."""
         if self._raw is None:
-            return self._rows_read
-        if not self._path:
+            return self._position
+        if not self.path:
             return 0
         return (self.size or 0) if self._raw.closed else self._raw.tell()
 
@@ -158,17 +166,22 @@ class Source:
         """SHA-256 of what was read until now, in hexadecimal."""
         return self._digest.hexdigest()
 
-    def __iter__(self) -> Iterator[Record]:
-        """Raises ValueError for an input that breaks off, as a damaged .gz file does."""
-        first, every = self._reading.shard
-        for row, (line, found, problem) in enumerate(self._found):
-            if row % every == first - 1:
+    def records(self, first: int = 0) -> Iterator[Record]:
+        """The records, whose rows are counted from the first.
+
+        Raises:
+            ValueError: the input breaks off, as a damaged .gz file does.
+        """
+        shard, every = self._reading.shard
+        for row, (line, found, problem) in enumerate(self._found, first):
+            self.rows += 1
+            if row % every == shard - 1:
                 yield self._record(row, line, found, problem)
 
     def close(self) -> None:
         """Closes a file; stdin stays open."""
-        if self._path and self._raw is not None:
-            self._raw.close()
+        if file := self._file or (self._raw if self.path else None):
+            file.close()
 
     def _record(self, row: int, line: int | None, found: Any, problem: str | None) -> Record:
         if problem is not None:
@@ -190,8 +203,8 @@ class Source:
     # --- bytes ------------------------------------------------------------------------------------
 
     def _opened(self) -> BinaryIO:
-        if self._path:
-            return open(self._path, "rb")
+        if self.path:
+            return open(self.path, "rb")
         if sys.stdin is None:
             raise WrongUsage("nothing to work on: stdin is closed; give texts or --input FILE")
         return sys.stdin.buffer
@@ -356,38 +369,77 @@ class Source:
                     yield number, _cells(dict(zip(header, row, strict=True)), self._fields), None
 
     def _parquet(self) -> Iterator[tuple[None, Any, str | None]]:
-        if self._path is None:
+        if self.path is None:
             raise WrongUsage("a parquet file cannot be read from a pipe: give --input FILE")
         pa = needs("pyarrow", "parquet", "a .parquet file needs")
         import pyarrow.parquet as pq
 
         try:
-            file = pq.ParquetFile(self._path)
+            file = pq.ParquetFile(self.path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise ValueError(f"{self._path} is no parquet file, or damaged: {error}") from error
-        self.size, self._rows_read = file.metadata.num_rows, 0
-        types = {column.name: column.type for column in file.schema_arrow}
+            raise ValueError(f"{self.path} is no parquet file, or damaged: {error}") from error
+        columns = self._arrow_columns(file.schema_arrow)
+        self.size = file.metadata.num_rows
+        self._file = file
+
+        def batches() -> Iterator[Any]:
+            for batch in file.iter_batches(_ROWS, columns=columns):
+                yield batch
+                self._position += len(batch)
+
+        return self._arrow_rows(batches())
+
+    def _arrow(self) -> Iterator[tuple[None, Any, str | None]]:
+        """An Arrow file, which Feather 2 is too, or a stream of Arrow's in a file, which `datasets` keeps."""
+        if self.path is None:
+            raise WrongUsage("an Arrow file cannot be read from a pipe: give --input FILE")
+        pa = needs("pyarrow", "parquet", "an .arrow or .feather file needs")
+
+        try:
+            self._file = mapped = pa.memory_map(str(self.path))
+            is_file = mapped.read(len(_ARROW)) == _ARROW
+            mapped.seek(0)
+            file = pa.ipc.open_file(mapped) if is_file else pa.ipc.open_stream(mapped)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{self.path} is no Arrow file, or damaged: {error}") from error
+        columns = self._arrow_columns(file.schema)
+        self.size = file.num_record_batches if is_file else None
+
+        def batches() -> Iterator[Any]:
+            for batch in map(file.get_batch, range(file.num_record_batches)) if is_file else file:
+                for start in range(0, len(batch), _ROWS):
+                    yield batch.slice(start, _ROWS).select(columns)
+                self._position += 1
+
+        return self._arrow_rows(batches())
+
+    def _arrow_columns(self, schema: Any) -> list[str]:
+        """The columns that are read or kept of a file with a schema."""
+        import pyarrow as pa
+
+        # What was read of a dictionary is its values.
+        types = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
         self._check_columns(list(types))
         self._keep_of_table(types)
         read = [column for one in self._fields for column in one.sources if column in types]
+        return list(dict.fromkeys([*read, *self.kept]))
 
-        def records() -> Iterator[tuple[None, Any, str | None]]:
-            with file:
-                try:
-                    for batch in file.iter_batches(_ROWS, columns=list(dict.fromkeys([*read, *self.kept]))):
-                        for row in batch.to_pylist():
-                            self._digest.update(repr(row).encode("utf-8", "backslashreplace"))
-                            self._rows_read += 1
-                            yield None, row, None
-                except (pa.ArrowException, OSError) as error:
-                    raise ValueError(f"{self._path} is damaged: {error}") from error
+    def _arrow_rows(self, batches: Iterator[Any]) -> Iterator[tuple[None, Any, str | None]]:
+        import pyarrow as pa
 
-        return records()
+        try:
+            for batch in batches:
+                for row in batch.to_pylist():
+                    self._digest.update(repr(row).encode("utf-8", "backslashreplace"))
+                    yield None, row, None
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{self.path} is damaged: {error}") from error
 
     # --- columns ----------------------------------------------------------------------------------
 
     def _check_columns(self, there: Sequence[str]) -> None:
         """Raises WrongUsage where a column that a task needs is not there."""
+        self.columns = frozenset(there)
         lost = [column for one in self._fields if one.required for column in one.sources if column not in there]
         if lost:
             raise WrongUsage(

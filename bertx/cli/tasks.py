@@ -6,11 +6,11 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .inputs import files_of
 from .options import (
     BackendOption,
     BatchTokensOption,
@@ -39,14 +39,13 @@ def _common(
     source: SourceArgument,
     texts: list[str] | None = None,
     input: Annotated[  # noqa: A002
-        Path | None,
+        list[str] | None,
         typer.Option(
             "--input",
             "-i",
-            exists=True,
-            dir_okay=False,
-            help="A .txt (a text a line), .jsonl, .json, .csv or .tsv file, or these with .gz, or .parquet; "
-            "without it and texts, stdin.",
+            metavar="FILE...",
+            help="A .txt (a text a line), .jsonl, .json, .csv or .tsv file, or these with .gz, or .parquet, .arrow or "
+            ".feather; or several, or a pattern in quotes; without it and texts, stdin.",
         ),
     ] = None,
     column: ColumnOption = None,
@@ -89,6 +88,8 @@ def _verb(
         def command(**given: Any) -> None:
             first = [] if shared is None else [shared(**{name: given.pop(name) for name in of_shared})]
             task_call = ask(*first, **{name: given.pop(name) for name in own})
+            if files := given.pop("input"):
+                given |= {"inputs": files_of(files, given.pop("texts") or ())}
             run_verb(ask.__name__.replace("_", "-"), task, fields, task_call, Call(**given))
 
         common = inspect.signature(_common).parameters
@@ -135,6 +136,7 @@ def _vector_dtype(dtype: str) -> str:
         'bertx embed all-MiniLM-L6-v2 "A happy person." "A happy dog."',
         "bertx embed all-MiniLM-L6-v2 -i texts.txt.gz -o vectors.npy --vectors float16",
         "bertx embed all-MiniLM-L6-v2 -i articles.parquet -c body --keep id,title -o vectors.parquet --resume",
+        "bertx embed all-MiniLM-L6-v2 -i 'shards/*.jsonl' -o vectors.parquet",
         "bertx embed all-MiniLM-L6-v2 -i texts.jsonl -o part1.parquet --shard 1/4",
         "bertx embed my-checkpoint -i questions.txt -o vectors.npy --prompt-name query",
     ),

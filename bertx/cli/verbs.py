@@ -16,9 +16,10 @@ from bertx_weights.files import is_special
 
 from .fingerprint import model_files
 from .formats import Columns
+from .inputs import Input
 from .options import input_form
 from .records import Field, Record, WrongUsage, from_arguments, with_columns
-from .source import FORMS, Reading, Source, description
+from .source import SUFFIXES, Reading, description
 from .targets import behind_links, refuse_same, reserved
 from .terminal import is_terminal, named_stdout, tell, working
 
@@ -48,7 +49,7 @@ class Call:
 
     source: str
     texts: Sequence[str] | None = None
-    input: Path | None = None
+    inputs: Sequence[Path] = ()
     column: Sequence[str] | None = None
     input_format: str | None = None
     delimiter: str | None = None
@@ -85,7 +86,7 @@ def run_verb(name: str, task: str, fields: Sequence[Field], task_call: TaskCall,
         call, done = with_reserved_out(call, stack)
         fields = with_columns(fields, call.column or [])
         records = open_records(fields, call, task_call.results)
-        if isinstance(records, Source):
+        if isinstance(records, Input):
             stack.callback(records.close)
         run = _stream if task_call.stream else _run
         failed = run(name, task, fields, task_call, call, records, done)
@@ -108,7 +109,8 @@ def with_reserved_out(call: Call, stack: contextlib.ExitStack) -> tuple[Call, bo
         if call.resume:
             raise WrongUsage(f"--resume goes on with a file, and {out} is none")
         return call, False
-    refuse_same(out, call.input)
+    for path in call.inputs:
+        refuse_same(out, path)
     out = behind_links(out)
     stack.enter_context(reserved(out))
     return replace(call, out=out), check_target(out, call.resume, call.overwrite)
@@ -131,29 +133,28 @@ def chosen_backend(call: Call) -> str:
     return chosen.name
 
 
-def open_records(fields: Sequence[Field], call: Call, results: Columns) -> Sequence[Record] | Source:
+def open_records(fields: Sequence[Field], call: Call, results: Columns) -> Sequence[Record] | Input:
     """What a verb works on: its arguments, a file or stdin."""
-    if call.texts and call.input is not None:
-        raise WrongUsage(f"both texts and --input {call.input}: give one of them")
     first, every = map(int, (call.shard or "1/1").split("/"))
     keep = tuple(name.strip() for name in call.keep.split(",")) if call.keep else ()
     if call.texts:
         for text in call.texts:
-            if Path(text).suffix.lower().lstrip(".") in (*FORMS, "gz") and os.path.isfile(text):
+            if Path(text).suffix.lower() in (*SUFFIXES, ".gz") and os.path.isfile(text):
                 raise WrongUsage(f"{text} is a file: give it with --input {text} (a text of this name: through stdin)")
         given = {"--column": call.column, "--keep": keep, "--shard": call.shard, "--input-format": call.input_format}
         for option, value in given.items():
             if value:
                 raise WrongUsage(f"{option} is of a file with columns: texts from arguments have none")
         return list(from_arguments(call.texts, fields))
-    if call.input is None and is_terminal(sys.stdin):
+    if not call.inputs and is_terminal(sys.stdin):
         raise WrongUsage("nothing to work on: give texts, --input FILE, or a pipe to stdin")
-    form = input_form(call.input, call.input_format) if call.input else call.input_format
+    forms = {path: input_form(path, call.input_format) for path in call.inputs} or {"stdin as txt": call.input_format}
     reading = Reading(call.input_format, call.encoding, call.delimiter, keep, (first, every))
-    if form == "txt" and call.column:
-        raise WrongUsage(f"--column is of a file with columns: {call.input or 'stdin as txt'} has none")
+    if call.column and (texts := next((path for path, form in forms.items() if form == "txt"), None)):
+        raise WrongUsage(f"--column is of a file with columns: {texts} has none")
     taken = {"line", "row", "error", *(one.name for one in fields), *results}
-    return Source(call.input, fields, reading, taken, columns_given=bool(call.column) and call.input is None)
+    taken |= {"file"} if len(call.inputs) > 1 else set()
+    return Input(call.inputs, fields, reading, taken, columns_given=bool(call.column) and not call.inputs)
 
 
 def _run(
@@ -162,7 +163,7 @@ def _run(
     fields: Sequence[Field],
     task_call: TaskCall,
     call: Call,
-    records: Sequence[Record] | Source,
+    records: Sequence[Record] | Input,
     done: bool,
 ) -> int:
     from .job import digest_of, run
@@ -221,7 +222,7 @@ def _stream(
     fields: Sequence[Field],
     task_call: TaskCall,
     call: Call,
-    records: Sequence[Record] | Source,
+    records: Sequence[Record] | Input,
     done: bool,
 ) -> int:
     """Prints each text and what is added to it; how many records could not be used."""
@@ -254,11 +255,12 @@ def _stream(
     return failed
 
 
-def columns_of(records: Sequence[Record] | Source, fields: Sequence[Field]) -> dict[str, Any]:
+def columns_of(records: Sequence[Record] | Input, fields: Sequence[Field]) -> dict[str, Any]:
     """The columns of an output that come from the input."""
-    has_lines = not isinstance(records, Source) or records.has_lines
-    kept = records.kept if isinstance(records, Source) else {}
+    has_lines = not isinstance(records, Input) or records.has_lines
+    kept = records.kept if isinstance(records, Input) else {}
     return {
+        **({"file": "text"} if isinstance(records, Input) and records.several else {}),
         **({"line": "integer"} if has_lines else {}),
         "row": "integer",
         **kept,
@@ -344,7 +346,7 @@ def _job(
     options: Mapping[str, Any],
     task_call: TaskCall,
     call: Call,
-    records: Sequence[Record] | Source,
+    records: Sequence[Record] | Input,
     found: Inspection | Artefact,
 ) -> dict[str, Any]:
     """What the rows of a job depend on, its input aside."""
@@ -365,7 +367,7 @@ def _job(
             "untrained": call.untrained,
             "vectors": task_call.vectors,
         },
-        "input": records.description if isinstance(records, Source) else description(Reading(), "arguments"),
+        "input": records.description if isinstance(records, Input) else description(Reading(), "arguments"),
         "dtype": call.dtype,
         "device": call.device,
     }
