@@ -104,11 +104,13 @@ def test_what_is_refused_is_refused_as_by_the_server(handler):
     assert answer["statusCode"] == 422 and "nothing" in answer["body"]
 
 
-def test_a_start_without_a_model_a_key_or_a_trained_head_fails(handler, folder_of):
+def test_a_start_fails_that_bertx_serve_would_refuse(handler, folder_of):
     with pytest.raises(ValueError, match="BERTX_SOURCE names no model"):
         handler("embedder", BERTX_SOURCE="")
     with pytest.raises(ValueError, match="BERTX_API_KEY has no API key"):
         handler("embedder", BERTX_API_KEY=" ")
+    with pytest.raises(ValueError, match="several models are called embedder"):
+        handler("embedder", BERTX_SOURCE=f"{folder_of('embedder')} {folder_of('embedder')}", BERTX_API_KEY="key")
     with pytest.raises(ValueError, match="nowhere"):
         handler("embedder", BERTX_SOURCE=str(folder_of("embedder") / "nowhere"), BERTX_API_KEY="key")
 
