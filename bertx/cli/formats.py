@@ -28,6 +28,9 @@ for a value of JSON, or the Arrow type of a column that a parquet file has. ALL 
 
 Row = Mapping[str, Any]
 
+SCALE = "embedding_scale"
+"""The column with what an int8 vector is multiplied by."""
+
 
 class Format(ABC):
     """One form of output."""
@@ -95,7 +98,7 @@ class Csv(Format):
 
 
 class Npy(Format):
-    """One array [B, H], float32 or float16, a row each; NaN in the row of a line that failed."""
+    """One array [B, H], float32, float16 or int8, a row each; that of a line that failed is NaN, for int8 0."""
 
     def __init__(self, columns: Columns, width: int | None, dtype: str = "float32"):
         if width is None:
@@ -109,7 +112,8 @@ class Npy(Format):
 
     def encode(self, rows: Sequence[Row], first: bool) -> bytes:
         """See Format."""
-        vectors = np.full((len(rows), self._width), np.nan, self._dtype)
+        failed = np.nan if self._dtype.kind == "f" else 0
+        vectors = np.full((len(rows), self._width), failed, self._dtype)
         for i, row in enumerate(rows):
             if self._name in row:
                 vectors[i] = row[self._name]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..tasks.streaming import InputError, count_characters, next_window
-from .formats import Columns, Row
+from .formats import SCALE, Columns, Row
 from .inputs import Input
 from .outputs import Output, TableOutput
 from .progress import Progress
@@ -103,7 +103,7 @@ def rows_of(
         result = {} if i in problems else _as_row(answers[i], columns)
         if not _is_finite(result):
             problems[i] = "gives a number that is not finite: is the checkpoint whole?"
-        elif dtype != "float32" and not _is_finite(result := _stored(result, dtype)):
+        elif result and dtype != "float32" and not _is_finite(result := _stored(result, dtype)):
             problems[i] = f"gives a vector that {dtype} cannot hold"
         rows.append({**row, **({"error": problems[i]} if i in problems else result)})
     return rows
@@ -125,7 +125,12 @@ def _is_finite(value: Any) -> bool:
 
 
 def _stored(result: Row, dtype: str) -> Row:
-    """A result with its vectors in another dtype."""
+    """A result with its vectors in another dtype; int8 ones are whole numbers of a scale that is each vector's own."""
+    if dtype == "int8":
+        (name,) = result
+        scale = np.abs(result[name]).max() / np.float32(127)
+        steps = np.rint(result[name] / (scale or 1)).astype(np.int8)
+        return {name: steps, SCALE: float(scale)}
     with np.errstate(over="ignore"):
         return {name: v.astype(dtype) if isinstance(v, np.ndarray) else v for name, v in result.items()}
 

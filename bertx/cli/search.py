@@ -13,6 +13,7 @@ import typer
 
 from bertx_weights.containers.libraries import needs
 
+from .formats import SCALE
 from .options import (
     BackendOption,
     DeviceOption,
@@ -120,8 +121,9 @@ def nearest(queries: np.ndarray, blocks: Iterator[Block], top_k: int, name: str)
                 "search with the model that embedded them"
             )
         scores = cosine_similarity(queries, vectors.astype(np.float32))
-        # A line that failed is a row of NaN, which is near to nothing.
-        scores = np.where(np.isfinite(scores), scores, -np.inf)
+        # A line that failed is a row of NaN, of int8 vectors one of 0, which is near to nothing.
+        there = np.isfinite(scores) & ((vectors.dtype != np.int8) | vectors.any(1))
+        scores = np.where(there, scores, -np.inf)
         for found, of_block in zip(best, scores, strict=True):
             for i in np.argsort(-of_block, kind="stable")[:top_k]:
                 if of_block[i] > -np.inf:
@@ -140,7 +142,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], Iterator[Block]]:
         raise WrongUsage(f"{path} ends in none of {', '.join(readers)}, the forms in which embed writes vectors")
     others, blocks = readers[path.suffix.lower()](path)
     return _RESULTS | {
-        name: kind for name, kind in others.items() if name not in (*_RESULTS, _EMBEDDING, "error")
+        name: kind for name, kind in others.items() if name not in (*_RESULTS, _EMBEDDING, SCALE, "error")
     }, blocks
 
 
@@ -149,9 +151,9 @@ def _npy(path: Path) -> tuple[dict[str, Any], Iterator[Block]]:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise WrongUsage(f"{path} is not a .npy file of numbers: {error}") from error
-    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+    if vectors.ndim != 2 or (vectors.dtype.kind != "f" and vectors.dtype != np.int8):
         raise WrongUsage(
-            f"{path} has {vectors.dtype} {list(vectors.shape)}, expected vectors [rows, numbers] of floats"
+            f"{path} has {vectors.dtype} {list(vectors.shape)}, expected vectors [rows, numbers] of floats or int8"
         )
     return {}, ((vectors[i : i + _ROWS], None) for i in range(0, len(vectors), _ROWS))
 

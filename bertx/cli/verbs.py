@@ -15,7 +15,7 @@ import typer
 from bertx_weights.files import is_special
 
 from .fingerprint import model_files
-from .formats import Columns
+from .formats import SCALE, Columns
 from .inputs import Input
 from .options import input_form
 from .records import Field, Record, WrongUsage, from_arguments, with_columns
@@ -41,6 +41,11 @@ class TaskCall:
     vectors: str = "float32"
     stream: bool = False
     length: str | None = "max_length"
+
+    @property
+    def columns(self) -> Columns:
+        """What a verb writes of a result."""
+        return {**self.results, **({SCALE: "number"} if self.vectors == "int8" else {})}
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def run_verb(name: str, task: str, fields: Sequence[Field], task_call: TaskCall,
     with contextlib.ExitStack() as stack:
         call, done = with_reserved_out(call, stack)
         fields = with_columns(fields, call.column or [])
-        records = open_records(fields, call, task_call.results)
+        records = open_records(fields, call, task_call.columns)
         if isinstance(records, Input):
             stack.callback(records.close)
         run = _stream if task_call.stream else _run
@@ -170,7 +175,7 @@ def _run(
     from .outputs import check_finished, check_form, open_output
 
     backend = chosen_backend(call)
-    columns = {**columns_of(records, fields), **task_call.results, "error": "text"}
+    columns = {**columns_of(records, fields), **task_call.columns, "error": "text"}
     check_form(call.out, columns, task_call.vectors)
     found = checked_head(name, task, call)
     options = {**task_call.options, "batch_tokens": call.batch_tokens}

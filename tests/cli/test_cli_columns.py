@@ -343,8 +343,31 @@ def test_vectors_of_half_the_size(checkpoint, model, tmp_path):
     np.testing.assert_array_equal(np.array(table["embedding"].to_pylist()[:5], np.float16), expected)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     np.testing.assert_array_equal(np.array([row["embedding"] for row in rows[:5]], np.float16), expected)
-    wrong(*given[:4], "--vectors", "int8", says="is none of float32, float16")
+    wrong(*given[:4], "--vectors", "int4", says="is none of float32, float16, int8")
     wrong(*given, "--pooling", "none", says="--vectors float16 is of one vector")
+
+
+def test_int8_vectors_with_a_scale_for_each(checkpoint, model, tmp_path):
+    texts = some_texts(5)
+    file = write_jsonl(tmp_path / "in.jsonl", [*texts, 7])
+    expected = model("embed")(texts)
+    given = ("embed", checkpoint("embed"), "-i", file, "--vectors", "int8", *BACKEND, "-o")
+    for name in ("out.npy", "out.parquet", "out.jsonl"):
+        assert run(*given, tmp_path / name).code == 1
+    array = np.load(tmp_path / "out.npy")
+    assert array.dtype == np.int8 and not array[5].any()
+    np.testing.assert_array_equal(np.abs(array[:5]).max(1), 127)
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.schema.field("embedding").type == pa.list_(pa.int8(), 48)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    for vectors, scales in (
+        (table["embedding"].to_pylist()[:5], table["embedding_scale"].to_pylist()[:5]),
+        ([row["embedding"] for row in rows[:5]], [row["embedding_scale"] for row in rows[:5]]),
+    ):
+        np.testing.assert_array_equal(vectors, array[:5])
+        found = np.array(vectors) * np.array(scales)[:, None]
+        np.testing.assert_allclose(found, expected, atol=np.abs(expected).max() / 254 * 1.001)
+    wrong(*given[:4], "--vectors", "int8", "--keep", "embedding_scale", says="embedding_scale")
 
 
 def test_a_vector_that_float16_cannot_hold_is_a_failed_row(tmp_path):

@@ -81,6 +81,17 @@ def test_half_precision_and_a_table(embedded, checkpoint, model, tmp_path):
     wrong(*given, "-o", out, says="is there already")
 
 
+@pytest.mark.parametrize("form", ["npy", "parquet", "jsonl"])
+def test_int8_vectors_are_searched_as_they_are(form, embedded, checkpoint):
+    exact = run("search", checkpoint("embed"), embedded(form), QUERIES[0], "-k", "60", *BACKEND)
+    found = run("search", checkpoint("embed"), embedded(form, "--vectors", "int8"), QUERIES[0], "-k", "60", *BACKEND)
+    assert found.code == 0, found
+    scores = {row["row"]: row["score"] for row in exact.rows}
+    assert sorted(row["row"] for row in found.rows) == sorted(scores)  # all but the line that failed
+    assert all(abs(row["score"] - scores[row["row"]]) < 0.01 for row in found.rows)
+    assert not any("embedding_scale" in row for row in found.rows)
+
+
 def test_a_row_of_a_shard_has_its_number_in_the_input(embedded, checkpoint):
     file = embedded("jsonl", shard="2/3")  # rows 1, 4, 7, …
     done = run("search", checkpoint("embed"), file, QUERIES[0], "-k", "30", *BACKEND)
