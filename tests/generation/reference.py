@@ -11,6 +11,7 @@ from transformers.generation import utils
 
 from bertx.backend import Cache, Decoder
 from bertx.generation import GenerationConfig, generate
+from bertx.generation.processors import log_softmax
 
 SIZES = {
     "vocab_size": 61,
@@ -170,6 +171,7 @@ class Watched(Decoder):
 
     def __init__(self, decoder, oracle):
         self.decoder, self.oracle, self.worst = decoder, oracle, 0.0
+        self._differences = {}
 
     def prefill(self, input_ids, lengths, greedy):
         rows = [row[-length:].tolist() for row, length in zip(input_ids, lengths, strict=True)]
@@ -180,11 +182,19 @@ class Watched(Decoder):
         cache.rows = [[*row, token] for row, token in zip(cache.rows, tokens.tolist(), strict=True)]
         return self._seen(cache.rows, self.decoder.step(tokens, cache.cache, False), greedy)
 
+    def noise(self, row, token):
+        """How far the log-probability of a token after those of a row was off, at most where the row came twice."""
+        return float(self._differences[tuple(row)][token])
+
     def _seen(self, rows, logits, greedy):
         for length in {len(row) for row in rows}:
             of_length = [i for i, row in enumerate(rows) if len(row) == length]
             exact = self.oracle.forward(input_ids=[rows[i] for i in of_length])["logits"][:, -1]
             self.worst = max(self.worst, float(np.abs(logits[of_length] - exact).max()))
+            differences = np.abs(log_softmax(logits[of_length]) - log_softmax(exact))
+            for i, difference in zip(of_length, differences, strict=True):
+                row = tuple(rows[i])
+                self._differences[row] = np.maximum(difference, self._differences.get(row, 0.0))
         return logits.argmax(-1) if greedy else logits
 
 
