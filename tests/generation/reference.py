@@ -183,18 +183,17 @@ class Watched(Decoder):
         return self._seen(cache.rows, self.decoder.step(tokens, cache.cache, False), greedy)
 
     def noise(self, row, token):
-        """How far the log-probability of a token after those of a row was off, at most where the row came twice."""
-        return float(self._differences[tuple(row)][token])
+        """How far off a token's log-probability after a row was: at least and at most, where the row came twice."""
+        found = [difference[token] for difference in self._differences[tuple(row)]]
+        return min(found), max(found)
 
     def _seen(self, rows, logits, greedy):
         for length in {len(row) for row in rows}:
             of_length = [i for i, row in enumerate(rows) if len(row) == length]
             exact = self.oracle.forward(input_ids=[rows[i] for i in of_length])["logits"][:, -1]
             self.worst = max(self.worst, float(np.abs(logits[of_length] - exact).max()))
-            differences = np.abs(log_softmax(logits[of_length]) - log_softmax(exact))
-            for i, difference in zip(of_length, differences, strict=True):
-                row = tuple(rows[i])
-                self._differences[row] = np.maximum(difference, self._differences.get(row, 0.0))
+            for i, difference in zip(of_length, log_softmax(logits[of_length]) - log_softmax(exact), strict=True):
+                self._differences.setdefault(tuple(rows[i]), []).append(difference)
         return logits.argmax(-1) if greedy else logits
 
 
