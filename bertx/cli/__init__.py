@@ -107,7 +107,9 @@ def _message(error: Exception) -> str:
 
 def _as_options(message: str) -> str:
     """A message of the library in the words of the command line."""
-    return re.sub(r"\b(overwrite|resume)=True\b", r"--\1", message)
+    message = re.sub(r"\b(overwrite|resume)=True\b", r"--\1", message)
+    message = re.sub(r'\bcolumns=\{"(\w+)": …\}', r"--column \1=NAME", message)
+    return re.sub(r"\bgive (evaluation|metric|teacher)=(?!\w)", r"give --\1", message)
 
 
 def _version(wanted: bool) -> None:

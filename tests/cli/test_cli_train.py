@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import bertx
 import bertx.training.run
-from bertx.cli import app
+from bertx.cli import _as_options, app
 
 pytest_plugins = "cli_support"
 
@@ -92,6 +92,23 @@ def test_options_are_those_of_the_function(called, data, tmp_path):
         "resume": True,
         "shard": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "no column for text: .*'review', 'label': name yours with --column text=NAME$"),
+        (["--metric", "f1"], "there are no rows for it: give --evaluation$"),
+        (["--patience", 2], "no metric is watched: give --metric$"),
+        (["--teacher-backend", "numpy"], "there is none: give --teacher$"),
+    ],
+)
+def test_errors_name_the_options_of_the_command_line(given, said, tmp_path):
+    table = tmp_path / "odd.csv"
+    table.write_text("review,label\nfine,good\n")
+    arguments = ["text-classification", "bertx-tiny", "--data", table, "-o", tmp_path / "out", "-b", "torch"]
+    result = invoke(*arguments, *given)
+    assert re.search(said, _as_options(str(result.exception)))
 
 
 def test_a_warm_up_below_one_is_a_share(called, data, tmp_path):
