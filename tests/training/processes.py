@@ -1,8 +1,9 @@
 """What each of several processes runs for test_devices.py, which starts them as a launcher does.
 
-    python processes.py BACKEND ENCODER OUT [RUN …]
+    python processes.py BACKEND ENCODER OUT OPTIONS [RUN …]
 
-Trains ENCODER by each of these `RUNS` into OUT/RUN, and writes OUT/report-RANK.json.
+Trains ENCODER by each of these `RUNS` into OUT/RUN, and writes OUT/report-RANK.json; "masks" writes what each device
+drops. LOGICAL_DEVICES is how many TensorFlow makes of its CPU.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import os
 import sys
 from pathlib import Path
 
-from reviews import ROWS, TAGS
+import numpy as np
+from reviews import ROWS, TAGS, write_encoder
 
 import bertx
 from bertx.backend import get_backend
+from bertx.training.world import World
 
 # Of 1 to 9 words, of which the first few have a label that counts: parts of a batch differ in what they count.
 UNEVEN = [
@@ -42,12 +45,61 @@ def run(name, backend, encoder, out, **options):
     return bertx.train(encoder, rows, out=Path(out) / name, backend=backend, **FAST | arguments | options)
 
 
+def masks_of_torch(out):
+    """OUT/masks-RANK.npy: what this process drops of the embeddings of four rows that are alike."""
+    import torch
+
+    def note(block, _, output):
+        if type(block).__name__ == "Embeddings" and block.training:
+            np.save(out / f"masks-{rank}.npy", (output == 0).numpy())
+
+    rank = get_backend("torch").trainer().rank()
+    (out / f"encoder-{rank}").mkdir()
+    encoder = write_encoder(out / f"encoder-{rank}")
+    options = CLASSIFIER | FAST | {"steps": 1, "labels": ["bad", "good"], "backend": "torch"}
+    with torch.nn.modules.module.register_module_forward_hook(note):
+        bertx.train(encoder, ROWS[:1] * 8, out=out / "masks", **options)
+
+
+def masks_of_jax(out):
+    """OUT/masks-DEVICES.npy: what two devices, and one, drop of the embeddings of eight rows that are alike."""
+    import jax
+
+    from bertx_jax.functional import input_array
+
+    def embeddings(_, forward, batch):
+        return forward(**batch, output_hidden_states=True, return_dict=True)["hidden_states"][0]
+
+    trainer_class = get_backend("jax").trainer()
+    model = bertx.load(write_encoder(out), "fill-mask", backend="jax")
+    given = {name: np.tile(value, (8, 1)) for name, value in model.tokenizer("the soup", return_tensors="np").items()}
+    with trainer_class.join() as several:
+        for world in (several, World()):
+            trainer = trainer_class(model.module, bertx.Recipe(batch_size=8), 1, world)
+            trainer._loss_of = embeddings
+            batch = trainer._batch({name: input_array(value, np.float32) for name, value in given.items()})
+            states = jax.jit(trainer._loss)(trainer._values, batch, np.float32(1), np.uint32(3))
+            np.save(out / f"masks-{world.devices}.npy", np.asarray(states) == 0)
+
+
 def main(backend, encoder, out, names, options):
     """All runs in this process, and its report."""
     trainer, steps = get_backend(backend).trainer(), []
+    if count := int(os.environ.get("LOGICAL_DEVICES", 0)):
+        import tensorflow as tf
+
+        devices = [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
     for name in names:
+        if name == "masks":
+            {"torch": masks_of_torch, "jax": masks_of_jax}[backend](Path(out))
+            continue
         run(name, backend, encoder, out, on_step=lambda done: steps.append(done.step), **options)
     report = {"steps": len(steps), "pid": os.getpid()}
+    if count:
+        from bertx_tensorflow.train import _strategy
+
+        report["replicas"] = _strategy.cache_info().currsize and _strategy(False).num_replicas_in_sync
     (Path(out) / f"report-{trainer.rank()}.json").write_text(json.dumps(report))
 
 

@@ -60,7 +60,9 @@ def finish(*started, timeout=400):
 
 
 def losses(out):
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines(keepends=True) if "\n" in line]
+    path = out / "metrics.jsonl"
+    content = path.read_text() if path.exists() else ""  # before the first update it is not there
+    lines = [json.loads(line) for line in content.splitlines(keepends=True) if "\n" in line]
     return np.array([line["loss"] for line in lines if "loss" in line]), lines
 
 
@@ -107,7 +109,8 @@ def alone(still, tmp_path_factory):
 
 @pytest.mark.parametrize("options", [{}, pytest.param({"shard": True}, marks=pytest.mark.slow)], ids=["ddp", "fsdp"])
 def test_two_processes_of_torchrun_are_one(still, alone, options, tmp_path):
-    command = torchrun(HERE / "processes.py", "torch", still, tmp_path, json.dumps(options), *processes.RUNS)
+    names = [*processes.RUNS, *([] if options else ["masks"])]
+    command = torchrun(HERE / "processes.py", "torch", still, tmp_path, json.dumps(options), *names)
     process = start(command)
     (output,) = finish(process)
     assert process.returncode == 0, output[-4000:]
@@ -116,6 +119,10 @@ def test_two_processes_of_torchrun_are_one(still, alone, options, tmp_path):
     reports = [json.loads((tmp_path / f"report-{rank}.json").read_text()) for rank in (0, 1)]
     assert reports[0]["pid"] != reports[1]["pid"]
     assert [report["steps"] for report in reports] == [sum(processes.RUNS[n][1]["steps"] for n in processes.RUNS), 0]
+    if "masks" in names:  # rows that are alike: each process, and each row, drops other numbers
+        masks = np.concatenate([np.load(tmp_path / f"masks-{rank}.npy") for rank in (0, 1)])
+        assert 0.03 < masks.mean() < 0.3
+        assert len(np.unique(masks.reshape(8, -1), axis=0)) == 8
 
 
 # --- JAX --------------------------------------------------------------------------------------------
@@ -151,6 +158,17 @@ def test_eight_jax_devices_of_one_process_are_one(still, alone, tmp_path):
         same(alone("jax") / name, tmp_path / name)
 
 
+def test_jax_devices_drop_other_numbers_each_and_together_those_of_one(tmp_path):
+    flags = "--xla_force_host_platform_device_count=2"
+    process = start(worker("jax", "-", tmp_path, {}, ["masks"]), XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    (output,) = finish(process)
+    assert process.returncode == 0, output[-4000:]
+    several, one = (np.load(tmp_path / f"masks-{count}.npy") for count in (2, 1))
+    assert 0.03 < several.mean() < 0.3
+    assert len(np.unique(several.reshape(8, -1), axis=0)) == 8  # the rows are alike, and four are on each device
+    assert np.array_equal(several, one)
+
+
 # --- TensorFlow -------------------------------------------------------------------------------------
 
 
@@ -169,6 +187,16 @@ def test_two_workers_of_tensorflow_are_one(still, alone, tmp_path):
         same(alone("tensorflow") / name, tmp_path / name)
 
 
+@pytest.mark.slow
+def test_two_devices_of_one_tensorflow_process_are_one(still, alone, tmp_path):
+    """By a MirroredStrategy, of which one device has no row of the last batch."""
+    process = start(worker("tensorflow", still, tmp_path, {}, ["tagger"]), LOGICAL_DEVICES="2")
+    (output,) = finish(process)
+    assert process.returncode == 0, output[-4000:]
+    assert json.loads((tmp_path / "report-0.json").read_text())["replicas"] == 2
+    same(alone("tensorflow") / "tagger", tmp_path / "tagger")
+
+
 # --- a worker that dies -----------------------------------------------------------------------------
 
 
@@ -176,6 +204,19 @@ def of_torchrun(port, rank):
     """What torchrun gives a process, which would itself end the others of one that dies."""
     variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     return variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+
+
+def kill(both, rank, out, count):
+    """Kills one of two processes after so many updates of the run; gives what the other says until it ends."""
+    try:
+        until = time.monotonic() + 300
+        while len(losses(out)[0]) < count and time.monotonic() < until and not any(each.poll() for each in both):
+            time.sleep(0.01)
+        assert [each.poll() for each in both] == [None, None], "ended before it was killed"
+        os.kill(both[rank].pid, signal.SIGKILL)
+    finally:
+        said = finish(*both)
+    return said[1 - rank]
 
 
 class Crash(Exception):  # noqa: N818
@@ -197,20 +238,34 @@ def test_a_run_on_one_two_and_one_process_of_which_one_is_killed(still, tmp_path
     out = tmp_path / "parts" / "clipped"
     port, command = free_port(), worker("torch", still, tmp_path / "parts", options | {"resume": True}, ["clipped"])
     both = [start(command, **of_torchrun(port, rank)) for rank in (0, 1)]
-    try:
-        until = time.monotonic() + 120
-        while len(losses(out)[0]) < 20 and time.monotonic() < until and not any(each.poll() for each in both):
-            time.sleep(0.01)
-        assert [each.poll() for each in both] == [None, None], "ended before it was killed"
-        os.kill(both[1].pid, signal.SIGKILL)
-    finally:
-        said, _ = finish(*both)
+    said = kill(both, 1, out, 20)
     assert both[0].returncode > 0, said[-4000:]
     steps = sorted(map(int, os.listdir(out / "checkpoints")))
     assert len(steps) == 2 and 20 <= steps[-1] < 120
     assert "failed on process 0 of 2" in said and f"{out / 'checkpoints' / str(steps[-1])}, is whole" in said, said
     bertx.load(out / "checkpoints" / str(steps[-1]))
     processes.run("clipped", "torch", still, tmp_path / "parts", **options | {"resume": True})
+    same(tmp_path / "whole" / "clipped", out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [("jax", "most likely indicates that another task died"), ("tensorflow", "failed on process 1 of 2")],
+)
+def test_after_process_0_was_killed_the_other_ends_and_the_run_resumes(still, backend, message, tmp_path):
+    """Process 0 is the one that JAX notices at once; of another it hears within some 100 s."""
+    options = {"steps": 60, "save_steps": 5, "learning_rate": 5e-4}
+    ports, command = (free_port(), free_port()), worker(backend, still, tmp_path / "parts", options, ["clipped"])
+    launched = {"jax": lambda rank: four_devices(ports[0], rank), "tensorflow": lambda rank: tf_config(ports, rank)}
+    both = [start(command, **launched[backend](rank)) for rank in (0, 1)]
+    out = tmp_path / "parts" / "clipped"
+    said = kill(both, 0, out, 12)
+    assert both[1].returncode != 0 and message in said, said[-4000:]
+    steps = sorted(map(int, os.listdir(out / "checkpoints")))
+    assert 10 <= steps[-1] < 60
+    processes.run("clipped", backend, still, tmp_path / "parts", **options | {"resume": True})
+    processes.run("clipped", backend, still, tmp_path / "whole", **options)
     same(tmp_path / "whole" / "clipped", out)
 
 
