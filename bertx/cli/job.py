@@ -17,25 +17,22 @@ from .outputs import Output, TableOutput
 from .progress import Progress
 from .records import Record, WrongUsage
 
+Chunk = tuple[list[Record], str]
+"""Records, and the digest of the input up to their end."""
 
-def run(
-    name: str,
-    records: Iterable[Record],
-    task: Callable[[list[Any]], Iterable[Any]],
-    results: Columns,
-    output: Output,
-    dtype: str = "float32",
-) -> int:
-    """Runs records through a task; a record that it cannot take becomes a row with "error".
+Compute = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, list[Row]]]]
+"""From chunks to these with their rows, in the same order; it may read ahead."""
+
+
+def run(name: str, records: Iterable[Record], compute: Compute, output: Output) -> int:
+    """Writes the rows of records; a record that cannot be used becomes a row with "error".
 
     A chunk is a window of the task's own, so that a resumed job makes the same batches as an uninterrupted one.
 
     Args:
         name: what the progress bar says.
         records: an Input, or a few from arguments.
-        task: a list of inputs → a result of each; may raise InputError.
-        results: the columns of a result; one that is no mapping is the value of the only column.
-        dtype: of vectors.
+        compute: gives the rows of chunks, in this process or others.
 
     Returns:
         How many records could not be used.
@@ -55,11 +52,11 @@ def run(
                 "give the same input, or begin with --overwrite"
             )
         progress.advance(output.records, counts=False)
-        while chunk := chunk_of(stream):
-            rows = rows_of(chunk, task, results, dtype)
+        chunks = ((chunk, digest()) for chunk in iter(lambda: chunk_of(stream), []))
+        for (chunk, read), rows in compute(chunks):
             failed = progress.tell_failures(chunk, rows, output.failed)
             with progress.aside() if isinstance(output, TableOutput) else contextlib.nullcontext():
-                output.write(rows, failed, digest())
+                output.write(rows, failed, read)
             progress.advance(len(chunk))
         output.finish(digest())
     progress.tell_end(output.failed)
@@ -85,7 +82,14 @@ def rows_of(
     columns: Columns,
     dtype: str = "float32",
 ) -> list[Row]:
-    """The rows of an output: each record with its result, or with "error"."""
+    """The rows of an output: each record with its result, or with "error".
+
+    Args:
+        records: those of a chunk.
+        task: a list of inputs → a result of each; may raise InputError.
+        columns: of a result; one that is no mapping is the value of the only column.
+        dtype: of vectors.
+    """
     # What a problem quotes may be what cannot be written.
     problems = {i: ascii_only(record.problem) for i, record in enumerate(records) if record.problem}
     answers: dict[int, Any] = {}

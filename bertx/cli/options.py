@@ -195,6 +195,16 @@ OutOption = Annotated[
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an --out that is there.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished --out of a job cut off.")]
 
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Run on the machines of a Ray cluster: HOST:PORT, auto, or local to start one."
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="How many processes --ray has with a model each; else one a machine.")
+]
+
 _EXIT_CODES = "Exit codes: 0; 1 for a job that failed, of which some lines are enough; 2 for wrong usage."
 
 

@@ -24,11 +24,13 @@ from .options import (
     MaxLengthOption,
     OutOption,
     OverwriteOption,
+    RayOption,
     ResumeOption,
     RevisionOption,
     ShardOption,
     SourceArgument,
     UntrainedOption,
+    WorkersOption,
     epilog,
 )
 from .records import Field
@@ -64,6 +66,8 @@ def _common(
     batch_tokens: BatchTokensOption = None,
     max_length: MaxLengthOption = None,
     untrained: UntrainedOption = False,
+    ray: RayOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """The parameters of every verb."""
 
@@ -138,6 +142,7 @@ def _vector_dtype(dtype: str) -> str:
         "bertx embed all-MiniLM-L6-v2 -i articles.parquet -c body --keep id,title -o vectors.parquet --resume",
         "bertx embed all-MiniLM-L6-v2 -i 'shards/*.jsonl' -o vectors.parquet",
         "bertx embed all-MiniLM-L6-v2 -i texts.jsonl -o part1.parquet --shard 1/4",
+        "bertx embed all-MiniLM-L6-v2 -i 'shards/*.parquet' -o vectors.parquet --resume --ray 10.0.0.1:6379",
         "bertx embed my-checkpoint -i questions.txt -o vectors.npy --prompt-name query",
     ),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ import typer
 from bertx_weights.files import is_special
 
 from .fingerprint import model_files
-from .formats import SCALE, Columns
+from .formats import SCALE, Columns, Row
 from .inputs import Input
 from .options import input_form
 from .records import Field, Record, WrongUsage, from_arguments, with_columns
@@ -26,6 +28,7 @@ from .terminal import is_terminal, named_stdout, tell, working
 if TYPE_CHECKING:
     from ..checkpoints.inspect import Inspection
     from ..exporting.artefacts import Artefact
+    from .job import Chunk
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Call:
     batch_tokens: int | None = None
     max_length: int | None = None
     untrained: bool = False
+    ray: str | None = None
+    workers: int | None = None
 
 
 def run_verb(name: str, task: str, fields: Sequence[Field], task_call: TaskCall, call: Call) -> None:
@@ -85,6 +90,10 @@ def run_verb(name: str, task: str, fields: Sequence[Field], task_call: TaskCall,
         raise WrongUsage("--resume goes on and --overwrite begins anew: give one of them")
     if call.max_length is not None and task_call.length is None:
         raise WrongUsage(f"--max-length cuts texts, and {name} takes them whole: see --max-new-tokens")
+    if call.workers is not None and call.ray is None:
+        raise WrongUsage("--workers is of --ray: --ray local starts them on this machine")
+    if task_call.stream and call.ray is not None:
+        raise WrongUsage("--stream prints text as it is made here, and --ray runs elsewhere: give one of them")
     if task_call.stream and call.out is not None:
         raise WrongUsage("--stream prints text as it is made, and --out keeps results: give one of them")
     with contextlib.ExitStack() as stack:
@@ -171,7 +180,7 @@ def _run(
     records: Sequence[Record] | Input,
     done: bool,
 ) -> int:
-    from .job import digest_of, run
+    from .job import digest_of, rows_of, run
     from .outputs import check_finished, check_form, open_output
 
     backend = chosen_backend(call)
@@ -207,7 +216,20 @@ def _run(
     output = None
     try:
         output = open_output(call.out, columns, width, task_call.vectors, job, call.resume)
-        return run(name, records, lambda inputs: model(inputs, **options), results, output, task_call.vectors)
+        if call.ray is not None:
+            from .ray_workers import on_workers
+
+            expected = computed_by(backend, call, found)
+            begin = functools.partial(_begun, task, call, options, results, task_call.vectors, expected)
+            gpu = call.device not in (None, "cpu")
+            address, count = call.ray, call.workers
+            return run(name, records, lambda chunks: on_workers(address, count, gpu, begin, chunks), output)
+
+        def here(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[Row]]]:
+            for chunk in chunks:
+                yield chunk, rows_of(chunk[0], lambda inputs: model(inputs, **options), results, task_call.vectors)
+
+        return run(name, records, here, output)
     except KeyboardInterrupt:
         kept = ""
         if output is not None:
@@ -219,6 +241,32 @@ def _run(
         if output is not None:
             output.discard()
         raise
+
+
+def _begun(
+    task: str,
+    call: Call,
+    options: Mapping[str, Any],
+    results: Columns,
+    vectors: str,
+    expected: Mapping[str, Any],
+) -> Callable[[list[Record]], list[Row]]:
+    """A function from records to rows, in a process on any machine.
+
+    Raises:
+        ValueError: this machine has other versions or files of the model, and would make other rows.
+    """
+    from .job import rows_of
+
+    found = found_source(call, task)
+    here = computed_by(chosen_backend(call), call, found)
+    if different := [name for name, value in expected.items() if here[name] != value]:
+        raise ValueError(
+            f"{socket.gethostname()} has another {' and another '.join(different)} than the machine that began: "
+            "every machine needs the same versions, and the same files of the model"
+        )
+    model = loaded(found.source, task, call)
+    return lambda records: rows_of(records, lambda inputs: model(inputs, **options), results, vectors)
 
 
 def _stream(
@@ -355,16 +403,9 @@ def _job(
     found: Inspection | Artefact,
 ) -> dict[str, Any]:
     """What the rows of a job depend on, its input aside."""
-    from .. import __version__
-    from ..backend import backend_versions
-
-    folder = Path(found.source)
-    files = model_files(folder, [folder / name for name in found.files], call.out)
     return {
         "verb": name,
-        "bertx": __version__,
-        "backend": {backend: backend_versions(backend)},
-        "model": files,
+        **computed_by(backend, call, found),
         "columns": {one.name: list(one.sources) for one in fields},
         "options": {
             **options,
@@ -376,3 +417,13 @@ def _job(
         "dtype": call.dtype,
         "device": call.device,
     }
+
+
+def computed_by(backend: str, call: Call, found: Inspection | Artefact) -> dict[str, Any]:
+    """The versions and the files of a model that rows depend on: every machine must have the same."""
+    from .. import __version__
+    from ..backend import backend_versions
+
+    folder = Path(found.source)
+    files = model_files(folder, [folder / name for name in found.files], call.out)
+    return {"bertx": __version__, "backend": {backend: backend_versions(backend)}, "model": files}
