@@ -87,14 +87,15 @@ class Case:
     Attributes:
         what: a sentence for the table.
         kind: "forward" (arrays [rows, length] in, an array out), "embed" (texts in, an array out), "fill" (texts in,
-            words out), "tokenise" (texts in, padded arrays out), "generate" (a text in, ids out), "train" (a step
-            on arrays) or "train_mlm" (texts, each trained on once).
+            words out), "tokenise" (texts in, padded arrays out), "generate" (a text in, ids out), "summarize" (the same
+            of an encoder-decoder), "train" (a step on arrays) or "train_mlm" (texts, each trained on once).
         checkpoint: a key of `checkpoints.ARCHITECTURES`, or "minilm".
         groups: contenders that run in turn; another group begins when the last has left the memory.
         ratios: (contender, what it is compared with, the factor that issue 6 asks for, or None).
         rows, length: how many texts or rows, and their tokens (0: mixed lengths).
         timed: "call"; "start", a process until its first result; or "load", reading the weights.
         processes: how many of each contender share the rounds, one after the other.
+        beams: of "summarize"; 1 takes the likeliest.
     """
 
     what: str
@@ -106,12 +107,13 @@ class Case:
     length: int = 128
     timed: str = "call"
     processes: int = 3
+    beams: int = 1
 
     @property
     def head(self) -> str:
         """The hub's name of the class."""
         heads = {"masked": "BertForMaskedLM", "classifier": "BertForSequenceClassification"}
-        heads |= {"causal": "BertLMHeadModel"}
+        heads |= {"causal": "BertLMHeadModel", "bert2bert": "EncoderDecoderModel"}
         return heads.get(self.checkpoint.rstrip("0123456789"), "BertModel")
 
     def quick(self) -> Case:
@@ -128,6 +130,18 @@ _SAME_FRAMEWORK = (
     *((f"bertx {hub.split()[1]}", hub, 1.0) for hub in KERAS_HUB),
     ("bertx torch", "ONNX Runtime", None),
 )
+
+
+def _summaries(how: str, beams: int = 1) -> Case:
+    return Case(
+        f"encoder and decoder of six layers of bert-base each: 64 tokens of a text of 128, {how}",
+        *("summarize", "bert2bert"),
+        ((*BERTX, "transformers torch"),),
+        tuple((name, "transformers torch", 1.3 if name == "bertx torch" else None) for name in BERTX),
+        *(1, 128, "call", 1, beams),
+    )
+
+
 CASES = {
     "dense": Case(
         "bert-base, 8 rows of 128 tokens, all hidden states of the last layer",
@@ -179,10 +193,17 @@ CASES = {
     "generate": Case(
         "six layers of bert-base, causal: 100 tokens after a prompt of 12, the likeliest",
         *("generate", "causal6"),
-        ((*BERTX, "transformers torch"),),
-        tuple((name, "transformers torch", 1.0) for name in BERTX),
+        ((*BERTX, "transformers torch", "TFBert", "TFBert XLA", "FlaxBert jit"),),
+        (
+            *((name, "transformers torch", 1.0) for name in BERTX),
+            ("bertx jax", "FlaxBert jit", 1.0),
+            ("bertx tensorflow", "TFBert", 1.0),
+            ("bertx tensorflow", "TFBert XLA", 1.0),
+        ),
         *(1, 12),
     ),
+    "summarize": _summaries("the likeliest"),
+    "beams": _summaries("4 beams", beams=4),
     "classify": Case(
         "six layers of bert-base, 8 rows of 128 tokens, a label from [CLS]",
         *("forward", "classifier6"),

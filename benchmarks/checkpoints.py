@@ -15,12 +15,14 @@ from cases import BERT_BASE, LABELS, MINILM, TINY
 import bertx
 from bertx.checkpoints.init import initial_values
 from bertx.checkpoints.save import save_model
+from bertx.checkpoints.warm_start import warm_start
 from bertx.hub.sources import resolve
 from bertx.registry import schema
 
-# Checkpoint → its class, and what it has other than bert-base.
+# Checkpoint → its class, and what it has other than bert-base; "bert2bert" is made of two of "base6".
 ARCHITECTURES = {
     "base": ("BertModel", {}),
+    "base6": ("BertModel", {"num_hidden_layers": 6}),
     "masked": ("BertForMaskedLM", {}),
     "causal6": ("BertLMHeadModel", {"num_hidden_layers": 6, "is_decoder": True}),
     "classifier6": ("BertForSequenceClassification", {"num_hidden_layers": 6, "num_labels": LABELS}),
@@ -37,6 +39,13 @@ def write_random(folder: Path, checkpoint: str, tiny: bool) -> None:
     value_of = initial_values(rows, config)
     save_model(folder, architecture, config, ((row.name, value_of(row.name, row.shape)) for row in rows))
     bertx.BertTokenizer.from_pretrained(MINILM).save_pretrained(folder)
+
+
+def write_encoder_decoder(half: Path, folder: Path, tiny: bool) -> None:
+    """A model whose encoder and decoder are the same random checkpoint, which is written into `half`."""
+    write_random(half, "base6", tiny)
+    ids = {"decoder_start_token_id": 101, "eos_token_id": 102, "pad_token_id": 0}
+    warm_start(half, half, "numpy", changes=ids).save(folder)
 
 
 def write_onnx(source: Path, folder: Path) -> None:
@@ -78,6 +87,8 @@ def write(folder: Path, checkpoint: str, wanted: str, tiny: bool) -> None:
     shutil.rmtree(target, ignore_errors=True)
     if wanted == "safetensors" and checkpoint == "minilm":
         shutil.copytree(resolve(MINILM), target)
+    elif wanted == "safetensors" and checkpoint == "bert2bert":
+        write_encoder_decoder(folder / "half", target, tiny)
     elif wanted == "safetensors":
         write_random(target, checkpoint, tiny)
     elif wanted == "onnx":

@@ -48,7 +48,7 @@ class Worker:
         stem.parent.mkdir(parents=True, exist_ok=True)
         self.log, self.output = stem.with_suffix(".log"), stem.with_suffix(".npy")
         job = {name: getattr(contender, name) for name in ("library", "variant", "imports")}
-        job |= {name: getattr(case, name) for name in ("kind", "head", "rows", "length", "timed")}
+        job |= {name: getattr(case, name) for name in ("kind", "head", "rows", "length", "timed", "beams")}
         job |= {"folder": str(folder / contender.format), "output": str(self.output), "least_seconds": least_seconds}
         job["reads"] = "last_hidden_state" if case.head == "BertModel" else "logits"
         python = PEER_PYTHON if contender.peer else sys.executable

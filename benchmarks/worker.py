@@ -25,8 +25,10 @@ LIBRARIES = (
     "torch transformers tensorflow keras tf_keras keras_hub jax flax optax sentence_transformers onnxruntime numpy"
 )
 MAX_LENGTH, BATCH, FILL_BATCH, NEW_TOKENS = 256, 32, 8, 100
+SUMMARY_TOKENS = 64
 MLM_TEXTS, MLM_ROWS = 8, 2  # texts of a batch, and packed rows with about as many tokens
 LEARNING_RATE = 2e-5
+FLAX = {"BertLMHeadModel": "FlaxBertForCausalLM"}  # those that FlaxBert calls otherwise
 LONG = 2.0  # seconds of a call that needs no other before it
 Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -49,6 +51,8 @@ def bertx(job):
         return lambda texts: words(model(texts, batch_tokens=FILL_BATCH * job.length))
     if job.kind == "generate":
         return lambda text: model(text, max_new_tokens=NEW_TOKENS)["tokens"]
+    if job.kind == "summarize":
+        return lambda text: model(text, max_new_tokens=SUMMARY_TOKENS, num_beams=job.beams)["tokens"]
     if job.kind == "train":
         step = {"torch": torch_step, "jax": jax_step, "tensorflow": keras_step}[backend]
         return lambda inputs: model.forward(**inputs)[job.reads], step(model.module, "keras")
@@ -61,26 +65,24 @@ def bertx(job):
 
 def transformers(job):
     """transformers 5 on PyTorch."""
+    import torch
     import transformers
     from transformers.models.bert import modeling_bert
 
     if job.kind == "tokenise":
         tokenize = hub_tokenizer(job.folder)
         return lambda texts: tokenize(texts)["input_ids"]
+    if job.kind == "summarize":
+        model = transformers.EncoderDecoderModel.from_pretrained(job.folder).eval()
+        options = {"max_new_tokens": SUMMARY_TOKENS, "num_beams": job.beams}
+        return writer(job, model.generate, torch.from_numpy, **options)
     model = getattr(modeling_bert, job.head).from_pretrained(job.folder).eval()
     if job.kind == "fill":
         tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
         pipeline = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer, device="cpu")
         return lambda texts: words(pipeline(texts, batch_size=FILL_BATCH))
     if job.kind == "generate":
-        tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
-        ends = {"eos_token_id": tokenizer.sep_token_id, "pad_token_id": tokenizer.pad_token_id}
-
-        def generate(text):
-            ids = tokenizer(text, return_tensors="pt")["input_ids"][:, :-1]  # without [SEP]
-            return model.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False, **ends)[0, ids.shape[1] :]
-
-        return generate
+        return writer(job, model.generate, torch.from_numpy, max_new_tokens=NEW_TOKENS)
     forward = torch_forward(model, job.reads)
     if job.kind == "train_mlm":
         tokenizer = transformers.AutoTokenizer.from_pretrained(job.folder)
@@ -97,6 +99,10 @@ def tfbert(job):
 
     # Its safetensors reader fails with the installed safetensors.
     model = getattr(modeling_tf_bert, f"TF{job.head}").from_pretrained(job.folder, use_safetensors=False)
+
+    if job.kind == "generate":
+        generate = tf.function(model.generate, jit_compile=True) if job.variant == "xla" else model.generate
+        return writer(job, generate, tf.constant, max_new_tokens=NEW_TOKENS)
 
     def call(inputs):
         return model(inputs, training=False)[job.reads]
@@ -117,7 +123,11 @@ def flaxbert(job):
     import jax
     from transformers.models.bert import modeling_flax_bert
 
-    model = getattr(modeling_flax_bert, f"Flax{job.head}").from_pretrained(job.folder)
+    model = getattr(modeling_flax_bert, FLAX.get(job.head, f"Flax{job.head}")).from_pretrained(job.folder)
+    if job.kind == "generate":
+        fixed = ("max_new_tokens", "do_sample", "eos_token_id", "pad_token_id")
+        generate = jax.jit(lambda *args, **options: model.generate(*args, **options).sequences, static_argnames=fixed)
+        return writer(job, generate, np.asarray, max_new_tokens=NEW_TOKENS)
     call = jax.jit(lambda params, inputs: model(**inputs, params=params)[job.reads])
 
     def forward(inputs):
@@ -187,6 +197,23 @@ def product(job):
 
         a, b = torch.from_numpy(a), torch.from_numpy(b)
     return lambda inputs: (a @ b)[:1, :1]
+
+
+def writer(job, generate, array, **options):
+    """A text → the ids that `generate` of transformers adds; a causal model continues it, without its [SEP]."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(job.folder)
+    ends = {"eos_token_id": tokenizer.sep_token_id, "pad_token_id": tokenizer.pad_token_id}
+
+    def write(text):
+        ids = tokenizer([text], return_tensors="np")["input_ids"]
+        ids = ids if job.kind == "summarize" else ids[:, :-1]
+        found = generate(array(ids), attention_mask=array(np.ones_like(ids)), do_sample=False, **ends, **options)
+        found = np.asarray(found)[0, (1 if job.kind == "summarize" else ids.shape[1]) :].tolist()
+        return found[: found.index(tokenizer.sep_token_id)] if tokenizer.sep_token_id in found else found
+
+    return write
 
 
 def torch_forward(model, reads) -> Forward:
@@ -358,7 +385,7 @@ def main() -> None:
 
     for module in job.imports if job.timed == "load" else ():
         importlib.import_module(module)
-    if job.kind in ("embed", "fill", "tokenise", "generate", "train_mlm"):
+    if job.kind in ("embed", "fill", "tokenise", "generate", "summarize", "train_mlm"):
         inputs = cases.texts(job.rows, job.length, Path(job.folder) / "vocab.txt", mask=job.kind == "fill")
         inputs = inputs[0] if job.rows == 1 else inputs
     else:

@@ -151,7 +151,7 @@ def test_every_name_in_a_case_is_a_contender(benchmarks):
         names = {name for group in case.groups for name in group}
         assert names <= set(CONTENDERS)
         assert {name for of, to, _ in case.ratios for name in (of, to)} <= names
-        assert case.checkpoint in {*checkpoints.ARCHITECTURES, "minilm"}
+        assert case.checkpoint in {*checkpoints.ARCHITECTURES, "minilm", "bert2bert"}
 
 
 def test_gpu_says_that_there_is_none():

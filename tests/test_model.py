@@ -202,3 +202,25 @@ def test_task_and_head_belong_together(tmp_path, head, task):
 def test_a_model_without_a_tokenizer_says_so(loaded):
     with pytest.raises(FileNotFoundError, match=r"has no tokenizer: expected tokenizer\.json or vocab\.txt"):
         _ = loaded["BertModel", "numpy"].tokenizer
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compile_for_any_length(folders):
+    """On PyTorch: the same within the noise, and not compiled again for each shape."""
+    counters = pytest.importorskip("torch._dynamo.utils").counters
+    _, folder = folders["BertForMaskedLM"]
+    model, plain = (bertx.load(folder, backend="torch") for _ in range(2))
+    model.compile()
+    counters.clear()
+    compiled = []
+    for rows, length in ((2, 7), (3, 11), (4, 17), (5, 23)):
+        inputs = {"input_ids": np.arange(rows * length).reshape(rows, length) % 60}
+        np.testing.assert_allclose(model.forward(**inputs)["logits"], plain.forward(**inputs)["logits"], atol=TOLERANCE)
+        compiled.append(counters["stats"]["unique_graphs"])
+    assert 0 < compiled[0] <= compiled[1] == compiled[-1]
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "numpy"])
+def test_compile_where_there_is_no_compiler(loaded, backend):
+    with pytest.raises(ValueError, match=f"the {backend} backend compiles no model further: torch does"):
+        loaded["BertModel", backend].compile()

@@ -10,14 +10,18 @@ import torch
 
 def _least_sizes():
     """(elements of a matrix from which oneDNN's product pays, and from which that with a gelu does)."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return float("inf"), float("inf")
     try:
         with open("/proc/cpuinfo") as file:
             processor = file.read(256)
     except OSError:
         processor = platform.processor()
-    return (0, 0) if "AuthenticAMD" in processor else (float("inf"), 2**20)
+    amd = "AuthenticAMD" in processor
+    match torch.backends.cpu.get_cpu_capability():
+        case "AVX512":
+            return (0, 0) if amd else (float("inf"), 2**20)
+        case "AVX2" if amd:
+            return 2**19, float("inf")
+    return float("inf"), float("inf")
 
 
 LINEAR_FROM, GELU_FROM = _least_sizes()

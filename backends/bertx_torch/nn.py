@@ -141,7 +141,7 @@ def activated(dense, activation, x):
     approximate = _GELUS.get(activation)
     if approximate is not None and cpu_kernels.takes_gelu(dense, x):
         return cpu_kernels.linear_gelu(dense, x, approximate)
-    return activation(dense(x))
+    return activation(linear(dense, x))
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):

@@ -11,8 +11,9 @@ from .config import GenerationConfig
 from .processors import check_ids, log_softmax, processors_of, warpers_of
 from .rows import NOTHING, Ends, Rows
 
-# The score of a beam that is not there, which loses against every other, as in transformers.
-_NONE = -1.0e9
+# The score of a beam that is not there, which loses against every other. transformers has −1e9, which a sum that a
+# length_penalty of −4 multiplies falls below.
+_NONE = -np.inf
 
 
 class Beams:
@@ -124,7 +125,7 @@ class Finished:
     """Of each prompt the best continuations that have ended, the best first.
 
     Attributes:
-        scores: [P, N], of those that are not there very small.
+        scores: [P, N], of those that are not there -inf.
         there: [P, N].
     """
 
@@ -148,7 +149,7 @@ class Finished:
         ended = ended[:, :beams]
         if not ended.any():
             return
-        new = np.where(ended, scores[:, :beams] / length**penalty, 2 * _NONE)
+        new = np.where(ended, scores[:, :beams] / length**penalty, _NONE)
         added = rows.added(self._tokens.shape[2])[parents[:, :beams]]
         added[:, :, length - 1] = tokens[:, :beams]
         merged = np.concatenate([self.scores, new], 1)

@@ -83,7 +83,7 @@ class GenerationConfig:
         min_new_tokens: no text ends before so many tokens are added; counts before `min_length`.
         min_length: no text ends before prompt and continuation have so many tokens.
         do_sample: draws tokens; False takes the likeliest, the same on every backend.
-        temperature: divides the logits before a token is drawn.
+        temperature: divides the logits before a token is drawn; 1e-6 to 1e6.
         top_k: only so many of the likeliest tokens are drawn from; None draws from all, where transformers has 50.
         top_p: only the likeliest tokens whose probabilities first reach this sum are drawn from.
         min_p: only tokens of at least this part of the likeliest one's probability are drawn from.
@@ -310,6 +310,11 @@ def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
     return lambda value: _is_int(value, least), f"at least {least}"
 
 
+def _from(least: float, most: float) -> tuple[Callable[[Any], bool], str]:
+    """Bounds beyond which the scores of a beam overflow, where any number above 0 has a meaning."""
+    return lambda value: _is_number(value) and least <= value <= most, f"a number from {least:g} to {most:g}"
+
+
 def _tuple(value: Any) -> Any:
     return tuple(map(_tuple, value)) if isinstance(value, (list, tuple)) else value
 
@@ -334,17 +339,17 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "min_new_tokens": _at_least(0),
     "min_length": _at_least(0),
     "do_sample": _FLAG,
-    "temperature": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "temperature": _from(1e-6, 1e6),
     "top_k": _at_least(1),
     "top_p": _PART,
-    "min_p": (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1"),
+    "min_p": _from(0, 1),
     "typical_p": _PART,
     "seed": _at_least(0),
     "num_beams": _at_least(1),
     "early_stopping": (lambda value: isinstance(value, bool) or value == "never", 'True, False or "never"'),
-    "length_penalty": (_is_number, "a number"),
+    "length_penalty": _from(-100, 100),
     "num_return_sequences": _at_least(1),
-    "repetition_penalty": (lambda value: _is_number(value) and value > 0, "a number above 0"),
+    "repetition_penalty": _from(0.001, 1000),
     "no_repeat_ngram_size": _at_least(0),
     "encoder_no_repeat_ngram_size": _at_least(0),
     "bad_words_ids": (

@@ -27,7 +27,7 @@ class BertPredictionHeadTransform(nn.Module):
 
     def forward(self, hidden_states):
         """[..., H] → [..., H]."""
-        return self.LayerNorm(self.activation(self.dense(hidden_states)))
+        return self.LayerNorm(nn.activated(self.dense, self.activation, hidden_states))
 
 
 class BertLMPredictionHead(nn.Module):
@@ -42,7 +42,7 @@ class BertLMPredictionHead(nn.Module):
 
     def forward(self, hidden_states):
         """[..., H] → [..., V]."""
-        return self.decoder(self.transform(hidden_states))
+        return nn.linear(self.decoder, self.transform(hidden_states))
 
 
 class BertOnlyMLMHead(nn.Module):

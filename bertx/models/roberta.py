@@ -52,7 +52,7 @@ class RobertaLMHead(nn.Module):
 
     def forward(self, hidden_states):
         """[..., H] → [..., V]."""
-        return self.decoder(self.layer_norm(nn.gelu(self.dense(hidden_states))))
+        return nn.linear(self.decoder, self.layer_norm(nn.gelu(nn.linear(self.dense, hidden_states))))
 
 
 class RobertaClassificationHead(nn.Module):

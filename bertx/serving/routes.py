@@ -241,8 +241,13 @@ def _next_sentence(served: Served, body: schemas.NextSentenceRequest) -> Ask:
 
 
 def _generate(served: Served, body: schemas.GenerateRequest) -> Ask:
-    options = body.model_dump(exclude={"inputs", "model"}, exclude_none=True)
+    options = body.model_dump(exclude={"inputs", "model", "truncate"}, exclude_none=True)
     return _ask(body.inputs, options)
+
+
+def _summarize(served: Served, body: schemas.SummarizeRequest) -> Ask:
+    asked = _generate(served, body)
+    return asked._replace(options={**asked.options, **_truncation(body.truncate)})
 
 
 # --- the tokenizer --------------------------------------------------------------------------------
@@ -399,6 +404,15 @@ ROUTES = (
         "a causal model",
         _of("text-generation"),
         _generate,
+    ),
+    Route(
+        "/summarize",
+        "Summaries of documents",
+        schemas.SummarizeRequest,
+        dict[str, Any] | list[Any],
+        "an encoder-decoder",
+        _of("summarization"),
+        _summarize,
     ),
     Route(
         "/tokenize",

@@ -209,6 +209,14 @@ class GenerateRequest(Body):
     seed: Length | None = None
 
 
+class SummarizeRequest(GenerateRequest):
+    """Documents, of each of which an encoder-decoder writes a summary."""
+
+    inputs: Text | Texts = Field(examples=["Ada Lovelace lived in London, and wrote the first program there."])
+    encoder_no_repeat_ngram_size: Length | None = None
+    truncate: Flag | None = Field(None, description="false: a text that is longer than the model takes is an error.")
+
+
 class VertexRequest(Body):
     """Requests of the model's own route, as Vertex AI sends them."""
 

@@ -73,7 +73,7 @@ def test_text_is_printed_as_it_is_made(checkpoint, model, tmp_path):
         (["--stream", "--out", "texts.jsonl"], "--stream prints text as it is made"),
         (["--early-stopping", "always"], "'always' is none of true, false, never"),
         (["--num-return-sequences", 2], "greedy search has one result"),
-        (["--repetition-penalty", 0], "repetition_penalty is 0.0, expected a number above 0"),
+        (["--repetition-penalty", 0], "repetition_penalty is 0.0, expected a number from 0.001"),
     ],
 )
 def test_what_cannot_be_asked_for(checkpoint, arguments, message):

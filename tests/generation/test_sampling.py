@@ -142,6 +142,19 @@ def test_beams_are_drawn_without_replacement():
             assert abs(pairs.count((i, j)) / 8000 - expected) < 4 * np.sqrt(expected / 8000) + 1e-9
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e6])
+@pytest.mark.parametrize("repetition_penalty", [0.001, 1000])
+@pytest.mark.parametrize("length_penalty", [-100, 100])
+@pytest.mark.filterwarnings("error")
+def test_the_ends_of_what_numbers_may_be(peer, decoder, temperature, repetition_penalty, length_penalty):
+    """Scores stay finite: outside, a request with a temperature of 1e-233 was an error of the server."""
+    options = {"temperature": temperature, "repetition_penalty": repetition_penalty, "length_penalty": length_penalty}
+    for beams in (1, 4):
+        options |= {"do_sample": True, "num_beams": beams, "max_new_tokens": 12, "eos_token_id": [3]}
+        for one in reference.found(decoder, prompts_of(10), options):
+            assert all(tokens for tokens, _ in one)
+
+
 def test_beam_sampling_without_freedom_is_beam_search(peer, decoder):
     """A temperature near 0 multiplies the scores, and their order is that of beam search at each step."""
     options = {"num_beams": 3, "max_new_tokens": 1, "eos_token_id": [], "num_return_sequences": 3}

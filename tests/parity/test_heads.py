@@ -51,9 +51,9 @@ def test_the_path_without_attentions_gives_the_same(peers, loaded, backend, padd
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_new"])
-@pytest.mark.parametrize(("products_from", "by_onednn"), [(0, 6), (float("inf"), 1)])
-def test_products_by_onednn(peers, loaded, monkeypatch, hidden_act, products_from, by_onednn):
-    """All six of a layer, or the one whose activation is computed with it."""
+@pytest.mark.parametrize(("products_from", "by_onednn", "of_head"), [(0, 6, 2), (float("inf"), 1, 1)])
+def test_products_by_onednn(peers, loaded, monkeypatch, hidden_act, products_from, by_onednn, of_head):
+    """All six of a layer and both of the head, or those whose activation is computed with them."""
     torch, cpu_kernels = pytest.importorskip("torch"), pytest.importorskip("bertx_torch.cpu_kernels")
     model, folder = peers("BertForMaskedLM", hidden_act=hidden_act)
     inputs, ours = batch("BertForMaskedLM", "right"), loaded(folder, backend="torch")
@@ -63,7 +63,7 @@ def test_products_by_onednn(peers, loaded, monkeypatch, hidden_act, products_fro
         found = ours.forward(**inputs, output_hidden_states=True)
     layers = len(found["hidden_states"]) - 1
     products = sum(event.name == "mkldnn::_linear_pointwise" for event in profile.events())
-    assert products == by_onednn * layers
+    assert products == by_onednn * layers + of_head
     for name, difference in differences(found, peer_forward(model, inputs, output_hidden_states=True)).items():
         assert difference <= TOLERANCE["float32"], (name, difference)
     hooked = []

@@ -20,7 +20,7 @@ from bertx.serving.served import Served
 from bertx.serving.server import Server, listening
 from bertx.serving.service import Service
 from bertx.serving.settings import ModelSettings, Settings
-from tasks.tiny import write_checkpoint
+from tasks.tiny import write_checkpoint, write_pair
 
 IDENTITY = "torch.nn.modules.linear.Identity"
 NLI = {"num_labels": 2, "id2label": {0: "entailment", 1: "not"}, "label2id": {"entailment": 0, "not": 1}}
@@ -42,13 +42,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "chooser": ("BertForMultipleChoice", {}),
     "follower": ("BertForNextSentencePrediction", {}),
     "writer": ("BertLMHeadModel", {"is_decoder": True}),
+    "summarizer": ("EncoderDecoderModel", {}),
 }
 
 
 def write_model(name: str, folder: Path) -> Path:
     """The checkpoint of a model of `MODELS`; the embedder is a sentence-transformers folder with prompts."""
     head, changes = MODELS[name]
-    write_checkpoint(folder, head, **changes)
+    if head == "EncoderDecoderModel":
+        write_pair(folder)
+    else:
+        write_checkpoint(folder, head, **changes)
     if name == "embedder":
         (folder / "1_Pooling").mkdir()
         kinds = {"": "Transformer", "1_Pooling": "Pooling"}

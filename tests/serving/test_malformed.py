@@ -12,7 +12,7 @@ from serving_support import MODELS
 pytest_plugins = "serving_support"
 
 QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-THOROUGH = settings(QUICK, max_examples=10_000, derandomize=False)
+THOROUGH = settings(QUICK, max_examples=10_000)
 
 TEXT = st.text(max_size=40) | st.sampled_from(
     ["the dog", "a [MASK]", "[MASK] [MASK]", "", " ", "dog " * 100, "\x00", "漢字 😀"]

@@ -193,6 +193,14 @@ OTHERS = [
     ("/next-sentence", "follower", {"inputs": [PAIR, PAIR[::-1]]}, [tuple(PAIR), tuple(PAIR[::-1])], {}),
     ("/generate", "writer", {"inputs": "the dog", "max_new_tokens": 3}, "the dog", {"max_new_tokens": 3}),
     ("/generate", "writer", {"inputs": ["the dog", "a"], "num_beams": 2}, ["the dog", "a"], {"num_beams": 2}),
+    ("/summarize", "summarizer", {"inputs": "the dog", "max_new_tokens": 3}, "the dog", {"max_new_tokens": 3}),
+    (
+        "/summarize",
+        "summarizer",
+        {"inputs": TEXTS, "num_beams": 1, "min_new_tokens": 2, "max_new_tokens": 4},
+        TEXTS,
+        {"num_beams": 1, "min_new_tokens": 2, "max_new_tokens": 4},
+    ),
 ]
 
 

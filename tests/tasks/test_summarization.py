@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny import WORDS, write_tokenizer
+from tiny import CLS, PAD, WORDS, write_pair
 
 import bertx
 from bertx.generation import GenerationConfig
@@ -19,8 +19,6 @@ from bertx.tasks import summarization
 from bertx.testing import SIZES
 from support import BACKENDS
 
-PAD, CLS, SEP = 0, 2, 3
-IDS = {"decoder_start_token_id": CLS, "pad_token_id": PAD, "eos_token_id": SEP}
 RANDOM = np.random.default_rng(0)
 # Of one word, of as many as the encoder takes, and between.
 DOCUMENTS = ["", *(" ".join(RANDOM.choice(WORDS, length)) for length in (1, 5, 34, 3, 20))]
@@ -32,28 +30,6 @@ SETTINGS = {
     "no two words of it": {"encoder_no_repeat_ngram_size": 2, "num_beams": 1, "max_new_tokens": 12},
     "several": {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 6, "early_stopping": True},
 }
-
-
-def write_pair(folder, **changes):
-    """(transformers' BERT2BERT, the folder of it); weights of 0.3 make texts that vary with the document."""
-    parts = [transformers.BertConfig(**SIZES | {"num_hidden_layers": 2, "pad_token_id": PAD}) for _ in range(2)]
-    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(*parts, **IDS)
-    config.encoder._attn_implementation = config.decoder._attn_implementation = "eager"
-    model = transformers.EncoderDecoderModel(config).eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.normal_(
-                0, 1.2 if name == "decoder.bert.embeddings.position_embeddings.weight" else 0.3, generator=generator
-            )
-            if name.endswith("LayerNorm.weight"):
-                parameter.add_(1)
-            if name.endswith("bias"):
-                parameter.zero_()
-        model.decoder.cls.predictions.bias[SEP] += 3
-    model.save_pretrained(folder)
-    (folder / "generation_config.json").unlink()
-    return model, write_tokenizer(folder)
 
 
 @pytest.fixture(scope="module")

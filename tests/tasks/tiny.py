@@ -11,6 +11,8 @@ from support import SIZES, peer, save_peer
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SENTENCE = "the a happy dog cat walks sat on mat in city who where it is house river query passage : . , ? ' -"
 WORDS = SENTENCE.split()
+PAD, CLS, SEP = 0, 2, 3
+START = {"decoder_start_token_id": CLS, "pad_token_id": PAD, "eos_token_id": SEP}
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -31,3 +33,28 @@ def write_tokenizer(folder: Path, **settings: Any) -> Path:
 def write_checkpoint(folder: Path, head: str, tokenizer: dict[str, Any] | None = None, **changes: Any) -> Path:
     """A checkpoint of a head, `changes` being of its config."""
     return write_tokenizer(save_peer(peer(head, **changes), folder), **(tokenizer or {}))
+
+
+def write_pair(folder: Path) -> tuple[Any, Path]:
+    """(transformers' BERT2BERT, its folder); weights of 0.3 make texts that vary with the document."""
+    import torch
+    import transformers
+
+    parts = [transformers.BertConfig(**SIZES | {"num_hidden_layers": 2, "pad_token_id": PAD}) for _ in range(2)]
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(*parts, **START)
+    config.encoder._attn_implementation = config.decoder._attn_implementation = "eager"
+    model = transformers.EncoderDecoderModel(config).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(
+                0, 1.2 if name == "decoder.bert.embeddings.position_embeddings.weight" else 0.3, generator=generator
+            )
+            if name.endswith("LayerNorm.weight"):
+                parameter.add_(1)
+            if name.endswith("bias"):
+                parameter.zero_()
+        model.decoder.cls.predictions.bias[SEP] += 3
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink()
+    return model, write_tokenizer(folder)
