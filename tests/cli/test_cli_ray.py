@@ -9,6 +9,9 @@ import time
 import pytest
 from cli_support import BACKEND, command, environment, run, some_texts, write_texts
 
+from bertx.cli import verbs
+from bertx.cli.records import Record
+
 pytest_plugins = "cli_support"
 
 
@@ -17,6 +20,17 @@ def test_what_ray_is_not_of_is_refused(checkpoint, tmp_path):
     assert done.code == 2 and "--workers is of --ray" in done.told
     done = run("generate", checkpoint("generate"), "the dog", "--stream", "--ray", "local", *BACKEND)
     assert done.code == 2 and "--stream prints text as it is made here" in done.told
+
+
+def test_a_worker_with_other_files_of_the_model_is_told(checkpoint):
+    call = verbs.Call(str(checkpoint("embed")), backend="numpy")
+    expected = verbs.computed_by("numpy", call, verbs.found_source(call))
+    begun = lambda of: verbs._begun("feature-extraction", call, {}, {"embedding": "vector"}, "float32", of)  # noqa: E731
+    record = Record(0, 1, {"text": "the dog"})
+    assert begun(expected)([record])[0]["embedding"].shape == (48,)
+    for name, value in {"model": expected["model"] | {"config.json": "0"}, "bertx": "0"}.items():
+        with pytest.raises(ValueError, match=f"has another {name} than the machine that began"):
+            begun(expected | {name: value})
 
 
 @pytest.mark.slow
