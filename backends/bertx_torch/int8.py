@@ -10,6 +10,8 @@ _SMALLEST = 1e-12  # what divides is never zero
 # torch._int_mm makes no use of that, and is far slower than float32 there.
 IN_PAIRS = torch.cpu._is_avx2_supported() and not torch.cpu._is_vnni_supported()
 _LARGEST_IN_PAIRS = 64
+# Steps that are tried for a row of weights, in parts of the one that its largest weight needs.
+_SHARES = (1.0, 0.97, 0.94, 0.91, 0.88, 0.85, 0.8, 0.75)
 
 
 class Int8Linear(torch.nn.Module):
@@ -27,7 +29,7 @@ class Int8Linear(torch.nn.Module):
 
     def __init__(self, linear):
         super().__init__()
-        weight, scale = _rounded(linear.weight.detach(), _LARGEST_IN_PAIRS if IN_PAIRS else _LARGEST)
+        weight, scale = _rounded_best(linear.weight.detach(), _LARGEST_IN_PAIRS if IN_PAIRS else _LARGEST)
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale[:, 0])
         self.register_buffer("bias", linear.bias.detach())
@@ -55,6 +57,17 @@ def _rounded(rows, largest):
     """rows [R, C] → int8 [R, C], and the step of each row [R, 1]."""
     step = rows.abs().amax(-1, keepdim=True).clamp_min(_SMALLEST) / largest
     return (rows / step).round_().to(torch.int8), step
+
+
+def _rounded_best(rows, largest):
+    """As `_rounded`, with the step of `_SHARES` for each row that makes the sum of squared errors the smallest."""
+    top = rows.abs().amax(-1, keepdim=True).clamp_min(_SMALLEST) / largest
+    best, least = top, torch.full_like(top, torch.inf)
+    for share in _SHARES:
+        step = top * share
+        error = ((rows / step).round_().clamp_(-largest, largest) * step - rows).square_().sum(-1, keepdim=True)
+        best, least = torch.where(error < least, step, best), torch.minimum(error, least)
+    return (rows / best).round_().clamp_(-largest, largest).to(torch.int8), best
 
 
 def to_int8(encoder):
