@@ -70,8 +70,7 @@ class MapTask:
         if isinstance(batch, Iterator):
             return map(self, batch)
         names = [self.columns] if isinstance(self.columns, str) else list(self.columns.values())
-        is_frame = hasattr(batch, "assign")
-        if not is_frame and not isinstance(batch, Mapping):
+        if not isinstance(batch, Mapping) and not hasattr(batch, "assign"):
             raise TypeError(
                 f"the batch is a {type(batch).__name__}, expected a dict of NumPy arrays or a pandas DataFrame: "
                 'give Ray batch_format="numpy" or "pandas"'
@@ -88,7 +87,7 @@ class MapTask:
         with _loading:
             model = _loaded(**self._load)
         results = model(inputs, **self.options) if inputs else []
-        if is_frame:
+        if not isinstance(batch, Mapping):
             return batch.assign(**{self.output: _objects(results)})
         same = isinstance(results, np.ndarray)
         return {**batch, self.output: results if same else _objects(results)}
