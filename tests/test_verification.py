@@ -9,10 +9,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cli_support import run
 
 import bertx
 from bertx.checkpoints.files import REPORT
-from cli.cli_support import run
 from fixture_files import CHECKPOINTS
 
 FOLDER = CHECKPOINTS / "BertForMaskedLM" / "safetensors"
