@@ -55,19 +55,28 @@ def _multiply_in_pairs(rows, columns):
 
 def _rounded(rows, largest):
     """rows [R, C] → int8 [R, C], and the step of each row [R, 1]."""
-    step = rows.abs().amax(-1, keepdim=True).clamp_min(_SMALLEST) / largest
+    step = _step_of_largest(rows, largest)
     return (rows / step).round_().to(torch.int8), step
 
 
 def _rounded_best(rows, largest):
     """As `_rounded`, with the step of `_SHARES` for each row that makes the sum of squared errors the smallest."""
-    top = rows.abs().amax(-1, keepdim=True).clamp_min(_SMALLEST) / largest
+
+    def whole(step):
+        return (rows / step).round_().clamp_(-largest, largest)
+
+    top = _step_of_largest(rows, largest)
     best, least = top, torch.full_like(top, torch.inf)
     for share in _SHARES:
         step = top * share
-        error = ((rows / step).round_().clamp_(-largest, largest) * step - rows).square_().sum(-1, keepdim=True)
+        error = (whole(step).mul_(step) - rows).square_().sum(-1, keepdim=True)
         best, least = torch.where(error < least, step, best), torch.minimum(error, least)
-    return (rows / best).round_().clamp_(-largest, largest).to(torch.int8), best
+    return whole(best).to(torch.int8), best
+
+
+def _step_of_largest(rows, largest):
+    """The step of each row [R, 1] of which its largest number is `largest`."""
+    return rows.abs().amax(-1, keepdim=True).clamp_min(_SMALLEST) / largest
 
 
 def to_int8(encoder):

@@ -7,7 +7,7 @@ import functools
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,6 @@ from .terminal import is_terminal, named_stdout, tell, working
 if TYPE_CHECKING:
     from ..checkpoints.inspect import Inspection
     from ..exporting.artefacts import Artefact
-    from .job import Chunk
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ def _run(
     records: Sequence[Record] | Input,
     done: bool,
 ) -> int:
-    from .job import digest_of, rows_of, run
+    from .job import digest_of, run
     from .outputs import check_finished, check_form, open_output
 
     backend = chosen_backend(call)
@@ -225,11 +224,8 @@ def _run(
             address, count = call.ray, call.workers
             return run(name, records, lambda chunks: on_workers(address, count, gpu, begin, chunks), output)
 
-        def here(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[Row]]]:
-            for chunk in chunks:
-                yield chunk, rows_of(chunk[0], lambda inputs: model(inputs, **options), results, task_call.vectors)
-
-        return run(name, records, here, output)
+        rows = _rows_by(model, options, results, task_call.vectors)
+        return run(name, records, lambda chunks: ((chunk, rows(chunk[0])) for chunk in chunks), output)
     except KeyboardInterrupt:
         kept = ""
         if output is not None:
@@ -256,8 +252,6 @@ def _begun(
     Raises:
         ValueError: this machine has other versions or files of the model, and would make other rows.
     """
-    from .job import rows_of
-
     found = found_source(call, task)
     here = computed_by(chosen_backend(call), call, found)
     if different := [name for name, value in expected.items() if here[name] != value]:
@@ -265,7 +259,15 @@ def _begun(
             f"{socket.gethostname()} has another {' and another '.join(different)} than the machine that began: "
             "every machine needs the same versions, and the same files of the model"
         )
-    model = loaded(found.source, task, call)
+    return _rows_by(loaded(found.source, task, call), options, results, vectors)
+
+
+def _rows_by(
+    model: Any, options: Mapping[str, Any], results: Columns, vectors: str
+) -> Callable[[list[Record]], list[Row]]:
+    """A function from records to rows, by a model in this process."""
+    from .job import rows_of
+
     return lambda records: rows_of(records, lambda inputs: model(inputs, **options), results, vectors)
 
 

@@ -311,7 +311,6 @@ def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
 
 
 def _from(least: float, most: float) -> tuple[Callable[[Any], bool], str]:
-    """Bounds beyond which the scores of a beam overflow, where any number above 0 has a meaning."""
     return lambda value: _is_number(value) and least <= value <= most, f"a number from {least:g} to {most:g}"
 
 
@@ -339,6 +338,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "min_new_tokens": _at_least(0),
     "min_length": _at_least(0),
     "do_sample": _FLAG,
+    # Beyond these bounds, and those of the penalties below, scores overflow.
     "temperature": _from(1e-6, 1e6),
     "top_k": _at_least(1),
     "top_p": _PART,
