@@ -16,31 +16,32 @@ from .records import Field, Record, WrongUsage
 from .source import ALL, Reading, Source, description
 
 
-def files_of(given: Sequence[str], after: Sequence[str] = ()) -> list[Path]:
-    """The files of `--input`, in order; what matches a pattern is sorted by name.
+def files_of(given: Sequence[str], after: Sequence[str] = (), option: str = "--input") -> list[Path]:
+    """The files of an option, in order; what matches a pattern is sorted by name.
 
     Args:
-        given: one of each `--input`.
+        given: one for each time that it is given.
         after: arguments behind it, as a shell gives them for a pattern that it has expanded.
+        option: its name.
 
     Raises:
         WrongUsage: what is given is no file, or is one twice.
     """
     if after and len(given) > 1:
-        raise WrongUsage("several files are given after one --input, or with an --input for each: not both")
+        raise WrongUsage(f"several files are given after one {option}, or with an {option} for each: not both")
     files: list[Path] = []
     for name in [*given, *after]:
         found = [name] if os.path.exists(name) else sorted(glob.glob(name, recursive=True))
         if name in after and not found and not glob.has_magic(name):
-            raise WrongUsage(f"both texts and --input {given[0]}: give one of them ({name!r:.60} is no file)")
+            raise WrongUsage(f"both texts and {option} {given[0]}: give one of them ({name!r:.60} is no file)")
         if not found:
             reason = "no file matches" if glob.has_magic(name) else "the file does not exist"
-            raise WrongUsage(f"--input {name}: {reason}")
+            raise WrongUsage(f"{option} {name}: {reason}")
         if folders := [one for one in found if os.path.isdir(one)]:
-            raise WrongUsage(f"--input {folders[0]} is a directory: give its files, such as '{folders[0]}/*.jsonl'")
+            raise WrongUsage(f"{option} {folders[0]} is a directory: give its files, such as '{folders[0]}/*.jsonl'")
         files += map(Path, found)
     if twice := next((file for file in files if files.count(file) > 1), None):
-        raise WrongUsage(f"--input {twice} is given twice")
+        raise WrongUsage(f"{option} {twice} is given twice")
     return files
 
 
@@ -96,7 +97,7 @@ class Input:
 
     def _look_at_all(self) -> None:
         if pipe := next((path for path in self._paths if path and is_special(path)), None):
-            raise WrongUsage(f"--input {pipe} is no plain file: a device or a pipe is read alone")
+            raise WrongUsage(f"{pipe} is no plain file: a device or a pipe is read alone")
         first = self._columns_of(self._source)
         kept = dict(first.kept)
         for number in range(1, len(self._paths)):

@@ -20,6 +20,11 @@ from .records import Record, WrongUsage
 Chunk = tuple[list[Record], str]
 """Records, and the digest of the input up to their end."""
 
+Answers = tuple[dict[int, str], Sequence[Any]]
+"""What a task says of inputs: what is wrong with some, by their index; and the results of the others, in order."""
+
+Answer = Callable[[list[Any]], Answers]
+
 Compute = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, list[Row]]]]
 """From chunks to these with their rows, in the same order; it may read ahead."""
 
@@ -76,35 +81,42 @@ def chunk_of(stream: Iterator[Record]) -> list[Record]:
     return next_window(stream, lambda record: count_characters(record.values) + count_characters(record.kept))
 
 
-def rows_of(
-    records: Sequence[Record],
-    task: Callable[[list[Any]], Iterable[Any]],
-    columns: Columns,
-    dtype: str = "float32",
-) -> list[Row]:
+def inputs_of(records: Iterable[Record]) -> list[Any]:
+    """What a task takes of the records that can be used."""
+    return [_input(record) for record in records if not record.problem]
+
+
+def answers_of(inputs: Sequence[Any], task: Callable[[list[Any]], Sequence[Any]]) -> Answers:
+    """The answers of a task that raises InputError for inputs that it cannot take."""
+    problems: dict[int, str] = {}
+    while good := [i for i in range(len(inputs)) if i not in problems]:
+        try:
+            return problems, task([inputs[i] for i in good])
+        except InputError as error:
+            problems |= {good[i]: problem for i, problem in error.problems.items()}
+    return problems, []
+
+
+def rows_of(records: Sequence[Record], answers: Answers, columns: Columns, dtype: str = "float32") -> list[Row]:
     """The rows of an output: each record with its result, or with "error".
 
     Args:
         records: those of a chunk.
-        task: a list of inputs → a result of each; may raise InputError.
+        answers: to their `inputs_of`.
         columns: of a result; one that is no mapping is the value of the only column.
         dtype: of vectors.
     """
+    usable = [i for i, record in enumerate(records) if not record.problem]
+    problems = {usable[i]: problem for i, problem in answers[0].items()}
+    results = dict(zip((i for i in usable if i not in problems), answers[1], strict=True))
     # What a problem quotes may be what cannot be written.
-    problems = {i: ascii_only(record.problem) for i, record in enumerate(records) if record.problem}
-    answers: dict[int, Any] = {}
-    while len(answers) + len(problems) < len(records):
-        good = [i for i in range(len(records)) if i not in problems]
-        try:
-            answers = dict(zip(good, task([_input(records[i]) for i in good]), strict=True))
-        except InputError as error:
-            problems |= {good[i]: problem for i, problem in error.problems.items()}
+    problems |= {i: ascii_only(record.problem) for i, record in enumerate(records) if record.problem}
     rows = []
     for i, record in enumerate(records):
         row = {} if record.file is None else {"file": record.file}
         row |= {} if record.line is None else {"line": record.line}
         row |= {"row": record.row, **record.kept, **record.values}
-        result = {} if i in problems else _as_row(answers[i], columns)
+        result = {} if i in problems else _as_row(results[i], columns)
         if not _is_finite(result):
             problems[i] = "gives a number that is not finite: is the checkpoint whole?"
         elif result and dtype != "float32" and not _is_finite(result := _stored(result, dtype)):

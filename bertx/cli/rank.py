@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .inputs import Input
+from .inputs import Input, files_of
 from .options import (
     BackendOption,
     BatchTokensOption,
@@ -37,12 +37,13 @@ _TEXT = Field("text")
 def rank(
     source: SourceArgument,
     query: Annotated[str, typer.Argument(help="What is looked for.", show_default=False)],
+    files: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     docs: Annotated[
-        Path | None,
+        list[str] | None,
         typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="The documents: a file as --input of the other verbs takes; without it stdin.",
+            metavar="FILE...",
+            help="The documents: a file as --input of the other verbs takes, several, or a pattern in quotes; without "
+            "it stdin.",
         ),
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many documents, the best first.")] = 10,
@@ -66,15 +67,17 @@ def rank(
     max_length: MaxLengthOption = None,
 ) -> None:
     """Rank documents for a query: by a cross-encoder's score of each pair, else by the cosine of their embeddings."""
-    from .job import chunk_of, rows_of
+    from .job import answers_of, chunk_of, inputs_of, rows_of
     from .outputs import check_form, open_output
     from .progress import Progress
 
     if not is_text(query):
         raise WrongUsage("the query has bytes that are not UTF-8")
+    if files and (not docs or os.path.isfile(query)):
+        raise WrongUsage(f"expected one query, found {query!r:.60} and {files[0]!r:.60}: files come last, after --docs")
     call = Call(
         source,
-        inputs=[docs] if docs else [],
+        inputs=files_of(docs, files or (), "--docs") if docs else [],
         column=[f"text={column}"] if column else None,
         input_format=input_format,
         delimiter=delimiter,
@@ -105,7 +108,7 @@ def rank(
         try:
             with Progress("rank", records) as progress:
                 while chunk := chunk_of(stream):
-                    rows = rows_of(chunk, score, {"score": "number"})
+                    rows = rows_of(chunk, answers_of(inputs_of(chunk), score), {"score": "number"})
                     failed += progress.tell_failures(chunk, rows, failed)
                     found = [(row["score"], -row["row"], row) for row in rows if "error" not in row]
                     best = heapq.nlargest(top_k, [*best, *found], key=lambda one: one[:2])
@@ -146,5 +149,6 @@ def _scores(query: str, pooling: str | None, call: Call) -> Callable[[list[str]]
 
 rank.epilog = epilog(
     'bertx rank all-MiniLM-L6-v2 "How do I get my money back?" --docs help.txt --top-k 3',
+    "bertx rank all-MiniLM-L6-v2 'lost parcel' --docs 'help/*.jsonl' -c body",
     'bertx rank cross-encoder/ms-marco-MiniLM-L6-v2 "when was it built" --docs pages.jsonl -c body --keep id',
 )

@@ -7,7 +7,7 @@ import functools
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from .terminal import is_terminal, named_stdout, tell, working
 if TYPE_CHECKING:
     from ..checkpoints.inspect import Inspection
     from ..exporting.artefacts import Artefact
+    from .job import Answer, Answers, Chunk
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _run(
     records: Sequence[Record] | Input,
     done: bool,
 ) -> int:
-    from .job import digest_of, run
+    from .job import digest_of, inputs_of, rows_of, run
     from .outputs import check_finished, check_form, open_output
 
     backend = chosen_backend(call)
@@ -219,13 +220,20 @@ def _run(
             from .ray_workers import on_workers
 
             expected = computed_by(backend, call, found)
-            begin = functools.partial(_begun, task, call, options, results, task_call.vectors, expected)
+            begin = functools.partial(_begun, task, call, options, expected)
             gpu = call.device not in (None, "cpu")
-            address, count = call.ray, call.workers
-            return run(name, records, lambda chunks: on_workers(address, count, gpu, begin, chunks), output)
+            answered = functools.partial(on_workers, call.ray, call.workers, gpu, begin)
+        else:
+            answer = _answer_by(model, options)
 
-        rows = _rows_by(model, options, results, task_call.vectors)
-        return run(name, records, lambda chunks: ((chunk, rows(chunk[0])) for chunk in chunks), output)
+            def answered(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Answers]]:
+                return ((chunk, answer(inputs_of(chunk[0]))) for chunk in chunks)
+
+        def compute(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, list[Row]]]:
+            for chunk, answers in answered(chunks):
+                yield chunk, rows_of(chunk[0], answers, results, task_call.vectors)
+
+        return run(name, records, compute, output)
     except KeyboardInterrupt:
         kept = ""
         if output is not None:
@@ -239,18 +247,11 @@ def _run(
         raise
 
 
-def _begun(
-    task: str,
-    call: Call,
-    options: Mapping[str, Any],
-    results: Columns,
-    vectors: str,
-    expected: Mapping[str, Any],
-) -> Callable[[list[Record]], list[Row]]:
-    """A function from records to rows, in a process on any machine.
+def _begun(task: str, call: Call, options: Mapping[str, Any], expected: Mapping[str, Any]) -> Answer:
+    """A function from inputs to answers, in a process on any machine.
 
     Raises:
-        ValueError: this machine has other versions or files of the model, and would make other rows.
+        ValueError: this machine has other versions or files of the model, and would give other answers.
     """
     found = found_source(call, task)
     here = computed_by(chosen_backend(call), call, found)
@@ -259,16 +260,14 @@ def _begun(
             f"{socket.gethostname()} has another {' and another '.join(different)} than the machine that began: "
             "every machine needs the same versions, and the same files of the model"
         )
-    return _rows_by(loaded(found.source, task, call), options, results, vectors)
+    return _answer_by(loaded(found.source, task, call), options)
 
 
-def _rows_by(
-    model: Any, options: Mapping[str, Any], results: Columns, vectors: str
-) -> Callable[[list[Record]], list[Row]]:
-    """A function from records to rows, by a model in this process."""
-    from .job import rows_of
+def _answer_by(model: Any, options: Mapping[str, Any]) -> Answer:
+    """A function from inputs to answers, by a model in this process."""
+    from .job import answers_of
 
-    return lambda records: rows_of(records, lambda inputs: model(inputs, **options), results, vectors)
+    return lambda inputs: answers_of(inputs, lambda some: model(some, **options))
 
 
 def _stream(

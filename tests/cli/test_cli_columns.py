@@ -17,6 +17,7 @@ from cli_support import (
     BACKEND,
     LONGEST,
     VERBS,
+    assert_same,
     command,
     environment,
     run,
@@ -470,6 +471,28 @@ def test_rank_by_the_cosine_of_embeddings(checkpoint, model, small_window, tmp_p
     assert pq.read_table(tmp_path / "out.parquet")["text"].to_pylist() == [texts[i] for i in best]
     piped = run("rank", checkpoint("embed"), "the happy dog", *BACKEND, stdin="\n".join(texts).encode())
     assert [row["row"] for row in piped.rows[:7]] == best.tolist()
+
+
+def test_rank_of_several_files(checkpoint, tmp_path):
+    texts = some_texts(30)
+    (tmp_path / "docs").mkdir()
+    parts = [write_texts(tmp_path / "docs" / f"{i}.txt", texts[i * 10 : i * 10 + 10]) for i in range(3)]
+    given = ("rank", checkpoint("embed"), "the happy dog", *BACKEND, "--docs")
+    whole = run(*given, write_texts(tmp_path / "whole.txt", texts)).rows
+    expected = [row | {"file": str(parts[row["row"] // 10]), "line": row["row"] % 10 + 1} for row in whole]
+    each = [word for part in parts for word in ("--docs", part)][1:]
+    for files in ([tmp_path / "docs" / "*.txt"], parts, each):
+        done = run(*given, *files)
+        assert (done.code, done.err) == (0, "")
+        assert_same(done.rows, expected)
+    wrong(*given, tmp_path / "no*.txt", says="no*.txt: no file matches")
+    wrong(*given, tmp_path / "docs", says="is a directory")
+    wrong(*given, parts[0], "--docs", parts[0], says="is given twice")
+    wrong(*given, parts[0], tmp_path / "lost.txt", says="both texts and --docs")
+    wrong("rank", checkpoint("embed"), "--docs", *parts, "the happy dog", says="files come last, after --docs")
+    wrong("rank", checkpoint("embed"), "the happy dog", "it runs", says="expected one query", stdin=b"a")
+    refused = run(*given, parts[0], parts[1], "-o", parts[1], "--overwrite")
+    assert refused.code == 2 and parts[1].read_text() == "".join(f"{text}\n" for text in texts[10:20])
 
 
 def test_rank_by_the_scores_of_a_cross_encoder(loaded, tmp_path):

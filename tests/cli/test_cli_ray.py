@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
 from cli_support import BACKEND, command, environment, run, some_texts, write_texts
 
-from bertx.cli import verbs
-from bertx.cli.records import Record
+from bertx.cli import ray_workers, verbs
+from bertx.cli.records import WrongUsage
 
 pytest_plugins = "cli_support"
 
@@ -25,12 +29,61 @@ def test_what_ray_is_not_of_is_refused(checkpoint, tmp_path):
 def test_a_worker_with_other_files_of_the_model_is_told(checkpoint):
     call = verbs.Call(str(checkpoint("embed")), backend="numpy")
     expected = verbs.computed_by("numpy", call, verbs.found_source(call))
-    begun = lambda of: verbs._begun("feature-extraction", call, {}, {"embedding": "vector"}, "float32", of)  # noqa: E731
-    record = Record(0, 1, {"text": "the dog"})
-    assert begun(expected)([record])[0]["embedding"].shape == (48,)
+    begun = lambda of: verbs._begun("feature-extraction", call, {}, of)  # noqa: E731
+    problems, vectors = begun(expected)(["the dog", "a cat"])
+    assert problems == {} and vectors.shape == (2, 48)  # one array, which Ray does not copy
     for name, value in {"model": expected["model"] | {"config.json": "0"}, "bertx": "0"}.items():
         with pytest.raises(ValueError, match=f"has another {name} than the machine that began"):
             begun(expected | {name: value})
+
+
+@contextlib.contextmanager
+def server_that_answers(content: bytes):
+    """The address of a server that answers its one client so, and says no more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            client, _ = server.accept()
+            with client, contextlib.suppress(ConnectionResetError):  # of a client that leaves content unread
+                client.recv(100)
+                client.sendall(content)
+                client.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def test_an_address_without_a_cluster_is_told_at_once(monkeypatch):
+    """Ray waits for more than a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = f"127.0.0.1:{server.getsockname()[1]}"
+    for address in (closed, f"ray://{closed}"):
+        with pytest.raises(WrongUsage, match=rf"--ray {address}: 127.0.0.1, port \d+ does not answer \(.*`ray start"):
+            ray_workers._check_address(address)
+    with server_that_answers(b"HTTP/1.1 400 Bad Request\r\n") as web, pytest.raises(WrongUsage, match="is no Ray"):
+        ray_workers._check_address(web)
+    for address in ("localhost", "10.0.0.1:", ":6379", "host:port", "host:66000", "ray://host"):
+        with pytest.raises(WrongUsage, match="expected HOST:PORT, ray://HOST:PORT, auto, or local"):
+            ray_workers._check_address(address)
+    with server_that_answers(bytes([0, 0, 18, 4, 0, 0, 0, 0, 0])) as grpc:
+        ray_workers._check_address(grpc)
+    ray_workers._check_address("auto")
+    ray_workers._check_address("local")
+    monkeypatch.setattr(ray_workers, "_CONNECT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(WrongUsage, match="timed out"):
+        ray_workers._check_address(f"127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_a_worker_has_as_many_threads_as_processors(monkeypatch):
+    for name in ray_workers._THREADS:
+        monkeypatch.setenv(name, "")  # what the worker sets is taken back
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NPROC", "7")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    ray_workers._Worker(lambda: None)
+    assert [os.environ[name] for name in ray_workers._THREADS] == ["3", "3", "7"]
 
 
 @pytest.mark.slow
