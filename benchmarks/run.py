@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import fcntl
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from report import plot, print_tables, summary
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build" / "benchmarks"
+LOGS = BUILD / "logs" / str(os.getpid())
 PEER_PYTHON = HERE.parent / ".venv-transformers4" / "bin" / "python"
 PAUSE = 0.3  # seconds before a turn: the threads of the last one go on spinning for up to 0.2
 
@@ -44,7 +47,7 @@ class Worker:
     def __init__(self, name: str, case: Case, folder: Path, least_seconds: float):
         """Starts it, and waits until it has computed once."""
         contender = CONTENDERS[name]
-        stem = BUILD / "logs" / name.replace(" ", "-").replace(",", "")
+        stem = LOGS / name.replace(" ", "-").replace(",", "")
         stem.parent.mkdir(parents=True, exist_ok=True)
         self.log, self.output = stem.with_suffix(".log"), stem.with_suffix(".npy")
         job = {name: getattr(contender, name) for name in ("library", "variant", "imports")}
@@ -196,6 +199,18 @@ def machine() -> dict[str, object]:
     }
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Refuses to measure beside another measurement of this checkout: each would slow the other down."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("another benchmarks/run.py measures on this machine: wait for its end") from None
+        yield
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints, writes; gives 1 if a contender computed something else."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -220,7 +235,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in asked.cases or CASES:
         case = CASES[name].quick() if asked.quick else CASES[name]
         names = [one for group in case.groups for one in group if one in wanted]
-        found = measure(case, names, rounds, asked.quick)
+        with contextlib.nullcontext() if asked.quick else alone():
+            found = measure(case, names, rounds, asked.quick)
         results["cases"][name] = summary(name, found, asked.quick)
         print_tables(name, results["cases"][name])
         results["cases"] = {name: results["cases"][name] for name in CASES if name in results["cases"]}
@@ -235,5 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    shutil.rmtree(BUILD / "logs", ignore_errors=True)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        shutil.rmtree(LOGS, ignore_errors=True)

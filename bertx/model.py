@@ -215,7 +215,7 @@ class Model:
 
     def _predictions_of(self, name: str) -> Any:
         """The native Predictions of that class over this model, which is kept as long as nothing changes."""
-        key = (self.device, hash(self.config))
+        key = (self._backend.head_device(self.module), hash(self.config))
         kept, head = self._predictions.get(name, (None, None))
         if kept != key or head.base is not self.module:
             head = self._over("predictions", name, _no_value, {})
@@ -240,7 +240,7 @@ class Model:
         from .tasks.pooling import blocks, values
 
         # What is compiled of a model, its config is a part of; a user may move it to another device, or replace it.
-        key = (self.device, hash(self.config), truncate_dim)
+        key = (self._backend.head_device(self.module), hash(self.config), truncate_dim)
         kept, of_modules, head = self._embedding
         if kept != key or of_modules is not modules or head.base is not self.module:
             options = {"modules": blocks(modules), "truncate_dim": truncate_dim}

@@ -31,10 +31,10 @@ def named_parameters(
     for attribute, value in vars(module).items():
         if attribute.startswith("_"):
             continue
-        if isinstance(value, leaves):
-            yield f"{prefix}{attribute}", module, attribute, ""
-        elif isinstance(value, modules):
+        if isinstance(value, modules):
             yield from named_parameters(value, modules, leaves, f"{prefix}{attribute}.")
+        elif isinstance(value, leaves):
+            yield f"{prefix}{attribute}", module, attribute, ""
         elif isinstance(value, (list, tuple)):
             for i, child in enumerate(value):
                 if isinstance(child, modules):

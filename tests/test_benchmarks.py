@@ -92,6 +92,16 @@ def test_the_cases_of_earlier_runs_stay(tmp_path, benchmarks, monkeypatch):
     assert list(json.loads((tmp_path / "results.json").read_text())["cases"]) == ["dense", "short"]
 
 
+def test_a_second_measurement_beside_the_first_is_refused(tmp_path, benchmarks, monkeypatch):
+    import run
+
+    monkeypatch.setattr(run, "BUILD", tmp_path)
+    with run.alone(), pytest.raises(SystemExit, match="another benchmarks"):
+        run.main(["short", "--out", str(tmp_path), "--contenders", "bertx numpy"])
+    with run.alone():  # the lock goes with its holder
+        pass
+
+
 def test_spread_and_ratio(benchmarks):
     from report import ratio, spread
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,12 @@ from bertx.caches import cache_folder
 from bertx.parameters import skip_init
 from bertx_weights import BFLOAT16
 
-from . import nn
+from . import cpu_kernels, nn
 from .arrays import from_numpy
 from .decode import JaxDecoder
 from .functional import input_array
 from .glibc import keep_freed_memory
-from .structure import MOST_SHAPES, take_apart
+from .structure import MOST_SHAPES, compiled, take_apart
 
 
 class JaxBackend(Backend):
@@ -52,11 +53,10 @@ class JaxBackend(Backend):
         """
         structure, values = take_apart(module)
         dtype = next(value.dtype for value in values if jnp.issubdtype(value.dtype, np.floating))
-        arrays = jax.tree.map(lambda value: input_array(value, dtype), inputs)
-        leaves, of_inputs = jax.tree.flatten(arrays)
+        given, of_inputs = jax.tree.flatten(inputs)
+        leaves = [input_array(value, dtype) for value in given]
         run = _compiled(structure, tuple(flags.items()), of_inputs, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-        with jax.default_matmul_precision("highest"):
-            outputs = run(values, arrays)
+        outputs = run(values, leaves)
         # One by one: a mapped dict would come back sorted.
         return {name: jax.tree.map(_to_numpy, value) for name, value in outputs.items()}
 
@@ -81,7 +81,7 @@ class JaxBackend(Backend):
 
     def device(self, module):
         """One that holds the first parameter, or a part of it."""
-        held = next(nn.parameters(module))[1].get_value().devices()
+        held = next(nn.parameters(module))[1].get_raw_value().devices()
         return next((name for name, device in reversed(_devices().items()) if device in held), "cpu")
 
     def head_device(self, module):
@@ -118,10 +118,13 @@ def _keep_compiled_code():
 def _compiled(structure, flags, of_inputs, shapes):
     """The function that runs such a model on inputs of such shapes; with it goes its compiled code."""
 
-    def run(values, inputs):
+    def run(values, leaves):
+        inputs = jax.tree.unflatten(of_inputs, leaves)
         return structure.put_together(values)(**inputs, **dict(flags), return_dict=True)
 
-    return jax.jit(run)
+    # Of [B, T] and further axes.
+    rows = max(math.prod(shape[:2]) for shape, _ in shapes)
+    return compiled(run, compiler_options=cpu_kernels.compiler_options(rows, nn.Decoder in structure.kinds))
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from bertx.generation.slots import SlotDecoder, is_all
 
 from .functional import to_int32
 from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
-from .structure import MOST_SHAPES, take_apart
+from .structure import MOST_SHAPES, compiled, take_apart
 
 # Prompts are padded to a multiple of this: each of their lengths would be compiled.
 _STEP = 32
@@ -33,8 +33,7 @@ class JaxDecoder(SlotDecoder):
         structure, values = take_apart(module)
         run = _compiled_states(structure, len(rows), width)
         ids = np.pad(input_ids, added, constant_values=module.config.encoder.pad_token_id or 0)
-        with jax.default_matmul_precision("highest"):
-            return run(values, to_int32(ids[rows]), to_int32(np.pad(mask, added)[rows]))
+        return run(values, to_int32(ids[rows]), to_int32(np.pad(mask, added)[rows]))
 
     def read(self, input_ids, starts, layers, before, greedy, encoded):
         """Buffers are donated: XLA writes into them."""
@@ -53,8 +52,7 @@ class JaxDecoder(SlotDecoder):
             encoder = (encoded.states, to_int32(mask[_filled_up(np.arange(len(mask)))]))
         shape = encoder[1].shape if encoder else None
         run = _compiled(structure, greedy, len(rows), input_ids.shape[1], capacity, shape)
-        with jax.default_matmul_precision("highest"):
-            found, layers = run(values, layers, to_int32(input_ids[rows]), to_int32(starts[rows]), before, encoder)
+        found, layers = run(values, layers, to_int32(input_ids[rows]), to_int32(starts[rows]), before, encoder)
         return np.asarray(found)[:count], layers
 
     def move(self, layers, rows, texts, start, length, capacity):
@@ -79,7 +77,7 @@ def _filled_up(rows, of_text=1):
 @functools.lru_cache(maxsize=MOST_SHAPES)
 def _compiled_states(structure, rows, length):
     """The function that runs an encoder on texts of such shapes."""
-    return jax.jit(lambda values, input_ids, mask: structure.put_together(values).states(input_ids, mask))
+    return compiled(lambda values, input_ids, mask: structure.put_together(values).states(input_ids, mask))
 
 
 @functools.lru_cache(maxsize=MOST_SHAPES)
@@ -94,7 +92,7 @@ def _compiled(structure, greedy, rows, length, capacity, of_encoder):
         found = logits.argmax(-1) if greedy else logits.astype(jnp.float32)
         return found, outputs.past_key_values
 
-    return jax.jit(read, donate_argnums=1)
+    return compiled(read, donate_argnums=1)
 
 
 @functools.partial(jax.jit, static_argnums=3)

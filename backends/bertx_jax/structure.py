@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import operator
 import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -22,14 +23,38 @@ class Structure:
     """All of a module but its arrays. There is one object for equal structures, so that it is a key of compiled code.
 
     JAX says what is equal.
+
+    Attributes:
+        kinds: the classes of its blocks.
     """
 
-    def __init__(self, treedef: Any):
+    def __init__(self, treedef: Any, places: tuple[int, ...], kinds: frozenset[type]):
         self._treedef = treedef
+        self._places = places
+        self.kinds = kinds
+
+    @classmethod
+    def of(cls, treedef: Any, places: Iterable[int], kinds: Iterable[type]) -> Structure:
+        """The one object of that structure.
+
+        places: of each leaf of the module, which of the arrays it is; blocks may share one, as dropouts share a stream.
+        """
+        key = treedef, tuple(places)
+        return _structures.setdefault(key, cls(*key, frozenset(kinds)))
 
     def put_together(self, values: Any) -> Any:
         """A module with these arrays, or with what stands for them while a function is traced."""
-        return jax.tree.unflatten(self._treedef, values)
+        return jax.tree.unflatten(self._treedef, [values[place] for place in self._places])
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """jax.jit of a function, whose float32 products are not rounded to TF32 on a GPU."""
+
+    def run(*args: Any) -> Any:
+        with jax.default_matmul_precision("highest"):
+            return function(*args)
+
+    return jax.jit(run, **options)
 
 
 def config_hash(config: Any) -> int:
@@ -46,35 +71,43 @@ def take_apart(module: Any) -> tuple[Structure, list[Any]]:
     """The structure of a module, and its arrays as they are now."""
     parts = _parts.get(module)
     if parts is None or parts.are_stale():
-        values, treedef = jax.tree.flatten(module)
-        structure = _structures.setdefault(treedef, Structure(treedef))
-        parts = _Parts(module, structure)
-        if not parts.give(values):
-            return structure, values
+        leaves, treedef = jax.tree.flatten(module)
+        parts = _Parts(module, treedef)
+        if not parts.give(leaves):
+            return Structure.of(treedef, range(len(leaves)), map(type, _nodes(module))), leaves
         _parts[module] = parts
-    return parts.structure, [variable.get_raw_value() for variable in parts.variables]
+    return parts.structure, parts.values()
 
 
 class _Parts:
     """The variables of a module, and what its attributes are while they are all that changes."""
 
-    def __init__(self, module: Any, structure: Structure):
-        self.structure = structure
-        self.variables = [
+    def __init__(self, module: Any, treedef: Any):
+        of_leaves = [
             leaf
             for leaf in jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, nnx.Variable))
             if isinstance(leaf, nnx.Variable)
         ]
+        self._variables = list({id(variable): variable for variable in of_leaves}.values())
+        number = {id(variable): index for index, variable in enumerate(self._variables)}
+        self._places = [number[id(variable)] for variable in of_leaves]
         nodes = list(_nodes(module))
+        self.structure = Structure.of(treedef, self._places, map(type, nodes))
         configs = {id(node.config): node.config for node in nodes if hasattr(node, "config")}
         self._configs = [(config, config_hash(config)) for config in configs.values()]
         self._attributes = [vars(node) for node in nodes]
         self._before = self._now()
 
-    def give(self, values: list[Any]) -> bool:
-        """Whether the variables are where these arrays are from: all of them, each variable one."""
-        own = [variable.get_raw_value() for variable in self.variables]
-        return len(own) == len(values) and all(map(operator.is_, own, values))
+    def values(self) -> list[Any]:
+        """The arrays of the variables as they are now."""
+        return [variable.get_raw_value() for variable in self._variables]
+
+    def give(self, leaves: list[Any]) -> bool:
+        """Whether the variables are where these leaves are from: all of them, each variable one."""
+        own = self.values()
+        return len(self._places) == len(leaves) and all(
+            own[place] is leaf for place, leaf in zip(self._places, leaves, strict=True)
+        )
 
     def are_stale(self) -> bool:
         """Whether an attribute of a block is another, or a config has changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 from bisect import bisect_right
@@ -31,7 +32,7 @@ PACKED_BATCH_TOKENS = 16384
 _BATCH_COST = 16
 
 # The lengths of batches where each is compiled anew, which takes about a second, or recorded.
-_WIDTHS = (*range(4, 33, 4), *range(40, 65, 8), *range(80, 257, 16), *range(320, 513, 64))
+_LADDER = np.array([*range(4, 33, 4), *range(40, 65, 8), *range(80, 257, 16), *range(320, 513, 64)])
 
 T = TypeVar("T")
 
@@ -171,20 +172,20 @@ def run_whole(
 
 def _run(model: TaskModel, inputs: Any, encode: Any, compute: Any, combined: Any, batch_tokens: int | None) -> Any:
     """`run`; `combined` gives the results of a window, of its inputs, their rows and what the model says of these."""
+    steps = Steps(model, encode, compute, combined, batch_tokens_of(model, batch_tokens))
     if inputs is STEPS:
-        return Steps(model, encode, compute, combined, batch_tokens_of(model, batch_tokens))
+        return steps
     if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
         raise TypeError(f"the input is {inputs!r:.60}, expected one text, a list of them or another iterable")
-    alone = isinstance(inputs, (str, Mapping, tuple))
-    batch_tokens = batch_tokens_of(model, batch_tokens)
+    if isinstance(inputs, (str, Mapping, tuple)):
+        rows = steps.rows([inputs])
+        return steps.results([inputs], rows, steps.answers(rows))[0]
 
     def stream() -> Iterator[Any]:
-        with contextlib.closing(_encoded(model, [inputs] if alone else inputs, encode)) as windows:
+        with contextlib.closing(_encoded(model, inputs, encode)) as windows:
             for window, rows in windows:
-                yield from combined(window, rows, _answers(model, rows, compute, batch_tokens))
+                yield from combined(window, rows, steps.answers(rows))
 
-    if alone:
-        return next(stream())
     return list(stream()) if isinstance(inputs, list) else stream()
 
 
@@ -266,6 +267,8 @@ def _answers(
     model: TaskModel, rows: RaggedBatch, compute: Callable[[RaggedBatch], Sequence[Any]], batch_tokens: int
 ) -> list[Any]:
     """What the model says of each row."""
+    if len(rows) == 1:
+        return list(compute(rows))
     answers: list[Any] = [None] * len(rows)
     widths = _widths(model, rows.lengths)
     # Large batches are few shapes to compile, and what an accelerator is fast with.
@@ -348,7 +351,7 @@ def _cheapest_bounds(lengths: list[int], last: list[int]) -> list[int]:
 
 def batch_of(model: TaskModel, rows: RaggedBatch) -> dict[str, np.ndarray]:
     """What a model takes of rows: packed in one row [1, S] where the model is faster so, else padded to [B, T]."""
-    width = _WIDTHS[min(np.searchsorted(_WIDTHS, rows.lengths.max()), len(_WIDTHS) - 1)]
+    width = int(_LADDER[min(np.searchsorted(_LADDER, rows.lengths.max()), len(_LADDER) - 1)])
     if model.replays(len(rows), width) and rows.lengths.max() <= width <= model.config.max_sequence_length:
         return padded(model, rows, width)
     if not model.packs or rows.attention_mask is not None or not rows.lengths.all():
@@ -396,6 +399,10 @@ def _widths(model: TaskModel, lengths: np.ndarray) -> np.ndarray:
     """How long rows become: where each shape is compiled, one of a few lengths."""
     if not model.compiles_each_shape:
         return lengths
-    longest = model.config.max_sequence_length
-    widths = np.array([width for width in _WIDTHS if width <= longest] + [longest])
+    widths = _widths_up_to(model.config.max_sequence_length)
     return np.maximum(lengths, widths[np.minimum(np.searchsorted(widths, lengths), len(widths) - 1)])
+
+
+@functools.cache
+def _widths_up_to(longest: int) -> np.ndarray:
+    return np.append(_LADDER[: np.searchsorted(_LADDER, longest, "right")], longest)

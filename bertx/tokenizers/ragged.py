@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -91,10 +92,10 @@ class RaggedBatch:
         """How many rows it has."""
         return len(self.row_offsets) - 1
 
-    @property
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         """How many tokens each row has, [B]."""
-        return np.diff(self.row_offsets)
+        return self.row_offsets[1:] - self.row_offsets[:-1]
 
     @property
     def rows(self) -> np.ndarray:
@@ -141,7 +142,11 @@ class RaggedBatch:
         at = np.arange(width)
         own = at < lengths if side == "right" else at >= width - lengths
         arrays = {"attention_mask": own.astype(np.int64)}
+        whole = own.all()
         for name, flat in self.tokens().items():
+            if whole:
+                arrays[name] = flat.reshape(len(self), width, *flat.shape[1:])
+                continue
             fill = pad_token_id if name == "input_ids" else _FILLS[name]
             arrays[name] = np.full((len(self), width, *flat.shape[1:]), fill, np.int64)
             arrays[name][own] = flat

@@ -150,8 +150,8 @@ def test_where_each_shape_is_compiled_there_are_few_of_them(loaded, monkeypatch)
     monkeypatch.setattr(model, "embedder", lambda *_: embed)
     found = model(texts, normalize=False)
     assert found.shape == (300, 384) and (found == 1).all()
-    assert {length for _, length in shapes} <= set(streaming._WIDTHS)
-    assert len(shapes) <= len(streaming._WIDTHS)
+    assert {length for _, length in shapes} <= set(streaming._LADDER)
+    assert len(shapes) <= len(streaming._LADDER)
     assert all(rows * length <= streaming.BATCH_TOKENS for rows, length in shapes)
 
 
