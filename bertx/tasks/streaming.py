@@ -268,7 +268,8 @@ def _answers(
 ) -> list[Any]:
     """What the model says of each row."""
     if len(rows) == 1:
-        return list(compute(rows))
+        (answer,) = compute(rows)
+        return [answer]
     answers: list[Any] = [None] * len(rows)
     widths = _widths(model, rows.lengths)
     # Large batches are few shapes to compile, and what an accelerator is fast with.
