@@ -241,10 +241,33 @@ class Exporter(ABC):
     def open(self, path: Path) -> Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]:
         """A function of the inputs by their names that runs the artefact in its own runtime: outputs by their names."""
 
+    def export_on_texts(
+        self,
+        module: Any,
+        path: Path,
+        inputs: Mapping[str, Sequence[str]],
+        outputs: Sequence[str],
+        dtype: str,
+        tokenizer: Any,
+        max_length: int,
+    ) -> None:
+        """As `export`; the artefact takes texts, or pairs of them, too.
+
+        Args:
+            module, path, inputs, outputs, dtype: as there.
+            tokenizer: the BertTokenizer that it has in it.
+            max_length: in tokens; longer texts are truncated.
+        """
+        raise ValueError(f"{type(self).__name__} writes no tokenizer into its files")
+
+    def open_on_texts(self, path: Path) -> Callable[..., Mapping[str, np.ndarray]]:
+        """A function of texts, and of their second parts or not, that runs what `export_on_texts` wrote."""
+        raise ValueError(f"{type(self).__name__} writes no tokenizer into its files")
+
 
 # What other libraries call a backend or a dtype.
 _BACKEND_ALIASES = {"tf": "tensorflow", "keras": "tensorflow", "pytorch": "torch", "pt": "torch", "flax": "jax"}
-_BACKEND_ALIASES |= {"nnx": "jax", "np": "numpy", "onnx": "onnxruntime", "ort": "onnxruntime"}
+_BACKEND_ALIASES |= {"nnx": "jax", "np": "numpy", "onnx": "onnxruntime", "ort": "onnxruntime", "ov": "openvino"}
 _DTYPE_ALIASES = {"fp16": "float16", "half": "float16", "f16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 _DTYPE_ALIASES |= {"float": "float32", "single": "float32", "f32": "float32", "full": "float32", "fp64": "float64"}
 _DTYPE_ALIASES |= {"double": "float64", "f64": "float64", "i8": "int8"}

@@ -142,7 +142,8 @@ def parity(
     Args:
         source: as in `bertx.load`.
         backends: the backends to compare, or one by its name; None takes all that are installed. "onnxruntime" compares
-            the file beside the weights of the checkpoint, model.onnx or onnx/model.onnx, in the outputs that it gives.
+            the file beside the weights of the checkpoint, model.onnx or onnx/model.onnx, in the outputs that it gives,
+            "openvino" its openvino_model.xml or openvino/openvino_model.xml.
         task: as in `bertx.load`.
         texts: at least one; None takes a few of bertx's own. A checkpoint without a tokenizer runs random ids.
         dtype: what the backends run in. Of "bfloat16", "float16" and "int8" the report says what they cost: how far

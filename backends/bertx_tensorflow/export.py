@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from bertx.backend import Exporter
 
+from .tokenizer import TFBertTokenizer
 
-def _save(module, path, inputs, outputs, dtype):
-    """Writes a SavedModel with one function, traced once for all shapes."""
+
+def _save(module, path, inputs, outputs, dtype, tokenizer=None):
+    """Writes a SavedModel with one function, traced once for all shapes; with a tokenizer also of texts and pairs."""
     signature = [tf.TensorSpec([None] * len(axes), dtype, name) for name, axes in inputs.items()]
 
     def run(*tensors):
@@ -24,7 +26,18 @@ def _save(module, path, inputs, outputs, dtype):
     holder.weights = [variable.value for variable in module.variables]  # pyright: ignore[reportAttributeAccessIssue]
     traced = tf.function(run, input_signature=signature)
     holder.run = traced  # pyright: ignore[reportAttributeAccessIssue]
-    tf.saved_model.save(holder, str(path), signatures={"serving_default": traced})
+    signatures = {"serving_default": traced}
+    if tokenizer is not None:
+
+        def run_on_texts(*texts):
+            tokens = tokenizer(*texts)
+            return run(*(tokens[name] for name in inputs))
+
+        strings = [tf.TensorSpec([None], tf.string, name) for name in ("text", "text_pair")]
+        signatures["texts"] = tf.function(run_on_texts, input_signature=strings[:1])
+        signatures["pairs"] = tf.function(run_on_texts, input_signature=strings)
+        holder.tokenizer = tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+    tf.saved_model.save(holder, str(path), signatures=signatures)
 
 
 class SavedModelExporter(Exporter):
@@ -35,6 +48,23 @@ class SavedModelExporter(Exporter):
     def export(self, module, path, inputs, outputs, dtype):
         """Batch and length are open."""
         _save(module, path, inputs, outputs, tf.int64)
+
+    def export_on_texts(self, module, path, inputs, outputs, dtype, tokenizer, max_length):
+        """With the signatures "texts" and "pairs", of strings."""
+        layer = TFBertTokenizer.from_pretrained(tokenizer, max_length=max_length)
+        _save(module, path, inputs, outputs, tf.int64, layer)
+
+    def open_on_texts(self, path):
+        """By tf.saved_model.load."""
+        loaded = tf.saved_model.load(str(path))
+
+        def run(*texts):
+            names = ("text", "text_pair")[: len(texts)]
+            signature = loaded.signatures["pairs" if len(texts) == 2 else "texts"]
+            found = signature(**{name: tf.constant(list(part)) for name, part in zip(names, texts, strict=True)})
+            return {name: value.numpy() for name, value in found.items()}
+
+        return run
 
     def open(self, path):
         """By tf.saved_model.load."""

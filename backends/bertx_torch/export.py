@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import tempfile
 import warnings
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bertx.backend import Exporter
+from bertx.backend import Exporter, MissingExtraError
 
 from .tensors import to_numpy
 
@@ -120,6 +121,49 @@ class OnnxExporter(Exporter):
         return run
 
 
+class OpenVinoExporter(Exporter):
+    """The IR of OpenVINO, made of an ExportedProgram."""
+
+    dtypes = dict.fromkeys(("float32", "float16", "int8"), "float32")
+
+    def export(self, module, path, inputs, outputs, dtype):
+        """NNCF's "int8" is that of Linear layers and embeddings; "float16" is how all weights are stored."""
+        import openvino
+
+        program = _program(module, inputs, outputs)
+        with _quiet():
+            model = openvino.convert_model(program)
+            for output, name in zip(model.outputs, outputs, strict=True):
+                output.get_tensor().set_names({name})
+            if dtype == "int8":
+                model = _compressed(model)
+            openvino.save_model(model, path, compress_to_fp16=dtype == "float16")
+
+    def open(self, path):
+        """On the processor, in float32."""
+        import openvino
+
+        options = {openvino.properties.hint.inference_precision: openvino.Type.f32}
+        model = openvino.Core().compile_model(path, "CPU", options)
+        names = [output.any_name for output in model.outputs]
+
+        def run(batch):
+            found = model({name: np.asarray(value, np.int64) for name, value in batch.items()})
+            return {name: found[name] for name in names}
+
+        return run
+
+
+def _compressed(model):
+    """An OpenVINO model with int8 weights."""
+    try:
+        import nncf
+    except ImportError as error:
+        raise MissingExtraError("int8 of the format openvino needs nncf: pip install 'bertx[nncf]'") from error
+    with contextlib.redirect_stdout(io.StringIO()):  # progress bars
+        return nncf.compress_weights(model)
+
+
 class ProgramExporter(Exporter):
     """An ExportedProgram, as `torch.export.save` writes it."""
 
@@ -131,14 +175,52 @@ class ProgramExporter(Exporter):
 
     def open(self, path):
         """By torch.export.load."""
-        program = torch.export.load(path).module()
-
-        def run(batch):
-            with torch.no_grad():
-                found = program(**{name: torch.from_numpy(np.asarray(batch[name], np.int64)) for name in batch})
-            return {name: to_numpy(value) for name, value in found.items()}
-
-        return run
+        return _of_arrays(torch.export.load(path).module())
 
 
-EXPORTERS = {"onnx": OnnxExporter, "pt2": ProgramExporter}
+class PackageExporter(Exporter):
+    """The ExportedProgram compiled by AOTInductor, for processors like the one here."""
+
+    dtypes = ProgramExporter.dtypes
+
+    def export(self, module, path, inputs, outputs, dtype):
+        """A minute's work of the C++ compiler."""
+        from torch._inductor import aoti_compile_and_package
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise MissingExtraError(
+                "AOTInductor compiles C++, and finds no compiler here: install g++ or clang, or name one in the "
+                "environment variable CXX"
+            ) from error
+        program = _program(module, inputs, outputs)
+        with _quiet():
+            aoti_compile_and_package(program, package_path=str(path))
+
+    def open(self, path):
+        """By torch._inductor.aoti_load_package."""
+        from torch._inductor import aoti_load_package
+
+        return _of_arrays(aoti_load_package(str(path)))
+
+
+def _of_arrays(program):
+    """A function of arrays of a program of tensors."""
+
+    def run(batch):
+        with torch.no_grad():
+            found = program(**{name: torch.from_numpy(np.asarray(batch[name], np.int64)) for name in batch})
+        return {name: to_numpy(value) for name, value in found.items()}
+
+    return run
+
+
+EXPORTERS = {
+    "onnx": OnnxExporter,
+    "openvino": OpenVinoExporter,
+    "pt2": ProgramExporter,
+    "aot-inductor": PackageExporter,
+}

@@ -67,7 +67,8 @@ def load(
             name, a head that the checkpoint lacks is initialised, N(0, initializer_range), with a warning.
         backend: "torch", "jax", "tensorflow" or "numpy"; None takes the first that is installed, in this order.
             Another library's by the name that it is registered by, or as a `bertx.backend.Backend`.
-            "onnxruntime" runs the model.onnx of a folder that `bertx.export`, Optimum or sentence-transformers wrote.
+            "onnxruntime" runs the model.onnx of a folder that `bertx.export`, Optimum or sentence-transformers wrote,
+            "openvino" its openvino_model.xml.
         dtype: "float32", "bfloat16" or "float16"; "float64" on torch and numpy; "int8" on torch, for inference: the
             weights of the encoder's Linear layers as whole numbers. What it costs says `bertx.parity(dtype="int8")`.
             A framework's own object, such as torch.float16, is its name; "auto" is what the checkpoint has.

@@ -73,6 +73,9 @@ def export(
         str, typer.Option(help="What the file has: of float16, bfloat16 and int8 the report says what they cost.")
     ] = "float32",
     texts: TextsOption = None,
+    tokenizer_in_graph: Annotated[
+        bool, typer.Option("--tokenizer-in-graph", help="A saved-model that takes texts too, by tensorflow-text.")
+    ] = False,
     revision: RevisionOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -86,7 +89,16 @@ def export(
     lines = _lines(texts)
     with report_target(json) as report_file:
         with working(f"exporting {source} to {to}"):
-            report = write(source, target, to, task=task, dtype=dtype, texts=lines, revision=revision)
+            report = write(
+                source,
+                target,
+                to,
+                task=task,
+                dtype=dtype,
+                texts=lines,
+                tokenizer_in_graph=tokenizer_in_graph,
+                revision=revision,
+            )
         _print_parity(report, "format")
         if report_file is not None:
             report.to_json(report_file)
@@ -268,6 +280,7 @@ parity.epilog = epilog(
 export.epilog = epilog(
     "bertx export all-MiniLM-L6-v2 minilm-onnx --to onnx",
     "bertx export my-checkpoint served --to saved-model --texts texts.txt --json report.json",
+    "bertx export my-checkpoint served --to saved-model --tokenizer-in-graph",
     "bertx export my-checkpoint smaller --to onnx --dtype int8",
     codes="Exit codes: 0 if every output is within its tolerance; 1 if one is not (the folder is written all the same, "
     "with the report in it), or the job failed, and nothing is left then; 2 for wrong usage.",

@@ -118,7 +118,7 @@ BackendOption = Annotated[
         "-b",
         callback=known_backend,
         autocompletion=completed(_backends),
-        help="torch, jax, tensorflow or numpy, else the first; onnxruntime for a folder with a model.onnx.",
+        help="torch, jax, tensorflow or numpy, else the first; onnxruntime or openvino for its exported file.",
     ),
 ]
 BackendsOption = Annotated[

@@ -34,12 +34,14 @@ class Artefact:
     Attributes:
         folder: that of config.json and the tokenizer.
         path: the file.
+        parts: it, and what it keeps beside it, such as model.onnx.data.
         architecture: the class that it computes, by the hub's name.
         config: its config.
     """
 
     folder: Path
     path: Path
+    parts: tuple[Path, ...]
     architecture: str
     config: ModelConfig
 
@@ -55,9 +57,8 @@ class Artefact:
 
     @property
     def files(self) -> dict[str, int]:
-        """The file, and what it keeps beside it, such as model.onnx.data → bytes; names relative to the folder."""
-        found = sorted(path for path in self.path.parent.glob(f"{self.path.name}*") if path.is_file())
-        return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in found}
+        """The parts → bytes; names relative to the folder."""
+        return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in sorted(self.parts)}
 
 
 def find_artefact(
@@ -68,6 +69,7 @@ def find_artefact(
     Raises:
         CheckpointError: there is none, or no config.json that says what it computes.
     """
+    assert isinstance(runtime, Runtime)  # of which alone `files` are
     folder = resolve(source, revision=revision, weights=False)
     name = next((name for name in runtime.files if exists(folder, name)), None)
     if name is None:
@@ -89,7 +91,8 @@ def find_artefact(
         raise
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return Artefact(folder, inside(folder, name), architecture, config)
+    path = inside(folder, name)
+    return Artefact(folder, path, tuple(runtime.parts(path)), architecture, config)
 
 
 def open_artefact(
@@ -106,7 +109,7 @@ def open_artefact(
         CheckpointError: as `find_artefact`; the runtime does not open the file, or it does not give what the head does.
         ValueError: a dtype or device that the runtime has not.
     """
-    assert isinstance(runtime, Runtime)  # of which alone `files` are
+    assert isinstance(runtime, Runtime)
     if dtype != "auto":
         check_dtype(runtime, dtype)
     device = check_device(runtime, device)

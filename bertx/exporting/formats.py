@@ -17,6 +17,7 @@ class ExportFormat(NamedTuple):
         libraries: what writes and runs it beside the backend's own, as pip calls them.
         runtime: what runs it, one of these or of the backend's.
         call: Python that runs it, for the README beside it; `tokens` are arrays by the names in `names`.
+        texts_call: Python that runs it on texts, where it may have the tokenizer in it.
     """
 
     what: str
@@ -26,6 +27,7 @@ class ExportFormat(NamedTuple):
     libraries: tuple[str, ...]
     runtime: str
     call: str
+    texts_call: str = ""
 
 
 EXPORT_FORMATS = {
@@ -44,6 +46,23 @@ results = session.run(None, {name: tokens[name].astype("int64") for name in name
 outputs = dict(zip([output.name for output in session.get_outputs()], results))
 """,
     ),
+    "openvino": ExportFormat(
+        "the IR of OpenVINO, with its weights in openvino_model.bin",
+        "torch",
+        "openvino_model.xml",
+        "openvino",
+        ("openvino",),
+        "openvino",
+        """\
+import openvino
+
+# In float32: by itself OpenVINO takes bfloat16 where a processor has that.
+options = {"INFERENCE_PRECISION_HINT": "f32"}
+model = openvino.Core().compile_model("openvino_model.xml", "CPU", options)
+results = model({name: tokens[name].astype("int64") for name in names})
+outputs = {output.any_name: results[output] for output in model.outputs}
+""",
+    ),
     "pt2": ExportFormat(
         "an ExportedProgram of torch.export",
         "torch",
@@ -55,6 +74,22 @@ outputs = dict(zip([output.name for output in session.get_outputs()], results))
 import torch
 
 program = torch.export.load("model.pt2").module()
+with torch.no_grad():
+    outputs = program(**{name: torch.from_numpy(tokens[name]).long() for name in names})
+""",
+    ),
+    "aot-inductor": ExportFormat(
+        "a package of AOTInductor, machine code for processors like the one that wrote it",
+        "torch",
+        "model.pt2",
+        "torch",
+        (),
+        "torch",
+        """\
+import torch
+from torch._inductor import aoti_load_package
+
+program = aoti_load_package("model.pt2")
 with torch.no_grad():
     outputs = program(**{name: torch.from_numpy(tokens[name]).long() for name in names})
 """,
@@ -88,6 +123,14 @@ import tensorflow as tf
 model = tf.saved_model.load("saved_model")
 outputs = model.signatures["serving_default"](**{name: tf.constant(tokens[name], tf.int64) for name in names})
 """,
+        """\
+import tensorflow as tf
+import tensorflow_text  # its operators, without which the file does not load
+
+model = tf.saved_model.load("saved_model")
+outputs = model.signatures["texts"](text=tf.constant(["A text.", "Another."]))
+pairs = model.signatures["pairs"](text=tf.constant(["A text."]), text_pair=tf.constant(["Its second part."]))
+""",
     ),
     "tflite": ExportFormat(
         "LiteRT, builtin operators only",
@@ -107,6 +150,8 @@ outputs = run(**{name: tokens[name].astype("int32") for name in names})
 
 # What other tools call a format.
 _ALIASES = {"savedmodel": "saved-model", "saved_model": "saved-model", "litert": "tflite", "lite": "tflite"}
+_ALIASES |= {"aoti": "aot-inductor", "aotinductor": "aot-inductor", "inductor": "aot-inductor"}
+_ALIASES |= {"ov": "openvino", "openvino-ir": "openvino", "ir": "openvino"}
 _ALIASES |= {"torch-export": "pt2", "torchscript": "pt2", "hlo": "stablehlo"}
 
 

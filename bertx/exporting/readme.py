@@ -38,6 +38,7 @@ def readme(
     inputs: Mapping[str, tuple[str, ...]],
     outputs: Sequence[str],
     report: ParityReport,
+    on_texts: bool = False,
 ) -> str:
     """The text of the file.
 
@@ -48,7 +49,10 @@ def readme(
         inputs: the inputs of the artefact, and the names of their axes.
         outputs: its outputs.
         report: the artefact beside the oracle.
+        on_texts: whether it has the tokenizer in it.
     """
+    call = form.texts_call if on_texts else f"{_tokens(model)}\nnames = {list(inputs)}\n{form.call}"
+    texts = "Or texts: `text` [batch], and of pairs `text_pair` [batch], strings in UTF-8.\n" if on_texts else ""
     dtype = "" if report.dtype == "float32" else f", {report.dtype}"
     versions = ", ".join(f"{library} {number}" for library, number in report.versions[name].items())
     past = "Each call reads whole texts: there is no past_key_values.\n" if model.config.is_decoder else ""
@@ -59,12 +63,10 @@ def readme(
 
 Inputs: {"; ".join(f"`{one}` [{', '.join(axes)}]" for one, axes in inputs.items())}; at most \
 {model.config.max_sequence_length} positions in a sequence.
-Outputs: {", ".join(f"`{output}`" for output in outputs)}.
+{texts}Outputs: {", ".join(f"`{output}`" for output in outputs)}.
 {past}
 ```python
-{_tokens(model)}
-names = {list(inputs)}
-{form.call}```
+{call}```
 
 Run by {form.runtime} and compared with the float64 oracle ({versions}):
 

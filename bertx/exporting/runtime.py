@@ -52,6 +52,10 @@ class Runtime(Backend):
     def run(self, module: Any, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs in the order of `results`, of int64 inputs."""
 
+    def parts(self, path: Path) -> list[Path]:
+        """A file, and what it keeps beside it, such as model.onnx.data."""
+        return [found for found in path.parent.glob(f"{path.name}*") if found.is_file()]
+
     def outputs(self, module: Any) -> tuple[str, ...]:
         """The outputs of a file by the hub's names."""
         return tuple(_OUTPUT_ALIASES.get(name, name) for name in self.results(module))

@@ -8,6 +8,8 @@ import shutil
 import pytest
 from cli_support import BACKEND, VERBS, run, run_process, write_checkpoint
 
+from bertx.backend import known_runtimes
+
 pytest_plugins = "cli_support"
 
 ALL = [*VERBS, "parity", "export", "inspect", "backends", "demo"]
@@ -136,7 +138,7 @@ def test_backends_lists_what_is_here():
     done = run("backends")
     assert done.code == 0
     lines = {line.split()[0]: line for line in done.out.splitlines()}
-    assert set(lines) == {"backend", "torch", "jax", "tensorflow", "numpy", "onnxruntime"}
+    assert set(lines) == {"backend", "torch", "jax", "tensorflow", "numpy", *known_runtimes()}
     assert "float64" in lines["numpy"]
     assert "cpu" in lines["torch"]
     assert "decoder, trainer, packs, replays, compile, workers" in lines["torch"] and "int8" in lines["torch"]

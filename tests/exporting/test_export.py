@@ -24,13 +24,15 @@ from documented_calls import working_in
 from fixture_files import CASES, CHECKPOINTS, FIXTURES
 from support import HEADS, batch, peer_forward
 
-FORMATS = tuple(EXPORT_FORMATS)
+FORMATS = tuple(name for name in EXPORT_FORMATS if name != "aot-inductor")  # that compiles for a minute: see below
 ROBERTA = ("RobertaForMaskedLM", "RobertaForQuestionAnswering", "XLMRobertaForSequenceClassification")
 # One pair of each format that runs each time, with what formats have been seen to fail at: three axes, positions that
 # are counted in the graph, a causal mask, several outputs.
 QUICK = {
     ("onnx", "BertForMultipleChoice"),
     ("onnx", "RobertaForMaskedLM"),
+    ("openvino", "BertForMultipleChoice"),
+    ("openvino", "RobertaForMaskedLM"),
     ("pt2", "BertForPreTraining"),
     ("stablehlo", "BertForMultipleChoice"),
     ("saved-model", "BertLMHeadModel"),
@@ -50,6 +52,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter:UserWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _libraries(request):
+    """Skips the formats whose libraries are not installed here."""
+    form = getattr(request.node, "callspec", None) and request.node.callspec.params.get("form")
+    for library in EXPORT_FORMATS[form].libraries if form in EXPORT_FORMATS else ():
+        pytest.importorskip(library)
 
 
 def opened(folder: Path, form: str):
@@ -85,7 +95,7 @@ def test_a_head_gives_what_transformers_gives(peers, tmp_path, form, head):
     ("form", "kind"),
     quick_or_slow(
         [(form, kind) for form in FORMATS for kind in ("relative_key", "relative_key_query")],
-        {("onnx", "relative_key")},
+        {("onnx", "relative_key"), ("openvino", "relative_key")},
     ),
 )
 def test_relative_positions(tmp_path, form, kind):
@@ -211,9 +221,10 @@ def changed(folder: Path, target: Path, **settings) -> Path:
 
 
 WRONG = [*((form, "bias") for form in FORMATS), ("onnx", "gelu")]
+SLOW = [("pt2", "gelu"), ("pt2", "epsilon"), ("aot-inductor", "bias")]
 
 
-@pytest.mark.parametrize(("form", "wrong"), quick_or_slow([*WRONG, ("pt2", "gelu"), ("pt2", "epsilon")], WRONG))
+@pytest.mark.parametrize(("form", "wrong"), quick_or_slow([*WRONG, *SLOW], WRONG))
 def test_a_wrong_artefact_is_found_and_exits_with_1(peers, monkeypatch, tmp_path, form, wrong):
     """The oracle has the checkpoint, and the format's backend another one."""
     source = peers("BertForPreTraining")[1]
@@ -264,11 +275,19 @@ def test_a_target_that_is_there_is_left(tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("savedmodel", "saved-model"), ("LiteRT", "tflite"), ("ONNX", "onnx"), ("tflight", "tflite"), ("npz", None)],
+    [
+        ("AOTI", "aot-inductor"),
+        ("ov", "openvino"),
+        ("savedmodel", "saved-model"),
+        ("LiteRT", "tflite"),
+        ("ONNX", "onnx"),
+        ("tflight", "tflite"),
+        ("npz", None),
+    ],
 )
 def test_an_unknown_format_is_named(tmp_path, given, meant):
     tail = rf"; did you mean {meant}\?$" if meant else "$"
-    with pytest.raises(ValueError, match=rf"format is '{given}', expected one of {', '.join(FORMATS)}{tail}"):
+    with pytest.raises(ValueError, match=rf"format is '{given}', expected one of {', '.join(EXPORT_FORMATS)}{tail}"):
         check_format(given)
     with pytest.raises(ValueError, match=f"format is '{given}'"):
         bertx.export(CLASSIFIER, tmp_path / "out", given)
@@ -309,6 +328,105 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch, tmp_path):
         bertx.export(CLASSIFIER, tmp_path / "out", "onnx")
 
 
+# --- compiled -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_package_of_aot_inductor_takes_any_batch_and_length(tmp_path):
+    report = bertx.export(CLASSIFIER, tmp_path / "out", "aot-inductor")
+    assert report.passed, str(report)
+    run, oracle = opened(tmp_path / "out", "aot-inductor"), bertx.load(CLASSIFIER, backend="numpy", dtype="float64")
+    generator = np.random.default_rng(0)
+    for rows, length in ((1, 1), (3, 7), (2, oracle.config.max_sequence_length)):
+        inputs = {"input_ids": generator.integers(0, oracle.config.vocab_size, (rows, length))}
+        inputs |= {"attention_mask": inputs["input_ids"] * 0 + 1, "token_type_ids": inputs["input_ids"] % 2}
+        np.testing.assert_allclose(run(inputs)["logits"], oracle.forward(**inputs)["logits"], atol=5e-6)
+    assert_the_call_runs(tmp_path / "out", CLASSIFIER)
+
+
+def test_without_a_compiler_there_is_no_package(tmp_path):
+    inductor = pytest.importorskip("torch._inductor.config")
+    with (
+        inductor.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(bertx.MissingExtraError, match=r"finds no compiler here: install g\+\+ or clang, or name one"),
+    ):
+        bertx.export(CLASSIFIER, tmp_path / "out", "aot-inductor")
+    assert not list(tmp_path.iterdir())
+
+
+# --- texts --------------------------------------------------------------------------------------------
+
+PAIRS = (["A text.", "Zürich: “漢字”, [MASK] 😀", ""], ["Its second part.", "x", "it is long " * 99])
+
+
+@pytest.mark.slow
+def test_a_saved_model_takes_texts(tmp_path):
+    import tensorflow as tf
+
+    target = tmp_path / "out"
+    done = CliRunner().invoke(
+        app, ["export", str(CLASSIFIER), str(target), "--to", "saved-model", "--tokenizer-in-graph"]
+    )
+    assert done.exit_code == 0, done.output
+    report = json.loads((target / "parity.json").read_text())
+    assert [row["output"] for row in report["rows"]] == ["logits", "from texts: logits"]
+    signatures = tf.saved_model.load(str(target / "saved_model")).signatures
+    assert {*signatures} == {"serving_default", "texts", "pairs"}
+    tokenizer = bertx.load(CLASSIFIER, backend="numpy").tokenizer
+    for name, columns in (("texts", PAIRS[:1]), ("texts", PAIRS[1:]), ("pairs", PAIRS)):
+        tokens = tokenizer(*columns, padding=True, truncation=True, return_tensors="np")
+        expected = signatures["serving_default"](**{key: tf.constant(value) for key, value in tokens.items()})
+        named = dict(zip(("text", "text_pair"), map(tf.constant, columns), strict=False))
+        found = signatures[name](**named)
+        np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-6)
+    names: dict = {}
+    with working_in(target):
+        exec(compile(read_call(target), "README.md", "exec"), names)
+    expected = bertx.load(CLASSIFIER, backend="numpy")
+    for found, texts in ((names["outputs"], (["A text.", "Another."],)), (names["pairs"], (["A text."], PAIRS[1][:1]))):
+        tokens = tokenizer(*texts, padding=True, return_tensors="np")
+        np.testing.assert_allclose(found["logits"], expected.forward(**tokens)["logits"], atol=5e-6)
+
+
+@pytest.mark.slow
+def test_another_tokenizer_in_the_graph_is_found(monkeypatch, tmp_path):
+    layer = pytest.importorskip("bertx_tensorflow").TFBertTokenizer
+    made = layer.from_pretrained
+    monkeypatch.setattr(
+        layer, "from_pretrained", lambda source, **options: made(source, padding_side="left", **options)
+    )
+    report = bertx.export(CLASSIFIER, tmp_path / "out", "saved-model", tokenizer_in_graph=True)
+    assert [row.passed for row in report.rows] == [True, False], str(report)
+
+
+@pytest.mark.slow
+def test_texts_of_a_sentence_transformers_folder_are_cut_as_it_says(tmp_path):
+    import tensorflow as tf
+
+    folder = shutil.copytree(CASES / "06_st_dense" / "labse_like", tmp_path / "folder")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 6, "do_lower_case": False}))
+    texts = ["one two three four five six seven eight nine", "ten"]
+    report = bertx.export(folder, tmp_path / "out", "saved-model", tokenizer_in_graph=True, texts=texts)
+    assert report.passed and list(report.outputs()) == ["sentence_embedding", "from texts: sentence_embedding"]
+    signatures = tf.saved_model.load(str(tmp_path / "out" / "saved_model")).signatures
+    found = signatures["texts"](text=tf.constant(texts))["sentence_embedding"]
+    np.testing.assert_allclose(found, bertx.load(folder, backend="numpy")(texts), atol=5e-6)
+
+
+def test_what_the_tokenizer_in_the_graph_does_not_do_is_refused(tmp_path):
+    def refused(source, match, form="saved-model"):
+        with pytest.raises(ValueError, match=match):
+            bertx.export(source, tmp_path / "out", form, tokenizer_in_graph=True)
+
+    refused(CLASSIFIER, "the format onnx has no tokenizer in its file: leave .* out, or take saved-model", "onnx")
+    refused(CHECKPOINTS / "BertForMultipleChoice" / "safetensors", "reads a question and several choices, which the")
+    folder = shutil.copytree(CASES / "06_st_dense" / "labse_like", tmp_path / "folder")
+    settings = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    refused(folder, "the checkpoint puts 'query: ' before each text, which the tokenizer in the graph does not do")
+    assert not (tmp_path / "out").exists()
+
+
 # --- the command line ---------------------------------------------------------------------------------
 
 
@@ -332,6 +450,8 @@ def test_the_command_prints_the_report(tmp_path):
 DTYPES = [
     ("onnx", "int8"),
     ("onnx", "float16"),
+    ("openvino", "int8"),
+    ("openvino", "float16"),
     ("tflite", "int8"),
     ("tflite", "float16"),
     ("pt2", "bfloat16"),
@@ -340,7 +460,9 @@ DTYPES = [
 ]
 
 
-@pytest.mark.parametrize(("form", "dtype"), quick_or_slow(DTYPES, {("onnx", "int8"), ("tflite", "float16")}))
+@pytest.mark.parametrize(
+    ("form", "dtype"), quick_or_slow(DTYPES, {("onnx", "int8"), ("openvino", "int8"), ("tflite", "float16")})
+)
 def test_what_fewer_digits_cost_is_told(peers, tmp_path, form, dtype):
     report = bertx.export(peers("BertForSequenceClassification")[1], tmp_path / "out", form, dtype=dtype)
     assert report.dtype == dtype
@@ -352,13 +474,14 @@ def test_what_fewer_digits_cost_is_told(peers, tmp_path, form, dtype):
     assert json.loads((tmp_path / "out" / "parity.json").read_text())["dtype"] == dtype
 
 
-@pytest.mark.parametrize("form", ["onnx", pytest.param("tflite", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("form", ["onnx", "openvino", pytest.param("tflite", marks=pytest.mark.slow)])
 def test_int8_is_a_fourth_of_the_weights_and_embeds(tmp_path, form):
     folder = CASES / "06_st_dense" / "labse_like"
     sizes = {}
     for dtype in ("float32", "int8"):
         report = bertx.export(folder, tmp_path / dtype, form, dtype=dtype)
-        sizes[dtype] = (tmp_path / dtype / EXPORT_FORMATS[form].file).stat().st_size
+        weights = {"openvino": "openvino_model.bin"}.get(form, EXPORT_FORMATS[form].file)
+        sizes[dtype] = (tmp_path / dtype / weights).stat().st_size
     assert list(report.outputs()) == ["sentence_embedding", "order of the texts"]
     assert sizes["int8"] < sizes["float32"]
 

@@ -1,0 +1,1 @@
+"""OpenVINO as a backend of bertx: it runs files that were exported."""
