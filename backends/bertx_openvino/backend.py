@@ -18,7 +18,7 @@ class OpenVinoBackend(Runtime):
 
     def open(self, path, device):
         """A CompiledModel, which computes in float32: by itself it takes bfloat16 where a processor has that."""
-        options = {openvino.properties.hint.inference_precision: openvino.Type.f32}
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
         return openvino.Core().compile_model(path, (device or "cpu").upper(), options)
 
     def parts(self, path):

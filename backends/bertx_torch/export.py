@@ -143,7 +143,7 @@ class OpenVinoExporter(Exporter):
         """On the processor, in float32."""
         import openvino
 
-        options = {openvino.properties.hint.inference_precision: openvino.Type.f32}
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
         model = openvino.Core().compile_model(path, "CPU", options)
         names = [output.any_name for output in model.outputs]
 

@@ -82,7 +82,7 @@ def test_it_computes_in_float32_whatever_the_processor_has(exported, monkeypatch
 
     monkeypatch.setattr(openvino.Core, "compile_model", spy)
     module = bertx.load(exported("classify"), backend="openvino").module
-    assert given == [("CPU", {"INFERENCE_PRECISION_HINT": openvino.Type.f32})]
+    assert given == [("CPU", {"INFERENCE_PRECISION_HINT": "f32"})]
     assert module.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
 
 
