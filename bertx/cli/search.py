@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ import typer
 from bertx_weights.containers.libraries import needs
 
 from .formats import SCALE
+from .inputs import files_of
 from .options import (
     BackendOption,
     DeviceOption,
@@ -40,11 +43,9 @@ Block = tuple[np.ndarray, Sequence[Mapping[str, Any]] | None]
 def search(
     source: SourceArgument,
     vectors: Annotated[
-        Path,
+        str,
         typer.Argument(
-            exists=True,
-            dir_okay=False,
-            help="A .npy, .parquet or .jsonl file that embed wrote with the same model.",
+            help="A .npy, .parquet or .jsonl file that embed wrote with the same model, or a pattern of several.",
             show_default=False,
         ),
     ],
@@ -68,9 +69,12 @@ def search(
 
     if not all(map(is_text, queries)):
         raise WrongUsage("a query has bytes that are not UTF-8")
+    if file := next((one for one in queries if Path(one).suffix.lower() in _READERS and os.path.isfile(one)), None):
+        raise WrongUsage(f"the query {file} is a file: give several files of vectors as a pattern, such as 'part*.npy'")
+    files = files_of([vectors], option="VECTORS")
     call = Call(
         source,
-        inputs=[vectors],
+        inputs=files,
         out=out,
         overwrite=overwrite,
         backend=backend,
@@ -81,13 +85,13 @@ def search(
     with contextlib.ExitStack() as stack:
         call, _ = with_reserved_out(call, stack)
         chosen_backend(call)
-        columns, blocks = _opened(vectors)
+        columns, blocks = _opened(files)
         check_form(call.out, columns)
         with working(f"loading {source}"):
             model = loaded(found_source(call).source, "feature-extraction", call)
         options = {"pooling": pooling, "prompt": prompt, "prompt_name": prompt_name, "max_length": max_length}
         found = pooled(model, call, queries, **options)
-        rows = nearest(found, blocks, top_k, str(vectors))
+        rows = nearest(found, blocks, top_k, vectors)
         output = open_output(call.out, columns, None, "float32", {}, resume=False)
         try:
             made = [
@@ -135,15 +139,31 @@ def nearest(queries: np.ndarray, blocks: Iterator[Block], top_k: int, name: str)
     return [[row for *_, row in found] for found in best]
 
 
-def _opened(path: Path) -> tuple[dict[str, Any], Iterator[Block]]:
-    """The columns of the results, and the vectors in blocks."""
-    readers = {".npy": _npy, ".parquet": _parquet, ".jsonl": _json_lines}
-    if path.suffix.lower() not in readers:
-        raise WrongUsage(f"{path} ends in none of {', '.join(readers)}, the forms in which embed writes vectors")
-    others, blocks = readers[path.suffix.lower()](path)
-    return _RESULTS | {
-        name: kind for name, kind in others.items() if name not in (*_RESULTS, _EMBEDDING, SCALE, "error")
-    }, blocks
+def _opened(paths: Sequence[Path]) -> tuple[dict[str, Any], Iterator[Block]]:
+    """The columns of the results, and the vectors in blocks, those of one file after another."""
+    if other := next((path for path in paths if path.suffix.lower() not in _READERS), None):
+        raise WrongUsage(f"{other} ends in none of {', '.join(_READERS)}, the forms in which embed writes vectors")
+    opened = [_READERS[path.suffix.lower()](path) for path in paths]
+    columns = [{name: kind for name, kind in of_file.items() if name not in _HIDDEN} for of_file, _ in opened]
+    for path, found in zip(paths, columns, strict=True):
+        if found.keys() != columns[0].keys():
+            lost = ", ".join(map(repr, sorted(found.keys() ^ columns[0].keys())))
+            raise WrongUsage(f"{paths[0]} and {path} have not the same columns: only one of them has {lost}")
+    if len(paths) == 1:
+        return _RESULTS | columns[0], opened[0][1]
+    # Results of files of other types can only be written as values of JSON.
+    shared = {name: kind if all(one[name] == kind for one in columns) else "any" for name, kind in columns[0].items()}
+    named = (_naming(path, blocks) for path, (_, blocks) in zip(paths, opened, strict=True))
+    return _RESULTS | {"file": "text"} | shared, itertools.chain.from_iterable(named)
+
+
+def _naming(path: Path, blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks of one of several files: their rows say of which, and their number in it, where they do not yet."""
+    first = 0
+    for vectors, others in blocks:
+        of_rows = others if others is not None else [{}] * len(vectors)
+        yield vectors, [{"file": str(path), "row": first + i, **row} for i, row in enumerate(of_rows)]
+        first += len(vectors)
 
 
 def _npy(path: Path) -> tuple[dict[str, Any], Iterator[Block]]:
@@ -223,7 +243,11 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
         raise WrongUsage(f"{path} has no column {_EMBEDDING!r}, only {', '.join(names)}: give a file that embed wrote")
 
 
+_READERS = {".npy": _npy, ".parquet": _parquet, ".jsonl": _json_lines}
+_HIDDEN = (*_RESULTS, _EMBEDDING, SCALE, "error")
+
 search.epilog = epilog(
     'bertx search all-MiniLM-L6-v2 vectors.parquet "How do I get my money back?" --top-k 3',
+    "bertx search all-MiniLM-L6-v2 'part*.parquet' \"How do I get my money back?\" -o hits.jsonl",
     'bertx search my-checkpoint vectors.npy "refunds" "opening hours" --prompt-name query -o hits.csv',
 )

@@ -27,13 +27,13 @@ def wrong(*arguments, says):
 def embedded(checkpoint, tmp_path):
     """(form, *options): a file of the vectors of 60 texts, of which one cannot be used."""
 
-    def get(form, *options, shard="1/1"):
+    def get(form, *options, shard="1/1", name="vectors", code=1):
         rows = [{"text": text, "id": f"n{i}"} for i, text in enumerate(some_texts(60))]
         rows[7]["text"] = 5
-        out = tmp_path / f"vectors.{form}"
+        out = tmp_path / f"{name}.{form}"
         given = ("--input", write_jsonl(tmp_path / "texts.jsonl", rows), "--shard", shard)
         done = run("embed", checkpoint("embed"), *given, *options, "-o", out, "--overwrite", *BACKEND)
-        assert done.code == 1, done
+        assert done.code == code, done
         return out
 
     return get
@@ -96,6 +96,28 @@ def test_a_row_of_a_shard_has_its_number_in_the_input(embedded, checkpoint):
     file = embedded("jsonl", shard="2/3")  # rows 1, 4, 7, …
     done = run("search", checkpoint("embed"), file, QUERIES[0], "-k", "30", *BACKEND)
     assert sorted(row["row"] for row in done.rows) == [i for i in range(1, 60, 3) if i != 7]
+
+
+@pytest.mark.parametrize("form", ["npy", "parquet", "jsonl"])
+def test_the_parts_of_shards_are_searched_together(form, embedded, checkpoint, tmp_path):
+    keep = () if form == "npy" else ("--keep", "id")
+    whole = run("search", checkpoint("embed"), embedded(form, *keep), *QUERIES, "-k", "9", *BACKEND).rows
+    parts = [embedded(form, *keep, shard=f"{i}/3", name=f"part{i}", code=int(i == 2)) for i in (1, 2, 3)]
+    pattern = tmp_path / f"part*.{form}"
+    found = run("search", checkpoint("embed"), pattern, *QUERIES, "-k", "9", *BACKEND)
+    assert found.code == 0, found
+    for row in whole:
+        row["file"] = str(parts[row["row"] % 3])
+        row["row"] //= 3 if form == "npy" else 1  # a .npy file has no numbers of rows but its own
+    assert [set(row) for row in found.rows] == [set(row) for row in whole]
+    assert [(row["query"], row["file"], row["row"]) for row in found.rows] == [
+        (row["query"], row["file"], row["row"]) for row in whole
+    ]
+    wrong("search", checkpoint("embed"), *parts, "dog", says="part2")
+    wrong("search", checkpoint("embed"), tmp_path / "no*.npy", "dog", says="no file matches")
+    pq.write_table(pa.table({"embedding": [[1.0] * 48]}), tmp_path / "part4.parquet")
+    if form != "npy":
+        wrong("search", checkpoint("embed"), tmp_path / "part*", "dog", says="only one of them has 'id'")
 
 
 def test_equal_scores_keep_the_order_of_the_file():
