@@ -59,7 +59,10 @@ def on_workers(
     try:
         ray.init(address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise WrongUsage(f"--ray {address}: {error}") from error
+        hint = ""
+        if address not in ("auto", "local"):  # what answers there is all that is known
+            hint = ": is it a Ray of this version, with this machine's token (RAY_AUTH_TOKEN, ~/.ray/auth_token)?"
+        raise WrongUsage(f"--ray {address}: {error}{hint}") from error
     try:
         workers = _started(ray, count, gpu, begin)
         running: list[list[Any]] = [[] for _ in workers]
