@@ -1,4 +1,5 @@
-"""What the tests of the server share: tiny checkpoints, a server in a thread of this process, and a client of it.
+"""What the tests of the server share: tiny checkpoints, a server in a thread of this process or in one of its own,
+and a client of it.
 
 A plugin of the test files beside it (`pytest_plugins = "serving_support"`).
 PYTEST_DONT_REWRITE: they import it before it is registered.
@@ -9,6 +10,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -182,3 +186,51 @@ def serving(model_of):
             running.stop()
 
     return get
+
+
+# --- a server as a process ------------------------------------------------------------------------
+
+
+def environment(**changes):
+    """That of a process of the tests."""
+    ours = ("BERTX_API_KEY", "AIP_HTTP_PORT", "PYTHONWARNINGS")
+    return {name: value for name, value in os.environ.items() if name not in ours} | changes
+
+
+@contextlib.contextmanager
+def serve(*arguments, ready="ready", **changes):
+    """A process, and its lines as they come; ended if it is still there."""
+    command = [sys.executable, "-m", "bertx", "serve", *map(str, arguments), "--backend", "numpy", "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(**changes))
+    lines, seen = [], threading.Event()
+
+    def read():
+        for line in process.stderr:
+            lines.append(line)
+            if f'"event": "{ready}"' in line:
+                seen.set()
+        seen.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        assert seen.wait(120)
+        process.lines = lines
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+        reader.join(30)
+        process.stderr.close()
+
+
+def events(process, name):
+    """The lines of its log of one event."""
+    found = [json.loads(line) for line in process.lines if line.startswith("{")]
+    return [one for one in found if one["event"] == name]
+
+
+def client_of(process, key=None):
+    """A client of a process that is ready."""
+    return Client(events(process, "ready")[0]["port"], key)

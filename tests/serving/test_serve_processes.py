@@ -11,58 +11,15 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from http.client import HTTPException
 
 import numpy as np
 import pytest
-from serving_support import Client
+from serving_support import client_of, environment, events, serve
 
 pytest_plugins = "serving_support"
 
 TEXTS = ["the happy dog walks", "a cat"]
-
-
-def environment(**changes):
-    ours = ("BERTX_API_KEY", "AIP_HTTP_PORT", "PYTHONWARNINGS")
-    return {name: value for name, value in os.environ.items() if name not in ours} | changes
-
-
-@contextmanager
-def serve(*arguments, ready="ready", **changes):
-    """A process, and its lines as they come; ended if it is still there."""
-    command = [sys.executable, "-m", "bertx", "serve", *map(str, arguments), "--backend", "numpy", "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(**changes))
-    lines, seen = [], threading.Event()
-
-    def read():
-        for line in process.stderr:
-            lines.append(line)
-            if f'"event": "{ready}"' in line:
-                seen.set()
-        seen.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        assert seen.wait(120)
-        process.lines = lines
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(30)
-        reader.join(30)
-        process.stderr.close()
-
-
-def events(process, name):
-    found = [json.loads(line) for line in process.lines if line.startswith("{")]
-    return [one for one in found if one["event"] == name]
-
-
-def client_of(process, key=None):
-    return Client(events(process, "ready")[0]["port"], key)
 
 
 def test_it_serves_and_ends_when_all_requests_are_answered(folder_of, model_of):
