@@ -26,7 +26,7 @@ from bertx_weights import (
 
 from ..backend import Backend, check_device, check_dtype, get_backend
 from ..collector import held_off
-from ..configs.base import ModelConfig
+from ..configs.base import MODELS, ModelConfig
 from ..dtypes import name_of_dtype
 from ..hub.bases import files_folder
 from ..hub.sources import resolve
@@ -203,9 +203,12 @@ def _with_layers(checkpoint: Checkpoint, layers: Sequence[int]) -> Checkpoint:
     """The checkpoint with some layers of its encoder alone, in the order given.
 
     Raises:
-        ValueError: there are no such layers.
+        ValueError: there are no such layers, or the checkpoint is made of two models.
     """
-    count = config_of(checkpoint).num_hidden_layers
+    config = config_of(checkpoint)
+    if MODELS[config.model_type].parts:
+        raise ValueError(f"layers are of one model, and {checkpoint.folder} is made of two: leave them out")
+    count = config.num_hidden_layers
     wrong = [layer for layer in layers if type(layer) is not int or not 0 <= layer < count]
     if wrong or not layers or len(set(layers)) < len(layers):
         raise ValueError(

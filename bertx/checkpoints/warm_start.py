@@ -13,6 +13,7 @@ import numpy as np
 from bertx_weights import Checkpoint, CheckpointError, LoadReport
 
 from ..backend import check_device, check_dtype, get_backend
+from ..configs.base import ModelConfig, own_fields
 from ..configs.encoder_decoder import SPEC, EncoderDecoderConfig
 from ..dtypes import name_of_dtype
 from ..hub.bases import files_folder
@@ -68,6 +69,7 @@ def warm_start(
     Raises:
         CheckpointError: a checkpoint does not fit; all its problems are listed.
         ValueError: the two do not go together.
+        TypeError: changes of what is no field.
     """
     chosen = get_backend(backend)
     dtype = name_of_dtype(dtype)
@@ -79,6 +81,7 @@ def warm_start(
         for name, source in (("encoder", encoder), ("decoder", decoder))
     }
     configs: dict[str, Any] = {name: part.config for name, part in parts.items()}
+    _check_fields(EncoderDecoderConfig, own)
     config = EncoderDecoderConfig(**configs, **own)
     architecture = architectures(SPEC.model_type)[0]
     rows = schema(architecture, config)
@@ -136,12 +139,26 @@ def _split(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
 def _part(name: str, source: Any, changes: Mapping[str, Any], revision: str | None) -> _Part:
     checkpoint = open_merged(resolve(source, revision=revision))
     config = config_of(checkpoint, {**changes, **_FLAGS[name]})
+    _check_fields(type(config), changes, f"{name}_")
+    for flag in changes.keys() & _FLAGS[name].keys():
+        if changes[flag] != _FLAGS[name][flag]:
+            raise ValueError(f"{name}_{flag} is {changes[flag]!r}, expected {_FLAGS[name][flag]}: leave it out")
     if config.model_type == SPEC.model_type:
         raise CheckpointError(f"{checkpoint.config_file}: it is an {SPEC.name} already, and no {name}: bertx.load it")
     options = {"add_pooling_layer": True} if name == "encoder" else {}
     report, _ = plan(checkpoint, _TASKS[name], config, options)
     report.raise_for_problems()
     return _Part(checkpoint, config, report)
+
+
+def _check_fields(config_class: type[ModelConfig], changes: Mapping[str, Any], prefix: str = "") -> None:
+    """Raises TypeError for what a config has no field for, and would keep without effect."""
+    fields = own_fields(config_class)
+    if unknown := sorted(changes.keys() - fields):
+        raise TypeError(
+            f"{', '.join(prefix + name for name in unknown)}: expected fields of {config_class.__name__}, "
+            f"{', '.join(prefix + name for name in sorted(fields))}"
+        )
 
 
 def _source(name: str, tied: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,6 +35,9 @@ from .options import (
 )
 from .records import Field
 from .verbs import Call, TaskCall, run_verb
+
+if TYPE_CHECKING:
+    from ..generation.config import GenerationConfig
 
 
 def _common(
@@ -331,11 +334,17 @@ def _generation(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _generated(name: str, options: dict[str, Any], has_score: bool) -> dict[str, Any]:
-    """The columns of what is generated."""
-    several = options.get("num_return_sequences", 1) > 1
-    score = {"score": "json" if several else "number"} if has_score else {}
-    return {name: "json" if several else "text", "tokens": "json", **score}
+def _generated(name: str, options: dict[str, Any], **others: Any) -> TaskCall:
+    """The call of a task that generates text, which is in the column `name`."""
+
+    def results(several: bool, has_score: bool) -> dict[str, Any]:
+        score = {"score": "json" if several else "number"} if has_score else {}
+        return {name: "json" if several else "text", "tokens": "json", **score}
+
+    def results_of(config: GenerationConfig) -> dict[str, Any]:
+        return results(config.num_return_sequences > 1, config.num_beams > 1)
+
+    return TaskCall(options, results(several=False, has_score=True), results_of=results_of, **others)
 
 
 @_verb(
@@ -355,8 +364,7 @@ def generate(
     stream: Annotated[bool, typer.Option("--stream", help="Print text as it is made, as text.")] = False,
 ) -> TaskCall:
     """Continue texts with a causal model; its generation_config.json says what no option does."""
-    results = _generated("generated_text", options, options.get("num_beams", 1) > 1)
-    return TaskCall(options, results, stream=stream, length=None)
+    return _generated("generated_text", options, stream=stream, length=None)
 
 
 @_verb(
@@ -371,8 +379,7 @@ def generate(
 )
 def summarize(options: dict[str, Any]) -> TaskCall:
     """Summarise documents with an encoder-decoder; 4 beams and 256 tokens unless it or an option says otherwise."""
-    results = _generated("summary_text", options, options.get("num_beams") != 1)
-    return TaskCall(options, results, length="max_source_length")
+    return _generated("summary_text", options, length="max_source_length")
 
 
 VERBS = (embed, fill_mask, classify, tag, answer, choose, next_sentence, generate, summarize)

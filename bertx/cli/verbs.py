@@ -7,7 +7,7 @@ import functools
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from .terminal import is_terminal, named_stdout, tell, working
 if TYPE_CHECKING:
     from ..checkpoints.inspect import Inspection
     from ..exporting.artefacts import Artefact
+    from ..generation.config import GenerationConfig
     from .job import Answer, Answers, Chunk
 
 
@@ -36,7 +37,8 @@ class TaskCall:
     """A verb's call of its task: options, the columns of a result, and the dtype of its vectors.
 
     `stream`: text is printed while it is made, in place of results. `length`: what the task calls the length that texts
-    are cut at, None where it cuts none.
+    are cut at, None where it cuts none. `results_of`: the columns of text that is generated, since the checkpoint's own
+    options too say how many texts there are and whether they have scores; `results` are those that it may have.
     """
 
     options: Mapping[str, Any]
@@ -44,6 +46,7 @@ class TaskCall:
     vectors: str = "float32"
     stream: bool = False
     length: str | None = "max_length"
+    results_of: Callable[[GenerationConfig], Columns] | None = None
 
     @property
     def columns(self) -> Columns:
@@ -180,6 +183,7 @@ def _run(
     records: Sequence[Record] | Input,
     done: bool,
 ) -> int:
+    from ..generation.config import OPTIONS
     from .job import digest_of, inputs_of, rows_of, run
     from .outputs import check_finished, check_form, open_output
 
@@ -205,6 +209,10 @@ def _run(
     except ValueError as error:
         raise WrongUsage(str(error)) from error
     results, width = task_call.results, None
+    if task_call.results_of is not None:
+        given = {option: value for option, value in options.items() if option in OPTIONS}
+        results = task_call.results_of(model._task.generation_config.replace(**given))
+        columns = {**columns_of(records, fields), **results, "error": "text"}
     if "vector" in results.values():
         # Of no text the vectors still have their length; without pooling there is one of each token instead.
         width = none.shape[1] if hasattr(none, "shape") else None

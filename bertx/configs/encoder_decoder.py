@@ -80,7 +80,8 @@ class EncoderDecoderConfig(ModelConfig):
 
     def _normalise(self) -> None:
         super()._normalise()
-        self._set("tie_encoder_decoder", bool(self.tie_encoder_decoder))
+        if self.tie_encoder_decoder is None:
+            self._set("tie_encoder_decoder", False)
         for part in _PARTS:
             self._set(part, _part(part, getattr(self, part)))
         for name, part in _MIRRORED.items():
@@ -88,7 +89,7 @@ class EncoderDecoderConfig(ModelConfig):
 
     def _problems(self) -> list[str]:
         found = []
-        for name in ("output_attentions", "output_hidden_states", "return_dict"):
+        for name in ("output_attentions", "output_hidden_states", "return_dict", "tie_encoder_decoder"):
             if not isinstance(getattr(self, name), bool):
                 found.append(f"{name} is {getattr(self, name)!r}, expected true or false")
         for name, size in (

@@ -307,7 +307,7 @@ def _is_list(value: Any, of: Callable[[Any], bool]) -> bool:
 
 
 def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: _is_int(value, least), f"at least {least}"
+    return lambda value: _is_int(value, least), f"an integer of at least {least}"
 
 
 def _from(least: float, most: float) -> tuple[Callable[[Any], bool], str]:

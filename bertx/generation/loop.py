@@ -89,7 +89,7 @@ def stream(
     if config.copies > 1:
         raise ValueError(
             f"num_beams is {config.num_beams} and num_return_sequences {config.num_return_sequences}: only one "
-            "continuation can be streamed, without beams"
+            "continuation can be streamed, without beams: give num_beams=1 and num_return_sequences=1"
         )
     texts = None if text is None else [text]
     rows, ends = _begin([prompt], config, positions, tokenizer, texts)

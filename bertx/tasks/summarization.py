@@ -26,7 +26,11 @@ _BEAMS, _NEW_TOKENS = 4, 256
 
 
 class Summarization:
-    """The task of an EncoderDecoderModel."""
+    """The task of an EncoderDecoderModel.
+
+    Attributes:
+        generation_config: the options of a call that gives none.
+    """
 
     def __init__(self, model: TaskModel, folder: Path | None = None):
         self._model = model
@@ -40,7 +44,7 @@ class Summarization:
             config = config.replace(num_beams=_BEAMS)
         if config.max_length is None and config.max_new_tokens is None:
             config = config.replace(max_new_tokens=_NEW_TOKENS)
-        self._config = config
+        self.generation_config = config
 
     @takes_options("summarization", OPTIONS, INSTEAD)
     def __call__(
@@ -75,7 +79,7 @@ class Summarization:
             InputError: documents that are not cut, and longer than the encoder takes.
             ValueError: an option outside its range.
         """
-        config = without_words(self._config.replace(**options), self._tokenizer, bad_words)
+        config = without_words(self.generation_config.replace(**options), self._tokenizer, bad_words)
         cut = TokenizerOptions.checked(self._model, max_source_length, truncation, name="max_source_length")
         encode = self._encoder(cut)
         if stream:
@@ -153,7 +157,7 @@ def start_token_of(config: GenerationConfig, model_config: Any) -> int:
     """The token that a decoder's text begins with: of the generation_config.json, else of the config.
 
     Raises:
-        ValueError: neither says it.
+        ValueError: neither says it, or it is no id of the decoder's vocabulary.
     """
     names = ("decoder_start_token_id", "bos_token_id")
     found = (of.get(name) for name in names for of in (config.extra, vars(model_config), vars(model_config.decoder)))
@@ -162,5 +166,11 @@ def start_token_of(config: GenerationConfig, model_config: Any) -> int:
         raise ValueError(
             "decoder_start_token_id, the token that a summary begins with, is null in config.json, and so is "
             "bos_token_id: set it there, as to the id of [CLS]"
+        )
+    size = model_config.decoder.vocab_size
+    if not isinstance(start, int) or isinstance(start, bool) or not 0 <= start < size:
+        raise ValueError(
+            f"the token that a summary begins with is {start!r:.60}, expected an id from 0 to {size - 1}: set "
+            "decoder_start_token_id in generation_config.json or config.json, as to the id of [CLS]"
         )
     return start

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class TextGeneration:
-    """The task of a BertLMHeadModel."""
+    """The task of a BertLMHeadModel.
+
+    Attributes:
+        generation_config: the options of a call that gives none.
+    """
 
     def __init__(self, model: TaskModel, folder: Path | None = None):
         if not model.config.is_decoder:
@@ -34,7 +38,7 @@ class TextGeneration:
         config = generation_config_of(folder, model.config)
         if config.eos_token_id is None:
             config = config.replace(eos_token_id=self._tokenizer.sep_token_id)
-        self._config = config
+        self.generation_config = config
 
     @takes_options("text-generation", OPTIONS, INSTEAD)
     def __call__(
@@ -64,7 +68,7 @@ class TextGeneration:
             InputError: prompts that leave no position free, or are as long as `max_length`.
             ValueError: an option outside its range.
         """
-        config = without_words(self._config.replace(**options), self._tokenizer, bad_words)
+        config = without_words(self.generation_config.replace(**options), self._tokenizer, bad_words)
         if stream:
             return self._stream(prompts, config)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from cli_support import BACKEND, run, write_jsonl
 
@@ -46,14 +51,27 @@ def test_several_continuations_of_each_text(checkpoint, model):
         assert row["score"] == pytest.approx([one["score"] for one in results], abs=1e-6)
 
 
-def test_the_checkpoint_says_what_no_option_does(checkpoint, model, tmp_path):
+@pytest.mark.parametrize("several", [{}, {"num_return_sequences": 2}])
+def test_the_checkpoint_says_what_no_option_does(checkpoint, model, tmp_path, several):
+    """How many results a text has too, and that they have scores: a file has the columns for it."""
     model("generate").save(tmp_path)
     (tmp_path / "vocab.txt").write_bytes((checkpoint("generate") / "vocab.txt").read_bytes())
-    GenerationConfig(num_beams=2, max_new_tokens=4).save_pretrained(tmp_path)
-    expected = model("generate")(TEXTS, num_beams=2, max_new_tokens=4)
-    assert [row["tokens"] for row in run("generate", tmp_path, *TEXTS, *BACKEND).rows] == [
-        one["tokens"] for one in expected
-    ]
+    options = {"num_beams": 2, "max_new_tokens": 4, **several}
+    GenerationConfig(**options).save_pretrained(tmp_path)
+    found = [one if isinstance(one, list) else [one] for one in model("generate")(TEXTS, **options)]
+    expected = [[one["tokens"] for one in of_text] for of_text in found]
+    if not several:
+        expected = [tokens for (tokens,) in expected]
+    assert [row["tokens"] for row in run("generate", tmp_path, *TEXTS, *BACKEND).rows] == expected
+    for suffix in ("csv", "parquet"):
+        out = tmp_path / f"out.{suffix}"
+        assert run("generate", tmp_path, *TEXTS, "--out", out, *BACKEND).code == 0
+        rows = list(csv.DictReader(out.read_text().splitlines())) if suffix == "csv" else pq.read_table(out).to_pylist()
+        assert [json.loads(row["tokens"]) for row in rows] == expected
+        scores = [json.loads(str(row["score"])) for row in rows]
+        assert np.ravel(scores) == pytest.approx([one["score"] for of_text in found for one in of_text], abs=1e-6)
+    greedy = run("generate", tmp_path, *TEXTS, "--num-beams", 1, "--num-return-sequences", 1, *BACKEND)
+    assert not any("score" in row for row in greedy.rows)
 
 
 def test_text_is_printed_as_it_is_made(checkpoint, model, tmp_path):

@@ -59,7 +59,7 @@ def test_transformers_reads_what_is_written_and_writes_what_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_beams": 0}, "num_beams is 0, expected at least 1"),
+        ({"num_beams": 0}, "num_beams is 0, expected an integer of at least 1"),
         ({"num_beams": True}, "num_beams is True"),
         ({"max_new_tokens": 0, "top_p": 0}, "max_new_tokens is 0, .*; top_p is 0, expected a number above 0 and at"),
         ({"early_stopping": "always"}, "early_stopping is 'always', expected True, False or \"never\""),

@@ -340,6 +340,27 @@ def test_a_class_that_is_made_of_nothing_else(peers):
         bertx_torch.BertModel.from_encoder_decoder_pretrained(folder, folder)
 
 
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"num_layers": 1}, TypeError, "num_layers: expected fields of EncoderDecoderConfig"),
+        (
+            {"encoder_model": 1},
+            TypeError,
+            "encoder_model: expected fields of BertConfig, .*encoder_hidden_size",
+        ),
+        ({"decoder_is_decoder": False}, ValueError, "decoder_is_decoder is False, expected True: leave it out"),
+        ({"tie_encoder_decoder": "no"}, ValueError, "tie_encoder_decoder is 'no', expected true or false"),
+    ],
+)
+def test_what_a_warm_start_cannot_change(peers, changes, error, message):
+    import bertx_torch
+
+    folder = peers("BertForMaskedLM", num_hidden_layers=2)[1]
+    with pytest.raises(error, match=message):
+        bertx_torch.EncoderDecoderModel.from_encoder_decoder_pretrained(folder, folder, **IDS, **changes)
+
+
 def test_an_encoder_decoder_is_no_part_of_another(pairs):
     from bertx.checkpoints.warm_start import warm_start
 

@@ -143,7 +143,7 @@ def test_a_stream_gives_the_text_of_greedy_search(checkpoint, loaded):
         assert "".join(parts) == model(document, **options)["summary_text"]
         counts.append(len(parts))
     assert max(counts) > 3
-    with pytest.raises(ValueError, match=r"num_beams is 4 .* only one continuation can be streamed"):
+    with pytest.raises(ValueError, match=r"num_beams is 4 .* only one .* can be streamed, .*: give num_beams=1"):
         model("the dog", stream=True)
     with pytest.raises(TypeError, match="expected one text"):
         model(DOCUMENTS, stream=True, num_beams=1)
@@ -194,6 +194,10 @@ def test_what_the_files_of_a_checkpoint_say(checkpoint, loaded, tmp_path):
 
     with pytest.raises(ValueError, match="decoder_start_token_id, the token that a summary begins with, is null"):
         _changed(folder, tmp_path / "none", without)(document)
+    for wrong in (-1, SIZES["vocab_size"], "x", [CLS], True):
+        (tmp_path / "none" / "generation_config.json").write_text(json.dumps({"decoder_start_token_id": wrong}))
+        with pytest.raises(ValueError, match=r"the token that a summary begins with is .*, expected an id from 0 to"):
+            bertx.load(tmp_path / "none", backend="numpy")(document)
     (tmp_path / "none" / "generation_config.json").write_text(json.dumps({"decoder_start_token_id": CLS}))
     assert bertx.load(tmp_path / "none", backend="numpy")(document) == model(document)
 

@@ -143,7 +143,7 @@ def test_it_stops_at_the_end_token_and_where_the_positions_end(checkpoint, loade
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens is 0, expected at least 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0, expected an integer of at least 1"),
         ({"temperature": 0}, "temperature is 0"),
         ({"top_k": 0}, "top_k is 0"),
         ({"top_p": 1.5}, "top_p is 1.5"),

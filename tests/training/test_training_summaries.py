@@ -77,8 +77,9 @@ def test_what_cannot_be_is_refused(folder, encoder, tmp_path):
     options = {"task": "summarization", "out": tmp_path / "out", "steps": 1, "backend": "torch"}
     with pytest.raises(ValueError, match="labels and problem_type are of classifiers"):
         train(encoder, SUMMARIES, labels=["a"], **options)
-    with pytest.raises(ValueError, match="layers are of one model"):
-        train(encoder, SUMMARIES, layers=[0], **options)
+    for source in (encoder, folder):
+        with pytest.raises(ValueError, match="layers are of one model"):
+            train(source, SUMMARIES, layers=[0], **options)
     with pytest.raises(ValueError, match="the task summarization has no distillation"):
         train(folder, SUMMARIES, teacher=folder, **options)
 
