@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Text = Annotated[str, StringConstraints(strict=True)]
 Texts = Annotated[list[Text], Field(min_length=1)]
@@ -27,6 +27,21 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: Text | None = Field(None, description="The name of a model, where several are served.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_in_parameters(cls, body: Any) -> Any:
+        """huggingface_hub's client puts the options of most tasks into "parameters", which it sends empty as well."""
+        if (
+            "parameters" in cls.model_fields
+            or not isinstance(body, dict)
+            or not isinstance(body.get("parameters"), dict)
+        ):
+            return body
+        rest = {name: value for name, value in body.items() if name != "parameters"}
+        if twice := sorted(rest.keys() & body["parameters"].keys()):
+            raise ValueError(f"{', '.join(twice)[:200]}: given in the body and in parameters, give it once")
+        return {**rest, **body["parameters"]}
 
 
 class Truncating(Body):

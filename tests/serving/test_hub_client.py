@@ -60,6 +60,31 @@ def test_sentence_similarity(at, model_of):
     assert np.abs(np.array(found) - vectors[1:] @ vectors[0]).max() < 1e-6
 
 
+def test_text_classification_and_fill_mask(at, model_of):
+    _, get = at
+    best = model_of("classifier")(TEXTS[0], top_k=None)[0]
+    found = get("/models/classifier/predict").text_classification(TEXTS[0])
+    assert found.label == best["label"] and found.score == pytest.approx(best["score"], abs=1e-6)
+    text = f"the {model_of('masked').tokenizer.mask_token} walks"
+    words = get("/fill-mask").fill_mask(text, top_k=3)
+    expected = model_of("masked")(text, top_k=3)
+    assert [(one.token, one.token_str) for one in words] == [(one["token"], one["token_str"]) for one in expected]
+
+
+def test_options_in_parameters(at):
+    running, get = at
+    assert len(get("/fill-mask").fill_mask("a [MASK]", top_k=2)) == 2
+    body = {"inputs": "a [MASK]", "parameters": {"top_k": 2}}
+    for changes, told in (
+        ({"top_k": 2}, "top_k: given in the body and in parameters"),
+        ({"parameters": {"topk": 2}}, "topk: Extra inputs are not permitted"),
+        ({"parameters": {"inputs": "a"}}, "inputs: given in the body and in parameters"),
+        ({"parameters": 5}, "parameters: Extra inputs are not permitted"),
+    ):
+        answer = running.client.post("/fill-mask", {**body, **changes})
+        assert answer.status == 422 and told in answer.json["error"], answer
+
+
 @pytest.mark.parametrize(
     "body",
     [
