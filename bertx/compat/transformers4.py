@@ -82,14 +82,11 @@ FLAX = Conventions(
     caches=False,
 )
 
-_ABSENT = ("head_mask", "cache_position")
-_HEAD_MASKS = ("head_mask", "decoder_head_mask")
+_ABSENT = ("cache_position",)
 
 
 def absent(model: Any) -> tuple[str, ...]:
     """The arguments of 4.57 that a model, or its class, does not take."""
-    if model.scores == "targets":
-        return (*_HEAD_MASKS, "cache_position")
     return _ABSENT if model.causal else (*_ABSENT, *_CROSS, *_CACHE)
 
 
@@ -120,13 +117,7 @@ def by_name(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tup
         given |= {name: value for name, value in positional.items() if value is not None}
     left = {name: given.pop(name) for name in absent(model) if name in given}
     if wanted := [name for name, value in left.items() if value is not None and value is not False]:
-        instead = ""
-        if not {*_HEAD_MASKS}.isdisjoint(wanted):
-            instead = (
-                "; to silence a head of a layer, set the columns of attention.output.dense.weight that read it to zero"
-                " (of a kernel the rows)"
-            )
-        raise TypeError(f"{_name(model)} has no {', '.join(wanted)}: bertx takes what only 4.57 had as None{instead}")
+        raise TypeError(f"{_name(model)} has no {', '.join(wanted)}: bertx takes what only 4.57 had as None")
     return first, given
 
 

@@ -5,7 +5,7 @@ from .layers.arguments import check_encoder, check_tensors, check_tokens
 from .layers.cache import encoder_length, past_lengths
 from .layers.embeddings import Embeddings
 from .layers.encoder import Encoder
-from .layers.masks import attention_bias
+from .layers.masks import attention_bias, head_masks
 from .layers.outputs import BaseModelOutputWithPooling
 from .layers.readout import Pooler, first_position_of
 from .layers.segments import Segments, check_packed
@@ -44,6 +44,7 @@ class BaseModel(nn.Model):
         position_ids=None,
         *,
         inputs_embeds=None,
+        head_mask=None,
         encoder_hidden_states=None,
         encoder_attention_mask=None,
         past_key_values=None,
@@ -63,6 +64,8 @@ class BaseModel(nn.Model):
             token_type_ids: [B, T], 0 for a first text, 1 for its pair; None is 0.
             position_ids: [B, T]; None counts from 0 in every row, or from where the past ends.
             inputs_embeds: [B, T, H], in the place of input_ids: what would be the word embeddings.
+            head_mask: [N], what the attention probabilities of each head are multiplied by, to an encoder too; or
+                [L, N], of each layer. 0 silences a head.
             encoder_hidden_states: [B, S, H], the last states of an encoder, which a decoder with `add_cross_attention`
                 attends to; without them it does not, unless past_key_values hold their keys and values.
             encoder_attention_mask: [B, S], 0 hides a state of the encoder; [B, T, S] gives each query its own.
@@ -84,7 +87,7 @@ class BaseModel(nn.Model):
         Raises:
             ValueError: both or neither of input_ids and inputs_embeds, more positions than max_position_embeddings,
                 past_key_values for a model that is no decoder, encoder_hidden_states for one without
-                `add_cross_attention`, or segments with what they do not go with.
+                `add_cross_attention`, a head_mask of another shape, or segments with what they do not go with.
         """
         if output_attentions is None:
             output_attentions = self.config.output_attentions
@@ -95,7 +98,7 @@ class BaseModel(nn.Model):
         if past_key_values and not self.is_decoder:
             raise ValueError("past_key_values need a decoder, and is_decoder is false in the config")
         check_tensors(attention_mask=attention_mask, token_type_ids=token_type_ids, position_ids=position_ids)
-        check_tensors(segments=segments)
+        check_tensors(segments=segments, head_mask=head_mask)
         check_tokens(input_ids, inputs_embeds)
         tokens = input_ids if inputs_embeds is None else inputs_embeds
         past_length, keys = past_lengths(past_key_values, nn.shape(tokens)[1])
@@ -125,6 +128,7 @@ class BaseModel(nn.Model):
         encoded = self.encoder(
             hidden_states,
             bias=bias,
+            head_masks=None if head_mask is None else head_masks(head_mask, hidden_states, self.config),
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             readout=readout,

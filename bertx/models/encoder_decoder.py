@@ -51,6 +51,8 @@ class EncoderDecoderModel(nn.Model):
         position_ids=None,
         decoder_token_type_ids=None,
         decoder_position_ids=None,
+        head_mask=None,
+        decoder_head_mask=None,
         use_cache=None,
         output_attentions=None,
         output_hidden_states=None,
@@ -69,6 +71,7 @@ class EncoderDecoderModel(nn.Model):
                 input_ids; attention_mask stays that of the text.
             past_key_values: what was given under this name for the P positions before.
             labels: [B, T], what follows each position of the decoder, −100 where it is not counted.
+            head_mask, decoder_head_mask: as head_mask of BaseModel, of the encoder and of the decoder.
             use_cache: whether past_key_values are given.
             mask_positions: [B, K], these positions of the decoder only are scored, K for T in logits and labels.
 
@@ -88,6 +91,7 @@ class EncoderDecoderModel(nn.Model):
                 token_type_ids=token_type_ids,
                 position_ids=position_ids,
                 inputs_embeds=inputs_embeds,
+                head_mask=head_mask,
                 **flags,
                 return_dict=True,
             )
@@ -104,6 +108,7 @@ class EncoderDecoderModel(nn.Model):
             token_type_ids=decoder_token_type_ids,
             position_ids=decoder_position_ids,
             inputs_embeds=decoder_inputs_embeds,
+            head_mask=decoder_head_mask,
             encoder_hidden_states=self.projected(states),
             encoder_attention_mask=attention_mask,
             past_key_values=past_key_values,

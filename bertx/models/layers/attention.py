@@ -28,7 +28,9 @@ class SelfAttention(nn.Module):
         if self.position_embedding_type != "absolute":
             self.distance_embedding = nn.Embedding(2 * self.max_length - 1, self.head_size, axes=("distance", "head"))
 
-    def forward(self, hidden_states, bias=None, output_attentions=False, queries=None, past_key_value=None):
+    def forward(
+        self, hidden_states, bias=None, output_attentions=False, queries=None, past_key_value=None, head_mask=None
+    ):
         """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T] → context [B, T, H], probabilities [B, N, T, T].
 
         bias: of a packed batch [1, S, H] its Segments; then no probabilities are given.
@@ -36,6 +38,7 @@ class SelfAttention(nn.Module):
         past_key_value: the keys and values [B, N, P, D] of what came before, as a pair or as `cache.Slots`, or () where
         nothing did; there are then P + T of them to attend to, and the third result are all these. Where it is None,
         the third is ().
+        head_mask [1, N, 1, 1]: what the probabilities of each head are multiplied by.
         """
         queries = hidden_states if queries is None else queries
         query = self.split_heads(nn.linear(self.query, queries))
@@ -49,7 +52,8 @@ class SelfAttention(nn.Module):
             relative = self.relative_scores(query, key, before) * scale
             bias = relative if bias is None else bias + relative
         attend = nn.packed_attention if isinstance(bias, Segments) else nn.attention
-        context, probabilities = attend(query, key, value, bias, scale, self.dropout, output_attentions)
+        attended = attend(query, key, value, bias, scale, self.dropout, output_attentions)
+        context, probabilities = with_head_mask(*attended, head_mask)
         context = nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(queries))
         return context, probabilities, () if past_key_value is None else (key, value)
 
@@ -78,7 +82,9 @@ class EncoderAttention(SelfAttention):
     def __init__(self, config):
         super().__init__(config, position_embedding_type="absolute")
 
-    def forward(self, hidden_states, encoder_hidden_states, bias=None, output_attentions=False, key_value=()):
+    def forward(
+        self, hidden_states, encoder_hidden_states, bias=None, output_attentions=False, key_value=(), head_mask=None
+    ):
         """hidden_states [B, T, H], encoder_hidden_states [B, S, H] → context [B, T, H], probabilities [B, N, T, S].
 
         bias: [B, 1, T or 1, S]. key_value: the keys and the values [B, N, S, D] where they were computed before, in
@@ -99,7 +105,8 @@ class EncoderAttention(SelfAttention):
         if shared:  # the rows of a text are further queries of it
             query = nn.transpose(nn.reshape(query, (texts, -1, heads, length, size)), (0, 2, 1, 3, 4))
             query = nn.reshape(query, (texts, heads, -1, size))
-        context, probabilities = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
+        attended = nn.attention(query, key, value, bias, scale, self.dropout, output_attentions)
+        context, probabilities = with_head_mask(*attended, head_mask)
         if shared:
             context = nn.transpose(nn.reshape(context, (texts, heads, -1, length, size)), (0, 2, 1, 3, 4))
             context = nn.reshape(context, (rows, heads, length, size))
@@ -107,6 +114,13 @@ class EncoderAttention(SelfAttention):
                 probabilities = nn.reshape(probabilities, (texts, heads, -1, length, keys))
                 probabilities = nn.reshape(nn.transpose(probabilities, (0, 2, 1, 3, 4)), (rows, heads, length, keys))
         return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities, key_value
+
+
+def with_head_mask(context, probabilities, head_mask):
+    """Both of heads whose probabilities are multiplied by head_mask [1, N, 1, 1]: so is the context, a sum by them."""
+    if head_mask is None:
+        return context, probabilities
+    return context * head_mask, None if probabilities is None else probabilities * head_mask
 
 
 class SelfOutput(nn.Module):
@@ -131,7 +145,9 @@ class Attention(nn.Module):
         self.self = SelfAttention(config)
         self.output = SelfOutput(config)
 
-    def forward(self, hidden_states, bias=None, output_attentions=False, readout=None, past_key_value=None):
+    def forward(
+        self, hidden_states, bias=None, output_attentions=False, readout=None, past_key_value=None, head_mask=None
+    ):
         """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; the rest as of SelfAttention."""
         queries = hidden_states if readout is None else readout(hidden_states)
         context, *others = self.self(
@@ -140,6 +156,7 @@ class Attention(nn.Module):
             output_attentions=output_attentions,
             queries=queries,
             past_key_value=past_key_value,
+            head_mask=head_mask,
         )
         return nn.rowwise(self.output, context, queries), *others
 
@@ -152,9 +169,16 @@ class CrossAttention(nn.Module):
         self.self = EncoderAttention(config)
         self.output = SelfOutput(config)
 
-    def forward(self, hidden_states, encoder_hidden_states, bias=None, output_attentions=False, key_value=()):
+    def forward(
+        self, hidden_states, encoder_hidden_states, bias=None, output_attentions=False, key_value=(), head_mask=None
+    ):
         """hidden_states [B, T, H] → [B, T, H]; the rest as of EncoderAttention."""
         context, *others = self.self(
-            hidden_states, encoder_hidden_states, bias=bias, output_attentions=output_attentions, key_value=key_value
+            hidden_states,
+            encoder_hidden_states,
+            bias=bias,
+            output_attentions=output_attentions,
+            key_value=key_value,
+            head_mask=head_mask,
         )
         return nn.rowwise(self.output, context, hidden_states), *others

@@ -27,6 +27,7 @@ class Layer(nn.Module):
         past_key_value=None,
         encoder_hidden_states=None,
         encoder_bias=None,
+        head_mask=None,
     ):
         """hidden_states [B, T, H] → [B, T, H], or [B, K, H] of what is read out; the rest as of SelfAttention.
 
@@ -39,6 +40,7 @@ class Layer(nn.Module):
             output_attentions=output_attentions,
             readout=readout,
             past_key_value=past_key_value,
+            head_mask=head_mask,
         )
         cross_probabilities, cross = (), cross_key_value(past_key_value)
         if encoder_hidden_states is not None or cross:
@@ -48,6 +50,7 @@ class Layer(nn.Module):
                 bias=encoder_bias,
                 output_attentions=output_attentions,
                 key_value=cross,
+                head_mask=head_mask,
             )
             key_value = () if past_key_value is None else (*key_value, *cross)
         return nn.rowwise(self.feed_forward, attended), probabilities, key_value, cross_probabilities
@@ -78,9 +81,11 @@ class Encoder(nn.Module):
         use_cache=False,
         encoder_hidden_states=None,
         encoder_bias=None,
+        head_masks=None,
     ):
         """hidden_states [B, T, H], bias [B or 1, 1, T or 1, T], encoder_bias the same of S keys → BaseModelOutput.
 
+        head_masks: for each layer [1, N, 1, 1].
         readout: [B, T, H] → [B, K, H], the positions that are read; the last layer then computes no others, where
         they all see the same keys and nothing else is asked for.
         """
@@ -103,6 +108,8 @@ class Encoder(nn.Module):
                 options["encoder_hidden_states"] = encoder_hidden_states
             if encoder_bias is not None:
                 options["encoder_bias"] = encoder_bias
+            if head_masks is not None:
+                options["head_mask"] = head_masks[i - 1]
             hidden_states, probabilities, key_value, cross_probabilities = run(
                 hidden_states, bias=bias, output_attentions=output_attentions, **options
             )

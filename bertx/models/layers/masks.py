@@ -36,6 +36,21 @@ def attention_bias(hidden_states, attention_mask, is_decoder, past_length=0, key
     return None if visible is None else bias_of(visible, hidden_states)
 
 
+def head_masks(head_mask, hidden_states, config):
+    """head_mask [N], or [L, N] of each layer, in the dtype of hidden_states → for each of L layers [1, N, 1, 1].
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    if nn.rank(head_mask) == 1:
+        head_mask = nn.reshape(nn.check_shape(head_mask, (heads,), "head_mask"), (1, heads))
+    else:
+        head_mask = nn.check_shape(head_mask, (layers, heads), "head_mask")
+    factors = nn.reshape(nn.cast_like(head_mask, hidden_states), (-1, 1, heads, 1, 1))
+    return [factors[min(layer, factors.shape[0] - 1)] for layer in range(layers)]
+
+
 def bias_of(visible, like):
     """What is added to scores of the dtype of `like`: 0 where `visible` is True, half the lowest number where not."""
     shown = nn.zeros_like(nn.cast_like(visible, like))
