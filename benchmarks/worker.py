@@ -123,7 +123,9 @@ def flaxbert(job):
     import jax
     from transformers.models.bert import modeling_flax_bert
 
-    model = getattr(modeling_flax_bert, FLAX.get(job.head, f"Flax{job.head}")).from_pretrained(job.folder)
+    # It reads its cache under this setting alone; without an encoder the layers that it adds do nothing.
+    options = {"add_cross_attention": True} if job.kind == "generate" else {}
+    model = getattr(modeling_flax_bert, FLAX.get(job.head, f"Flax{job.head}")).from_pretrained(job.folder, **options)
     if job.kind == "generate":
         fixed = ("max_new_tokens", "do_sample", "eos_token_id", "pad_token_id")
         generate = jax.jit(lambda *args, **options: model.generate(*args, **options).sequences, static_argnames=fixed)
