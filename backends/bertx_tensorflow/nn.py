@@ -20,6 +20,7 @@ from bertx.pretrained import PreTrainedModel, base_of
 from bertx_weights import BFLOAT16, contiguous
 
 from .checkpointing import checkpointed
+from .cpu_kernels import times_table
 from .keras_model import KerasModel
 from .training import mean_loss
 from .variables import value_of
@@ -178,7 +179,7 @@ class Decoder(Module):
         """[..., in] → [..., out]."""
         table = self.weight.value if self._embedding is None else value_of(self._embedding, "embeddings")
         table = tf.cast(table, x.dtype)
-        product = tf.matmul(reshape(x, (-1, table.shape[1])), table, transpose_b=True)
+        product = times_table(reshape(x, (-1, table.shape[1])), table)
         product = product + tf.cast(self.bias.value, x.dtype)
         return reshape(product, (*shape(x)[:-1], table.shape[0]))
 
