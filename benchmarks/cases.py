@@ -67,6 +67,9 @@ CONTENDERS = {
     "KerasHub tensorflow": Contender("keras_hub", "tensorflow", "keras-hub", ("keras_hub",)),
     "sentence-transformers": Contender("sentence_transformers", imports=("sentence_transformers",)),
     "ONNX Runtime": Contender("onnxruntime", format="onnx", imports=("onnxruntime",)),
+    "ONNX Runtime, int8": Contender("bertx", "onnxruntime", "onnx-int8", tolerance=0.5),
+    "OpenVINO": Contender("bertx", "openvino", "openvino"),
+    "OpenVINO, int8": Contender("bertx", "openvino", "openvino-int8", tolerance=0.5),
     # Not timed: what KerasHub has to compute, whose GELU is the tanh one.
     "bertx numpy, tanh GELU": Contender("bertx", "numpy", "tanh"),
     PRODUCTS[0]: Contender("product", "numpy"),
@@ -74,6 +77,8 @@ CONTENDERS = {
 }
 BERTX = ("bertx torch", "bertx jax", "bertx tensorflow", "bertx numpy")
 VARIANTS = ("bertx torch, torch.compile", "bertx torch, bfloat16", "bertx torch, int8")
+# Of `bertx.export`, by the backends that run it.
+EXPORTED = ("ONNX Runtime, int8", "OpenVINO", "OpenVINO, int8")
 TFBERT = ("TFBert", "TFBert tf.function", "TFBert XLA")
 KERAS_HUB = ("KerasHub torch", "KerasHub jax", "KerasHub tensorflow")
 PAIRS = (("bertx torch", "transformers torch"), ("bertx jax", "FlaxBert jit"), ("bertx tensorflow", "TFBert"))
@@ -146,19 +151,19 @@ CASES = {
     "dense": Case(
         "bert-base, 8 rows of 128 tokens, all hidden states of the last layer",
         *("forward", "base"),
-        ((*ENCODERS, *VARIANTS, *PRODUCTS),),
+        ((*ENCODERS, *VARIANTS, *EXPORTED, *PRODUCTS),),
         (
             *_SAME_FRAMEWORK,
-            *((name, "bertx torch", 1.5 if name == "bertx torch, int8" else None) for name in VARIANTS),
+            *((name, "bertx torch", 1.5 if name == "bertx torch, int8" else None) for name in (*VARIANTS, *EXPORTED)),
         ),
     ),
     "mixed": Case(
         "all-MiniLM, 1,000 texts, most of about 25 tokens, a fifth of 100 to 256: their embeddings",
         *("embed", "minilm"),
-        ((*BERTX, *VARIANTS, "sentence-transformers", "transformers torch", "ONNX Runtime"),),
+        ((*BERTX, *VARIANTS, *EXPORTED, "sentence-transformers", "transformers torch", "ONNX Runtime"),),
         (
             ("bertx torch", "sentence-transformers", 1.4),
-            *((name, "sentence-transformers", None) for name in VARIANTS),
+            *((name, "sentence-transformers", None) for name in (*VARIANTS, *EXPORTED)),
             ("bertx torch", "transformers torch", 4.0),
             ("bertx jax", "bertx torch", 0.8),
             ("bertx tensorflow", "bertx torch", 0.8),

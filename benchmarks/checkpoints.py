@@ -29,6 +29,13 @@ ARCHITECTURES = {
     "classifier12": ("BertForSequenceClassification", {"num_labels": LABELS}),
 }
 
+# Folder → (format, dtype) of `bertx.export`.
+EXPORTS = {
+    "onnx-int8": ("onnx", "int8"),
+    "openvino": ("openvino", "float32"),
+    "openvino-int8": ("openvino", "int8"),
+}
+
 
 def write_random(folder: Path, checkpoint: str, tiny: bool) -> None:
     """A checkpoint with weights N(0, 0.02), N(0, 0.1) for tiny ones, and the tokenizer of all-MiniLM."""
@@ -93,6 +100,9 @@ def write(folder: Path, checkpoint: str, wanted: str, tiny: bool) -> None:
         write_random(target, checkpoint, tiny)
     elif wanted == "onnx":
         write_onnx(source, target)
+    elif wanted in EXPORTS:
+        form, dtype = EXPORTS[wanted]
+        bertx.export(source, target, form, dtype=dtype)
     elif wanted == "tanh":  # the same weights, for who has no other GELU
         shutil.copytree(source, target)
         config = bertx.BertConfig.from_pretrained(source).replace(hidden_act="gelu_new")
