@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -11,9 +13,9 @@ from cli_support import BACKEND, VERBS, run, write_checkpoint
 from test_cli_onnxruntime import TEXTS, assert_alike, one_bias, other_gelu, write_others
 
 import bertx
+from bertx_openvino.library import openvino
 from support import batch, differences, peer, peer_forward
 
-openvino = pytest.importorskip("openvino")
 pytest_plugins = "cli_support"
 OPENVINO = ("--backend", "openvino")
 
@@ -152,3 +154,10 @@ def test_what_does_not_run_is_refused(exported, checkpoint, tmp_path):
         bertx.load(exported("classify"), backend="openvino").to("numpy")
     with pytest.raises(ValueError, match=r"'ov'.*; did you mean openvino\?$"):
         bertx.load(folder, backend="ov")
+
+
+def test_nothing_is_told_to_others():
+    """Telemetry forks the process to send what was called; its place is taken by the library's own stub."""
+    script = "import bertx_openvino.backend, openvino.tools.ovc as ovc; print(type(ovc.telemetry).__module__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"

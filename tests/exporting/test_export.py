@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -59,7 +60,8 @@ def _libraries(request):
     """Skips the formats whose libraries are not installed here."""
     form = getattr(request.node, "callspec", None) and request.node.callspec.params.get("form")
     for library in EXPORT_FORMATS[form].libraries if form in EXPORT_FORMATS else ():
-        pytest.importorskip(library)
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
 
 
 def opened(folder: Path, form: str):
