@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from bertx.exporting.openvino_library import openvino
 from bertx.exporting.runtime import Runtime
-
-from .library import openvino
 
 # The kinds of devices that take batches of any length.
 _KINDS = ("CPU", "GPU")

@@ -128,7 +128,7 @@ class OpenVinoExporter(Exporter):
 
     def export(self, module, path, inputs, outputs, dtype):
         """NNCF's "int8" is that of Linear layers and embeddings; "float16" is how all weights are stored."""
-        from bertx_openvino.library import openvino
+        from bertx.exporting.openvino_library import openvino
 
         program = _program(module, inputs, outputs)
         with _quiet():
@@ -141,7 +141,7 @@ class OpenVinoExporter(Exporter):
 
     def open(self, path):
         """On the processor, in float32."""
-        from bertx_openvino.library import openvino
+        from bertx.exporting.openvino_library import openvino
 
         options = {"INFERENCE_PRECISION_HINT": "f32"}
         model = openvino.Core().compile_model(path, "CPU", options)

@@ -13,7 +13,7 @@ from cli_support import BACKEND, VERBS, run, write_checkpoint
 from test_cli_onnxruntime import TEXTS, assert_alike, one_bias, other_gelu, write_others
 
 import bertx
-from bertx_openvino.library import openvino
+from bertx.exporting.openvino_library import openvino
 from support import batch, differences, peer, peer_forward
 
 pytest_plugins = "cli_support"

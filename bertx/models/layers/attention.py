@@ -111,16 +111,18 @@ class EncoderAttention(SelfAttention):
             context = nn.transpose(nn.reshape(context, (texts, heads, -1, length, size)), (0, 2, 1, 3, 4))
             context = nn.reshape(context, (rows, heads, length, size))
             if output_attentions:
-                probabilities = nn.reshape(probabilities, (texts, heads, -1, length, keys))
+                probabilities = nn.reshape(probabilities, (texts, heads, -1, length, keys))  # pyright: ignore
                 probabilities = nn.reshape(nn.transpose(probabilities, (0, 2, 1, 3, 4)), (rows, heads, length, keys))
         return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities, key_value
 
 
 def with_head_mask(context, probabilities, head_mask):
     """Both of heads whose probabilities are multiplied by head_mask [1, N, 1, 1]: so is the context, a sum by them."""
-    if head_mask is None:
-        return context, probabilities
-    return context * head_mask, None if probabilities is None else probabilities * head_mask
+    if head_mask is not None:
+        context = context * head_mask
+        if probabilities is not None:
+            probabilities = probabilities * head_mask
+    return context, probabilities
 
 
 class SelfOutput(nn.Module):
