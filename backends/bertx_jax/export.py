@@ -8,7 +8,7 @@ import numpy as np
 
 from bertx.backend import Exporter
 
-from .structure import take_apart
+from .structure import compiled, take_apart
 
 
 class StableHloExporter(Exporter):
@@ -31,8 +31,7 @@ class StableHloExporter(Exporter):
             name: jax.ShapeDtypeStruct(tuple(symbols[axis] for axis in of_input), jnp.int32)
             for name, of_input in inputs.items()
         }
-        with jax.default_matmul_precision("highest"):
-            exported = jax.export.export(jax.jit(run), platforms=self.platforms)(**shapes)
+        exported = jax.export.export(compiled(run), platforms=self.platforms)(**shapes)
         path.write_bytes(exported.serialize())
 
     def open(self, path):

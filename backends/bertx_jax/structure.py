@@ -42,17 +42,21 @@ class Structure:
         key = treedef, tuple(places)
         return _structures.setdefault(key, cls(*key, frozenset(kinds)))
 
+    def leaves(self, values: Any) -> list[Any]:
+        """The leaves of a module with these arrays."""
+        return [values[place] for place in self._places]
+
     def put_together(self, values: Any) -> Any:
         """A module with these arrays, or with what stands for them while a function is traced."""
-        return jax.tree.unflatten(self._treedef, [values[place] for place in self._places])
+        return jax.tree.unflatten(self._treedef, self.leaves(values))
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """jax.jit of a function, whose float32 products are not rounded to TF32 on a GPU."""
 
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **inputs: Any) -> Any:
         with jax.default_matmul_precision("highest"):
-            return function(*args)
+            return function(*args, **inputs)
 
     return jax.jit(run, **options)
 
@@ -90,9 +94,9 @@ class _Parts:
         ]
         self._variables = list({id(variable): variable for variable in of_leaves}.values())
         number = {id(variable): index for index, variable in enumerate(self._variables)}
-        self._places = [number[id(variable)] for variable in of_leaves]
         nodes = list(_nodes(module))
-        self.structure = Structure.of(treedef, self._places, map(type, nodes))
+        places = (number[id(variable)] for variable in of_leaves)
+        self.structure = Structure.of(treedef, places, map(type, nodes))
         configs = {id(node.config): node.config for node in nodes if hasattr(node, "config")}
         self._configs = [(config, config_hash(config)) for config in configs.values()]
         self._attributes = [vars(node) for node in nodes]
@@ -104,10 +108,8 @@ class _Parts:
 
     def give(self, leaves: list[Any]) -> bool:
         """Whether the variables are where these leaves are from: all of them, each variable one."""
-        own = self.values()
-        return len(self._places) == len(leaves) and all(
-            own[place] is leaf for place, leaf in zip(self._places, leaves, strict=True)
-        )
+        own = self.structure.leaves(self.values())
+        return len(own) == len(leaves) and all(map(operator.is_, own, leaves))
 
     def are_stale(self) -> bool:
         """Whether an attribute of a block is another, or a config has changed."""

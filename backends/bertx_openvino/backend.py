@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertx.exporting.openvino_library import openvino
+from bertx.exporting.openvino_library import compiled_model, openvino
 from bertx.exporting.runtime import Runtime
 
 # The kinds of devices that take batches of any length.
@@ -16,9 +16,8 @@ class OpenVinoBackend(Runtime):
     files = ("openvino_model.xml", "openvino/openvino_model.xml")
 
     def open(self, path, device):
-        """A CompiledModel, which computes in float32: by itself it takes bfloat16 where a processor has that."""
-        options = {"INFERENCE_PRECISION_HINT": "f32"}
-        return openvino.Core().compile_model(path, (device or "cpu").upper(), options)
+        """A CompiledModel, which computes in float32."""
+        return compiled_model(path, (device or "cpu").upper())
 
     def parts(self, path):
         """The graph, and its weights beside it."""

@@ -141,10 +141,9 @@ class OpenVinoExporter(Exporter):
 
     def open(self, path):
         """On the processor, in float32."""
-        from bertx.exporting.openvino_library import openvino
+        from bertx.exporting.openvino_library import compiled_model
 
-        options = {"INFERENCE_PRECISION_HINT": "f32"}
-        model = openvino.Core().compile_model(path, "CPU", options)
+        model = compiled_model(path)
         names = [output.any_name for output in model.outputs]
 
         def run(batch):

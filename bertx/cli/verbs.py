@@ -183,7 +183,6 @@ def _run(
     records: Sequence[Record] | Input,
     done: bool,
 ) -> int:
-    from ..generation.config import OPTIONS
     from .job import digest_of, inputs_of, rows_of, run
     from .outputs import check_finished, check_form, open_output
 
@@ -210,6 +209,8 @@ def _run(
         raise WrongUsage(str(error)) from error
     results, width = task_call.results, None
     if task_call.results_of is not None:
+        from ..generation.config import OPTIONS
+
         given = {option: value for option, value in options.items() if option in OPTIONS}
         results = task_call.results_of(model._task.generation_config.replace(**given))
         columns = {**columns_of(records, fields), **results, "error": "text"}

@@ -142,11 +142,11 @@ class RaggedBatch:
         at = np.arange(width)
         own = at < lengths if side == "right" else at >= width - lengths
         arrays = {"attention_mask": own.astype(np.int64)}
-        whole = own.all()
+        if own.all():
+            return arrays | {
+                name: flat.reshape(len(self), width, *flat.shape[1:]) for name, flat in self.tokens().items()
+            }
         for name, flat in self.tokens().items():
-            if whole:
-                arrays[name] = flat.reshape(len(self), width, *flat.shape[1:])
-                continue
             fill = pad_token_id if name == "input_ids" else _FILLS[name]
             arrays[name] = np.full((len(self), width, *flat.shape[1:]), fill, np.int64)
             arrays[name][own] = flat

@@ -25,18 +25,23 @@ ORT = ("--backend", "onnxruntime")
 RUN = [name for name in VERBS if name not in ("generate", "summarize")]
 
 
-@pytest.fixture(scope="session")
-def exported(checkpoint, tmp_path_factory):
-    """(verb) → the folder of the ONNX export of its checkpoint."""
+def exports(checkpoint, tmp_path_factory, form):
+    """(verb) → the folder of the export of its checkpoint; each is made once."""
     made = {}
 
     def get(verb):
         if verb not in made:
-            made[verb] = tmp_path_factory.mktemp("onnx") / verb
-            assert bertx.export(checkpoint(verb), made[verb], "onnx", task=VERBS[verb].task).passed
+            made[verb] = tmp_path_factory.mktemp(form) / verb
+            assert bertx.export(checkpoint(verb), made[verb], form, task=VERBS[verb].task).passed
         return made[verb]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint, tmp_path_factory):
+    """Those of ONNX."""
+    return exports(checkpoint, tmp_path_factory, "onnx")
 
 
 class Others(torch.nn.Module):

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 from cli_support import BACKEND, VERBS, run, write_checkpoint
-from test_cli_onnxruntime import TEXTS, assert_alike, one_bias, other_gelu, write_others
+from test_cli_onnxruntime import TEXTS, assert_alike, exports, one_bias, other_gelu, write_others
 
 import bertx
 from bertx.exporting.openvino_library import openvino
@@ -22,16 +22,8 @@ OPENVINO = ("--backend", "openvino")
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory):
-    """(verb) → the folder of the IR of its checkpoint."""
-    made = {}
-
-    def get(verb):
-        if verb not in made:
-            made[verb] = tmp_path_factory.mktemp("openvino") / verb
-            assert bertx.export(checkpoint(verb), made[verb], "openvino", task=VERBS[verb].task).passed
-        return made[verb]
-
-    return get
+    """Those of OpenVINO's IR."""
+    return exports(checkpoint, tmp_path_factory, "openvino")
 
 
 def write_ir(folder):

@@ -111,7 +111,7 @@ class EncoderAttention(SelfAttention):
             context = nn.transpose(nn.reshape(context, (texts, heads, -1, length, size)), (0, 2, 1, 3, 4))
             context = nn.reshape(context, (rows, heads, length, size))
             if output_attentions:
-                probabilities = nn.reshape(probabilities, (texts, heads, -1, length, keys))  # pyright: ignore
+                probabilities = nn.reshape(probabilities, (texts, heads, -1, length, keys))  # pyright: ignore[reportCallIssue, reportArgumentType]
                 probabilities = nn.reshape(nn.transpose(probabilities, (0, 2, 1, 3, 4)), (rows, heads, length, keys))
         return nn.reshape(nn.transpose(context, (0, 2, 1, 3)), nn.shape(hidden_states)), probabilities, key_value
 
