@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import torch
 import torch.utils.checkpoint
-from torch.nn import Dropout, Module, ModuleList
+from torch.nn import Module, ModuleList
 from torch.nn.functional import relu, scaled_dot_product_attention, silu, softplus
 from torch.utils import _pytree
 
@@ -17,6 +17,7 @@ from bertx.pretrained import PreTrainedModel, base_of
 from bertx_weights import BFLOAT16
 
 from . import cpu_kernels, varlen
+from .dropout import Dropout
 from .hugging_face import HuggingFaceModel
 from .tensors import from_numpy
 from .virtual_subclasses import VirtualSubclass
@@ -145,15 +146,15 @@ def activated(dense, activation, x):
 
 
 def attention(query, key, value, bias, scale, dropout, output_attentions):
-    """PyTorch's fused attention, but where the probabilities are asked for."""
-    if not output_attentions:
+    """PyTorch's fused attention, but where the probabilities are asked for, or dropped by our own dropout."""
+    if not (output_attentions or dropout.takes(query)):
         rate = dropout.p if dropout.training else 0.0
         return scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate, scale=scale), None
-    scores = query @ key.transpose(-1, -2) * scale
+    scores = (query * scale) @ key.transpose(-1, -2)
     if bias is not None:
         scores = scores + bias
     probabilities = dropout(torch.softmax(scores, -1))
-    return probabilities @ value, probabilities
+    return probabilities @ value, probabilities if output_attentions else None
 
 
 def packed_attention(query, key, value, segments, scale, dropout, output_attentions):

@@ -290,6 +290,12 @@ def _generation(
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens that are added.")] = None,
     min_new_tokens: Annotated[int | None, typer.Option(min=0, help="The fewest tokens that are added.")] = None,
     num_beams: Annotated[int | None, typer.Option(min=1, help="Beam search with so many beams.")] = None,
+    num_beam_groups: Annotated[
+        int | None, typer.Option(min=1, help="So many groups of beams, each kept from the others' tokens.")
+    ] = None,
+    diversity_penalty: Annotated[
+        float | None, typer.Option(help="With groups: what a token loses for each beam of another that has it.")
+    ] = None,
     early_stopping: Annotated[
         str | None, typer.Option(help="When beam search ends: true, false or never.", callback=_early_stopping)
     ] = None,
@@ -316,6 +322,8 @@ def _generation(
         "max_new_tokens": max_new_tokens,
         "min_new_tokens": min_new_tokens,
         "num_beams": num_beams,
+        "num_beam_groups": num_beam_groups,
+        "diversity_penalty": diversity_penalty,
         "early_stopping": _EARLY_STOPPING[early_stopping] if early_stopping else None,
         "length_penalty": length_penalty,
         "num_return_sequences": num_return_sequences,

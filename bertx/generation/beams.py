@@ -15,12 +15,18 @@ from .rows import NOTHING, Ends, Rows
 # length_penalty of −4 multiplies falls below.
 _NONE = -np.inf
 
+# Of each group [E, K]: the sums of log-probabilities, the rows that are continued, the tokens added, which end a row.
+_Continuations = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 
 class Beams:
     """One search over P prompts, by transformers' rules, each prompt as if it were alone.
 
-    Shapes: a row for each beam [P · N], its scores [P · N, V]; what is known of prompts has a first axis P, of which
-    those leave that are finished.
+    The beams of a prompt are in G groups, each of which searches for itself, after the groups before it: what they have
+    just chosen costs it a `diversity_penalty` ("diverse beam search", Vijayakumar et al. 2016, with G > 1).
+
+    Shapes: a row for each beam, N of each group, [P · G · N], its scores [P · G · N, V]; what is known of groups has a
+    first axis E, at first P · G, of which those leave that are finished.
     """
 
     def __init__(
@@ -35,18 +41,20 @@ class Beams:
         self._prompts = prompts
         self._generators = generators
         self._processors = [*processors_of(config), *warpers_of(config)]
+        self._beams = config.num_beams // config.num_beam_groups
         # So many continuations that as many as there are beams go on, even if the others end.
-        self._wanted = max(2, 1 + len(config.ends)) * config.num_beams
+        self._wanted = max(2, 1 + len(config.ends)) * self._beams
 
     def search(self, pad: int) -> list[list[tuple[list[int], float]]]:
         """Of each prompt the tokens of its `num_return_sequences` best continuations, and their scores."""
-        beams, count = self._config.num_beams, len(self._prompts.lengths)
+        beams, groups, prompts = self._beams, self._config.num_beam_groups, len(self._prompts.lengths)
         logits, cache = self._decoder.prefill(self._prompts.padded(pad), self._prompts.lengths, False)
         check_ids(self._config, logits.shape[1])
         # A prompt is read once: until the first tokens are chosen its beams are one row of the cache.
-        logits, of_cache = logits.repeat(beams, 0), np.arange(count).repeat(beams)
+        logits, of_cache = logits.repeat(groups * beams, 0), np.arange(prompts).repeat(groups * beams)
         rows = self._prompts.select(of_cache)
-        rooms = self._prompts.limits - self._prompts.lengths
+        rooms = (self._prompts.limits - self._prompts.lengths).repeat(groups)
+        count = prompts * groups
         going = np.arange(count)
         # All but one begin as if they were not there, so that no continuation comes twice.
         running = np.tile([0.0, *[_NONE] * (beams - 1)], (count, 1))
@@ -55,20 +63,19 @@ class Beams:
         length = 0
         while True:
             length += 1
-            scores, parents, tokens = self._continuations(rows, logits, running, going)
-            ended = self._ends(rows, tokens.ravel(), parents.ravel()).reshape(tokens.shape)
+            scores, parents, tokens, ended = self._continuations(rows, log_softmax(logits), running, going)
             finished.update(scores, parents, tokens, ended, rows, length, self._config.length_penalty)
 
-            scores = scores + np.where(ended, _NONE, 0.0)
-            chosen = _largest(scores, beams)
-            running, parents, tokens = (np.take_along_axis(of, chosen, 1) for of in (scores, parents, tokens))
-            done = ended.all(1) | ~self._may_improve(running, finished, length, rooms)
+            running, parents, tokens = _unended(beams, ended, scores, parents, tokens)
+            # Of groups transformers 4 takes the best of what has ended too.
+            best = (running if groups == 1 else scores)[:, 0]
+            done = ended.all(1) | ~self._may_improve(best, finished, length, rooms)
             if self._config.early_stopping is True:
                 done |= finished.there.all(1)
             for index in np.flatnonzero(done).tolist():
-                results[going[index]] = finished.best(index, self._config.num_return_sequences)
+                results[going[index]] = finished.best(index)
             if done.all():
-                return results
+                return [self._best(results[i : i + groups]) for i in range(0, count, groups)]
             if done.any():
                 going, running, parents, tokens, rooms = (of[~done] for of in (going, running, parents, tokens, rooms))
                 finished.select(~done)
@@ -80,11 +87,35 @@ class Beams:
             of_cache = np.arange(len(wanted))
             logits = self._decoder.step(tokens, cache, False)
 
-    def _continuations(
-        self, rows: Rows, logits: np.ndarray, running: np.ndarray, going: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each prompt [P, K] the sums of log-probabilities, the rows that are continued, and the tokens added."""
-        scores = log_softmax(logits)
+    def _best(self, groups: list[list[tuple[list[int], float]]]) -> list[tuple[list[int], float]]:
+        """Of a prompt the `num_return_sequences` best of all its groups."""
+        found = sorted((one for group in groups for one in group), key=lambda one: -one[1])
+        return found[: self._config.num_return_sequences]
+
+    def _continuations(self, rows: Rows, scores: np.ndarray, running: np.ndarray, going: np.ndarray) -> _Continuations:
+        groups = self._config.num_beam_groups
+        if groups == 1:
+            return self._of_groups(rows, scores, running, going)
+        prompts, numbers = divmod(going, groups)
+        taken = np.zeros((prompts.max() + 1, scores.shape[1]))  # how often earlier groups go on with a token
+        order, found = [], []
+        for number in np.unique(numbers):
+            own = np.flatnonzero(numbers == number)
+            lines = (own[:, None] * self._beams + np.arange(self._beams)).ravel()
+            less = self._config.diversity_penalty * taken[prompts[own]].repeat(self._beams, 0)
+            sums, parents, tokens, ended = self._of_groups(
+                rows.select(lines), scores[lines] - less, running[own], going[own]
+            )
+            goes_on = _unended(self._beams, np.isin(tokens, self._config.ends), sums, tokens)[1]
+            np.add.at(taken, (prompts[own][:, None], goes_on), 1)
+            order.append(own)
+            found.append((sums, lines[parents], tokens, ended))
+        back = np.concatenate(order).argsort()
+        sums, parents, tokens, ended = (np.concatenate(parts)[back] for parts in zip(*found, strict=True))
+        return sums, parents, tokens, ended
+
+    def _of_groups(self, rows: Rows, scores: np.ndarray, running: np.ndarray, going: np.ndarray) -> _Continuations:
+        """The continuations of groups that do not look at each other."""
         for process in self._processors:
             scores = process(rows, scores)
         count, beams = running.shape
@@ -98,7 +129,7 @@ class Beams:
                 chosen // scores.shape[1],
             )
         else:
-            # Those of a prompt are among those of its beams.
+            # Those of a group are among those of its beams.
             tokens = _largest(scores, min(self._wanted, scores.shape[1]))
             sums = np.take_along_axis(scores, tokens, 1).reshape(count, beams, -1) + running[:, :, None]
             each = sums.shape[2]
@@ -109,24 +140,25 @@ class Beams:
                 np.take_along_axis(tokens, chosen, 1),
                 chosen // each,
             )
-        return sums, beam + np.arange(count)[:, None] * beams, tokens
+        parents = beam + np.arange(count)[:, None] * beams
+        return sums, parents, tokens, self._ends(rows, tokens.ravel(), parents.ravel()).reshape(tokens.shape)
 
-    def _may_improve(self, running: np.ndarray, finished: Finished, length: int, rooms: np.ndarray) -> np.ndarray:
-        """Whether the best that goes on may still be better than the worst that is finished, [P]."""
+    def _may_improve(self, best: np.ndarray, finished: Finished, length: int, rooms: np.ndarray) -> np.ndarray:
+        """Whether the best that goes on, [E], may still be better than the worst that is finished."""
         penalty = self._config.length_penalty
         lengths = rooms if self._config.early_stopping == "never" and penalty > 0 else np.array([length])
-        best = running[:, 0] / lengths.astype(np.float64) ** penalty
+        best = best / lengths.astype(np.float64) ** penalty
         # Where a beam has nothing that is finished, all is better.
         worst = np.where(finished.there.all(1), finished.scores.min(1), _NONE)
         return best > worst
 
 
 class Finished:
-    """Of each prompt the best continuations that have ended, the best first.
+    """Of each group the best continuations that have ended, the best first.
 
     Attributes:
-        scores: [P, N], of those that are not there -inf.
-        there: [P, N].
+        scores: [E, N], of those that are not there -inf.
+        there: [E, N].
     """
 
     def __init__(self, count: int, beams: int, room: int):
@@ -159,13 +191,20 @@ class Finished:
         self._tokens = np.take_along_axis(np.concatenate([self._tokens, added], 1), best[:, :, None], 1)
 
     def select(self, rows: np.ndarray) -> None:
-        """These prompts."""
+        """These groups."""
         self.scores, self.there, self._tokens = self.scores[rows], self.there[rows], self._tokens[rows]
 
-    def best(self, index: int, count: int) -> list[tuple[list[int], float]]:
-        """The tokens and the score of the best of a prompt."""
-        tokens = [row[row != NOTHING].tolist() for row in self._tokens[index, :count]]
-        return list(zip(tokens, self.scores[index, :count].tolist(), strict=True))
+    def best(self, index: int) -> list[tuple[list[int], float]]:
+        """The tokens and the scores of a group."""
+        tokens = [row[row != NOTHING].tolist() for row in self._tokens[index]]
+        return list(zip(tokens, self.scores[index].tolist(), strict=True))
+
+
+def _unended(count: int, ended: np.ndarray, scores: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """The largest scores [E, count] of what has not ended, and what `others` have there."""
+    scores = scores + np.where(ended, _NONE, 0.0)
+    chosen = _largest(scores, count)
+    return [np.take_along_axis(of, chosen, 1) for of in (scores, *others)]
 
 
 def _largest(scores: np.ndarray, count: int) -> np.ndarray:

@@ -36,8 +36,6 @@ _WITHOUT_EFFECT = {
 _HUB = "transformers 5 runs it from a repository of the hub only"
 # What changes results and is not run: the values that mean nothing, and what to do instead.
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "num_beam_groups": ((1,), f"{_HUB}; for different texts use do_sample with num_return_sequences"),
-    "diversity_penalty": ((0.0,), f"{_HUB}; for different texts use do_sample with num_return_sequences"),
     "penalty_alpha": ((0.0,), f"contrastive search is not run, {_HUB}; use repetition_penalty or no_repeat_ngram_size"),
     "dola_layers": ((), f"{_HUB}; leave it out"),
     "constraints": ((), f"{_HUB}; use bad_words_ids or suppress_tokens"),
@@ -90,6 +88,10 @@ class GenerationConfig:
         typical_p: only the tokens whose information is closest to the entropy, up to this sum of probabilities.
         seed: of what is drawn; a prompt's continuation depends on it and on the prompt alone.
         num_beams: beam search with so many beams; 1 is greedy search, or sampling.
+        num_beam_groups: so many groups of beams, each of which searches for itself and is kept from the others' tokens
+            (diverse beam search); 1 is one search.
+        diversity_penalty: with groups: what a token's log-probability loses for each beam of an earlier group that has
+            just chosen it.
         early_stopping: when beam search ends: True, as soon as there are `num_beams` finished texts; False, when a
             better one is unlikely; "never", when there can be no better one.
         length_penalty: beam search divides the sum of log-probabilities by the number of new tokens to this power:
@@ -125,6 +127,8 @@ class GenerationConfig:
     typical_p: float | None = None
     seed: int = 0
     num_beams: int = 1
+    num_beam_groups: int = 1
+    diversity_penalty: float = 0.0
     early_stopping: bool | str = False
     length_penalty: float = 1.0
     num_return_sequences: int = 1
@@ -167,6 +171,19 @@ class GenerationConfig:
         if self.num_beams > 1 and self.num_return_sequences > self.num_beams:
             found.append(
                 f"num_return_sequences is {self.num_return_sequences}, expected at most num_beams, {self.num_beams}"
+            )
+        if self.num_beams % self.num_beam_groups:
+            found.append(
+                f"num_beam_groups is {self.num_beam_groups}, expected a divisor of num_beams, {self.num_beams}"
+            )
+        if self.num_beam_groups > 1 and self.do_sample:
+            found.append(
+                "num_beam_groups is given with do_sample: groups of beams are searched, not drawn; leave one out"
+            )
+        if (self.num_beam_groups > 1) != (self.diversity_penalty > 0):
+            found.append(
+                f"num_beam_groups is {self.num_beam_groups} and diversity_penalty {self.diversity_penalty}: diverse "
+                "beam search needs several groups and a penalty above 0, another search neither"
             )
         for name in ("forced_bos_token_id", "forced_eos_token_id"):
             forced = set(_ids(getattr(self, name)))
@@ -346,6 +363,8 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "typical_p": _PART,
     "seed": _at_least(0),
     "num_beams": _at_least(1),
+    "num_beam_groups": _at_least(1),
+    "diversity_penalty": _from(0, 1000),
     "early_stopping": (lambda value: isinstance(value, bool) or value == "never", 'True, False or "never"'),
     "length_penalty": _from(-100, 100),
     "num_return_sequences": _at_least(1),

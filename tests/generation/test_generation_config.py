@@ -41,17 +41,22 @@ FIELDS = {
 }
 
 
-def test_transformers_reads_what_is_written_and_writes_what_is_read(tmp_path):
-    assert {*FIELDS, "seed"} == set(OPTIONS)
-    GenerationConfig(**FIELDS).save_pretrained(tmp_path)
+# Not beside `do_sample`.
+GROUPS = {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5}
+
+
+@pytest.mark.parametrize("fields", [FIELDS, GROUPS])
+def test_transformers_reads_what_is_written_and_writes_what_is_read(tmp_path, fields):
+    assert {*FIELDS, *GROUPS, "seed"} == set(OPTIONS)
+    GenerationConfig(**fields).save_pretrained(tmp_path)
     theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
-    for name, value in FIELDS.items():
+    for name, value in fields.items():
         assert getattr(theirs, name) == value, name
     theirs.save_pretrained(tmp_path / "theirs")
     again = GenerationConfig.from_pretrained(tmp_path / "theirs")
-    assert again.replace(extra={}) == GenerationConfig(**FIELDS)
+    assert again.replace(extra={}) == GenerationConfig(**fields)
     assert "transformers_version" in again.extra
-    assert again.to_dict().keys() == FIELDS.keys() | again.extra.keys()
+    assert again.to_dict().keys() == fields.keys() | again.extra.keys()
     assert GenerationConfig.from_pretrained(tmp_path / "nothing") == GenerationConfig()
     assert GenerationConfig().to_dict() == {}
 
@@ -108,10 +113,7 @@ def test_a_length_of_the_call_takes_the_place_of_the_files():
     ("values", "message"),
     [
         ({"num_beam": 4}, "num_beam is unknown, did you mean num_beams"),
-        (
-            {"num_beam_groups": 2, "diversity_penalty": 0.5},
-            "num_beam_groups is 2, which is not run.*; diversity_penalty",
-        ),
+        ({"constraints": [1], "dola_layers": "low"}, r"constraints is \[1\], which is not run.*; dola_layers"),
         ({"penalty_alpha": 0.6}, "penalty_alpha is 0.6, which is not run: contrastive search"),
         ({"epsilon_cutoff": 3e-4}, "use min_p"),
         ({"num_beams": "four"}, "num_beams is 'four'"),

@@ -117,6 +117,6 @@ def test_ten_times_as_many_requests_as_it_can_answer(folder_of):
         assert np.abs(np.array(answer.json, np.float32) - expected).max() < 1e-6
         assert load.refused > len(load.accepted) > 0
         assert load.retry_after and all(one.isdecimal() and int(one) >= 1 for one in load.retry_after)
-        # All that it holds at once is answered at the rate that it has; refusing the others costs it some.
-        assert p99 < 4 * LIMIT / capacity + 0.5
+        # What it holds at once takes LIMIT / rate to answer, at the rate of these seconds: other tests run beside it.
+        assert p99 < 4 * LIMIT * SECONDS / len(load.accepted) + 0.5
         assert most < before + 100

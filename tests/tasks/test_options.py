@@ -95,7 +95,7 @@ TASKS = {
             "documents": "no chat template",
             "tokenizer_encode_kwargs": "shorten the prompts",
             "num_beam": "the arguments are prompts, max_new_tokens",
-            "num_beam_groups": "do_sample with num_return_sequences",
+            "constraints": "bad_words_ids or suppress_tokens",
             "penalty_alpha": "repetition_penalty",
             "streamer": "stream=True",
         },
@@ -114,7 +114,7 @@ TASKS = {
             "stop_sequence": "eos_token_id",
             "padding": "batches are padded",
             "tokenizer_kwargs": "the arguments are documents, max_new_tokens",
-            "num_beam_groups": "do_sample with num_return_sequences",
+            "constraints": "bad_words_ids or suppress_tokens",
         },
     ),
     "question-answering": (  # transformers 5 has no such pipeline: the names are those of 4.57.6
