@@ -18,6 +18,7 @@ from bertx.compat.transformers4 import FLAX, show_arguments
 from bertx.models.nn import OutputBase, activated, check_shape, class_numbers, linear, mean_loss, rank, rowwise
 from bertx.parameters import named_parameters
 from bertx.pretrained import PreTrainedModel, base_of
+from bertx.rates import STEPS, steps_of
 from bertx_weights import BFLOAT16
 
 from . import cudnn
@@ -84,10 +85,21 @@ class LayerNorm(nnx.LayerNorm):
 
 
 class Dropout(nnx.Dropout):
-    """nnx.Dropout, off until `train()`; all of a model draw from the model's own stream."""
+    """nnx.Dropout, off until `train()`; all of a model draw from the model's own stream, 16 bits for an element."""
 
     def __init__(self, rate):
         super().__init__(rate, deterministic=True)
+
+    def __call__(self, inputs, *, deterministic=None, rngs=None):
+        """x of any shape → of the same shape."""
+        dropped, off = steps_of(self.rate), self.deterministic if deterministic is None else deterministic
+        if off or dropped is None or rngs is not None:
+            return super().__call__(inputs, deterministic=deterministic, rngs=rngs)
+        *shape, size = inputs.shape
+        # Two numbers of a draw; without the barrier XLA draws anew wherever it needs one of them.
+        draws = jax.lax.optimization_barrier(jax.random.bits(self.rngs(), (*shape, -(-size // 2)), jnp.uint32))
+        numbers = jax.lax.bitcast_convert_type(draws, jnp.uint16).reshape(*shape, -1)[..., :size]
+        return jnp.where(numbers >= dropped, inputs * (STEPS / (STEPS - dropped)), 0)
 
 
 class Decoder(Module):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-_STEPS = 2**16  # of a rate
+from bertx.rates import STEPS, steps_of
 
 
 class Dropout(torch.nn.Dropout):
-    """torch.nn.Dropout; on a CPU with the rate rounded to 16 bits, where that is within 0.1 % of it."""
+    """torch.nn.Dropout; on a CPU the rate is one of 16 bits where such a one is within 0.1 % of it."""
 
     def forward(self, input):  # noqa: A002 - as torch.nn has it
         """x of any shape → of the same shape."""
-        return input * _factors(self.p, input) if self.takes(input) else super().forward(input)
+        return input * _factors(steps_of(self.p), input) if self.takes(input) else super().forward(input)
 
     def takes(self, x):
         """Whether `x` is multiplied by factors that are drawn here."""
@@ -21,16 +21,14 @@ class Dropout(torch.nn.Dropout):
             and not self.inplace
             and not torch.compiler.is_compiling()  # first: what follows would break its graph
             and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-            and not torch._C._are_functorch_transforms_active()  # vmap says itself what is drawn  # pyright: ignore[reportAttributeAccessIssue]
+            and not torch._C._are_functorch_transforms_active()  # vmap says what is drawn  # pyright: ignore[reportAttributeAccessIssue]
             and x.device.type == "cpu"
-            and 0 < self.p < 1
-            and abs(round(self.p * _STEPS) / _STEPS - self.p) <= 1e-3 * self.p
+            and steps_of(self.p) is not None
         )
 
 
-def _factors(rate, x):
-    """0 with the probability `rate`, else what keeps the mean; of the shape and dtype of `x`."""
-    dropped = round(rate * _STEPS)
+def _factors(dropped, x):
+    """0 for `dropped` of 65,536, else what keeps the mean; of the shape and dtype of `x`."""
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    kept = draws[: x.numel()].view(x.shape) >= dropped - _STEPS // 2
-    return kept.to(x.dtype).mul_(_STEPS / (_STEPS - dropped))
+    kept = draws[: x.numel()].view(x.shape) >= dropped - STEPS // 2
+    return kept.to(x.dtype).mul_(STEPS / (STEPS - dropped))
