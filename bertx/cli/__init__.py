@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from ..printable import printable
 from . import checkpoints, rank, search, tasks, train
 from . import serve as serving
+from .options import epilog
 from .records import WrongUsage
 from .terminal import open_standard_streams, tell
 
@@ -120,7 +121,17 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog=epilog(
+        "bertx demo",
+        'bertx embed all-MiniLM-L6-v2 "The cat sat." "A dog barked."',
+        "bertx classify my-checkpoint -i reviews.csv --column text --out labels.jsonl",
+        "bertx train text-classification bert-base --data reviews.csv --out my-checkpoint",
+        "bertx convert tf_model_folder out --to safetensors",
+        "bertx parity my-checkpoint",
+        "bertx serve my-checkpoint --port 8080",
+    )
+)
 def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:

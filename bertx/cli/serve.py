@@ -84,7 +84,7 @@ def serve(
     ] = None,
     max_batch_tokens: Annotated[int, typer.Option(min=1, help="The most tokens taken from the queue at once.")] = 16384,
     max_wait: Annotated[
-        float, typer.Option(min=0, max=1000, help="Milliseconds that a request waits for others, at most.")
+        float, typer.Option(min=0, max=1000, help="Milliseconds that a request waits for others, at most; 0: never.")
     ] = 5.0,
     max_concurrent_requests: Annotated[
         int, typer.Option(min=1, help="How many requests are taken at once; others get 429.")

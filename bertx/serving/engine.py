@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 from ..tasks.streaming import Steps
 from ..tokenizers.ragged import RaggedBatch
 
+_SHARE = 0.2  # of the time of a batch, for which the next one waits for the clients of both
+_BATCHES = 4  # of the model, beyond which a larger one is no faster for each row
+
 
 class Answered(NamedTuple):
     """What the model says of each row of a job, and how many seconds this waited in the queue and was computed."""
@@ -43,9 +46,9 @@ class Engine:
     """A queue of rows, and the thread that computes them.
 
     A batch is made of the oldest job and of all others in the queue that have the same steps, in their order, up to
-    `max_batch_tokens`. When the last batch had several jobs, the thread waits for as many to come again,
-    until `max_wait` after the oldest came: clients that call again with each answer then share each batch, and a client
-    that is alone never waits.
+    `max_batch_tokens`. Before it the thread waits for as many jobs as the last batch had and as waited for that, until
+    `max_wait` after the oldest came, or a fifth of the time of the last batch after its end: clients that call again
+    with each answer then share each batch, and a client that is alone never waits. With a `max_wait` of 0 nobody does.
     """
 
     def __init__(self, max_batch_tokens: int, max_wait: float, watch: Any = None):
@@ -53,14 +56,15 @@ class Engine:
 
         Args:
             max_batch_tokens: the most tokens of a batch; a job that has more is a batch of its own.
-            max_wait: in seconds.
+            max_wait: in seconds; 0: it never waits.
             watch: a function of each `Batch` before it is computed.
         """
         self._max_batch_tokens, self._max_wait = max_batch_tokens, max_wait
         self._watch = watch or (lambda batch: None)
         self._jobs: deque[_Job] = deque()
         self._tokens = 0  # of the jobs in the queue
-        self._last = 1  # how many jobs the last batch had
+        self._expected = 1  # how many jobs the next batch may have: those of the last one, and those that waited for it
+        self._took, self._ended = 0.0, 0.0  # for how many seconds the last one was computed, and when it ended
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="bertx-engine", daemon=True)
@@ -102,7 +106,6 @@ class Engine:
         while jobs := self._next():
             jobs = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if jobs:
-                self._last = len(jobs)
                 self._watch(Batch(len(jobs), sum(job.tokens for job in jobs)))
                 self._compute(jobs)
 
@@ -113,8 +116,10 @@ class Engine:
                 if self._closed:
                     return []
                 self._changed.wait()
-            until = self._jobs[0].since + self._max_wait
-            while len(self._jobs) < self._last and self._tokens < self._max_batch_tokens and not self._closed:
+            first = self._jobs[0]
+            until = max(first.since + self._max_wait, self._ended + _SHARE * self._took) if self._max_wait else 0
+            enough = min(self._max_batch_tokens, _BATCHES * first.steps.batch_tokens)
+            while len(self._jobs) < self._expected and self._tokens < enough and not self._closed:
                 left = until - time.perf_counter()
                 if left <= 0 or not self._changed.wait(left):
                     break
@@ -145,7 +150,9 @@ class Engine:
             for job in jobs:  # so that one request does not fail the others
                 self._compute([job])
             return
-        computed = time.perf_counter() - began
+        self._ended = time.perf_counter()
+        self._took = computed = self._ended - began
+        self._expected = len(jobs) + len(self._jobs)  # before a client has its answer, and calls again
         start = 0
         for job in jobs:
             end = start + len(job.rows)

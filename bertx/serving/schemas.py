@@ -21,10 +21,16 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 OneOrMany = Text | Ids | Annotated[list[Text | Ids], Field(min_length=1)]
 
 
+def _with_parameters(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Tells of "parameters" in the schema of a body that has no such field of its own."""
+    told = "Options, which may be in here or in the body itself; as huggingface_hub's client sends them."
+    schema["properties"].setdefault("parameters", {"type": "object", "description": told})
+
+
 class Body(BaseModel):
     """What every request may have: the model that is meant. A field that is not known is refused by name."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_with_parameters)
 
     model: Text | None = Field(None, description="The name of a model, where several are served.")
 

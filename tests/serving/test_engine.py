@@ -130,6 +130,44 @@ def test_a_wait_ends():
     engine.close()
 
 
+def test_a_wait_is_a_part_of_the_last_batchs_time_where_that_is_more_than_max_wait():
+    engine, steps = Engine(max_batch_tokens=1000, max_wait=1e-6), Recorded()
+    jobs = [held(engine, steps), engine.submit(steps, rows(1))]  # two are expected
+    time.sleep(3)  # a fifth of it is 0.6
+    steps.go_on.set()
+    time.sleep(0.1)
+    assert jobs[0].done() and not jobs[1].done()
+    engine.submit(steps, rows(2)).result(WAIT)
+    assert jobs[1].done() and steps.batches == [[4], [4, 4]]
+    engine.close()
+
+
+def test_those_that_waited_for_a_batch_and_those_in_it_are_waited_for_together():
+    engine, steps = Engine(max_batch_tokens=1000, max_wait=30), Recorded()
+    first = held(engine, steps)
+    waiting = engine.submit(steps, rows(1))
+    steps.go_on.set()
+    first.result(WAIT)
+    time.sleep(0.1)
+    assert not waiting.done()  # two are expected: the first comes again
+    engine.submit(steps, rows(2)).result(WAIT)
+    assert waiting.done() and steps.batches == [[4], [4, 4]]
+    engine.close()
+
+
+def test_with_a_wait_of_0_nobody_waits():
+    engine, steps = Engine(max_batch_tokens=1000, max_wait=0), Recorded()
+    held(engine, steps)
+    jobs = [engine.submit(steps, rows(i)) for i in range(2)]
+    time.sleep(1)
+    steps.go_on.set()
+    [job.result(WAIT) for job in jobs]
+    began = time.perf_counter()
+    engine.submit(steps, rows(1)).result(WAIT)
+    assert time.perf_counter() - began < 0.15
+    engine.close()
+
+
 def test_what_waits_when_it_is_closed_is_answered_and_nothing_after_it():
     engine, steps = Engine(max_batch_tokens=40, max_wait=0), Recorded()
     held(engine, steps)
