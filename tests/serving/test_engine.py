@@ -18,6 +18,8 @@ WAIT = 60
 class Recorded:
     """Steps that give the first id of each row, and remember the batches that they had."""
 
+    batch_tokens = 1024
+
     def __init__(self):
         self.batches = []
         self.running, self.go_on = threading.Event(), threading.Event()
