@@ -93,7 +93,7 @@ class Dropout(nnx.Dropout):
     def __call__(self, inputs, *, deterministic=None, rngs=None):
         """x of any shape → of the same shape."""
         dropped, off = steps_of(self.rate), self.deterministic if deterministic is None else deterministic
-        if off or dropped is None or rngs is not None:
+        if off or dropped is None or rngs is not None or self.rngs is None:
             return super().__call__(inputs, deterministic=deterministic, rngs=rngs)
         *shape, size = inputs.shape
         # Two numbers of a draw; without the barrier XLA draws anew wherever it needs one of them.

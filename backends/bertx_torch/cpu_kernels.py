@@ -9,7 +9,7 @@ import torch
 
 
 def _least_sizes():
-    """(elements of a matrix from which oneDNN's product pays, and from which that with a gelu does)."""
+    """Elements of a matrix from which oneDNN's product pays, for few rows and for many, and that with a gelu."""
     try:
         with open("/proc/cpuinfo") as file:
             processor = file.read(256)
@@ -18,13 +18,14 @@ def _least_sizes():
     amd = "AuthenticAMD" in processor
     match torch.backends.cpu.get_cpu_capability():
         case "AVX512":
-            return (0, 0) if amd else (float("inf"), 2**20)
+            return (0, 0, 0) if amd else (float("inf"), float("inf"), 2**20)
         case "AVX2" if amd:
-            return 2**19, float("inf")
-    return float("inf"), float("inf")
+            return 2**19, 2**20, float("inf")
+    return float("inf"), float("inf"), float("inf")
 
 
-LINEAR_FROM, GELU_FROM = _least_sizes()
+LINEAR_FROM, LINEAR_FROM_OF_MANY_ROWS, GELU_FROM = _least_sizes()
+_MANY_ROWS = 512
 
 
 class _Thread(threading.local):
@@ -36,7 +37,9 @@ thread = _Thread()
 
 def takes_linear(dense, x):
     """Whether `linear` is for such a layer and input."""
-    return _takes(dense, x, LINEAR_FROM)
+    return _takes(dense, x, LINEAR_FROM) and (
+        dense.weight.numel() >= LINEAR_FROM_OF_MANY_ROWS or x.shape[:-1].numel() < _MANY_ROWS
+    )
 
 
 def takes_gelu(dense, x):

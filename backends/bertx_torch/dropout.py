@@ -21,7 +21,7 @@ class Dropout(torch.nn.Dropout):
             and not self.inplace
             and not torch.compiler.is_compiling()  # first: what follows would break its graph
             and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-            and not torch._C._are_functorch_transforms_active()  # vmap says what is drawn  # pyright: ignore[reportAttributeAccessIssue]
+            and not torch._C._are_functorch_transforms_active()  # vmap says what is drawn
             and x.device.type == "cpu"
             and steps_of(self.p) is not None
         )

@@ -216,6 +216,8 @@ class GenerateRequest(Body):
     max_new_tokens: Count | None = None
     min_new_tokens: Length | None = None
     num_beams: Annotated[int, Field(strict=True, ge=1, le=32)] | None = None
+    num_beam_groups: Annotated[int, Field(strict=True, ge=1, le=32)] | None = None
+    diversity_penalty: Number | None = None
     num_return_sequences: Annotated[int, Field(strict=True, ge=1, le=32)] | None = None
     length_penalty: Number | None = None
     repetition_penalty: Number | None = None

@@ -67,6 +67,16 @@ def test_compile_without_a_break(model, monkeypatch, mode):
         torch.testing.assert_close(compiled(IDS, MASK).logits, model(IDS, MASK).logits, rtol=0, atol=1e-6)
 
 
+def test_products_of_many_rows_have_a_limit_of_their_own(monkeypatch):
+    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", 100)
+    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM_OF_MANY_ROWS", 1000)
+    small, large = torch.nn.Linear(10, 20), torch.nn.Linear(10, 100)
+    with torch.inference_mode():
+        for rows, expected in (((8, 63), [True, True]), ((8, 64), [False, True])):
+            x = torch.randn(*rows, 10)
+            assert [cpu_kernels.takes_linear(dense, x) for dense in (small, large)] == expected
+
+
 def test_export_with_any_batch_and_length(model):
     dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=37)}
     inputs = {"input_ids": IDS, "attention_mask": MASK}
