@@ -93,6 +93,7 @@ class Beams:
         return found[: self._config.num_return_sequences]
 
     def _continuations(self, rows: Rows, scores: np.ndarray, running: np.ndarray, going: np.ndarray) -> _Continuations:
+        """Those of all groups: rows and their log-probabilities [E · N, V], the beams' sums [E, N], the groups [E]."""
         groups = self._config.num_beam_groups
         if groups == 1:
             return self._of_groups(rows, scores, running, going)

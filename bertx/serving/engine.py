@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from ..tasks.streaming import Steps
 from ..tokenizers.ragged import RaggedBatch
 
-_SHARE = 0.2  # of the time of a batch, for which the next one waits for the clients of both
+# For so much of the time of a batch, and so many seconds, the next one waits for the clients of both.
+_SHARE, _LONGEST = 0.2, 0.1
 _BATCHES = 4  # of the model, beyond which a larger one is no faster for each row
 
 
@@ -47,8 +48,9 @@ class Engine:
 
     A batch is made of the oldest job and of all others in the queue that have the same steps, in their order, up to
     `max_batch_tokens`. Before it the thread waits for as many jobs as the last batch had and as waited for that, until
-    `max_wait` after the oldest came, or a fifth of the time of the last batch after its end: clients that call again
-    with each answer then share each batch, and a client that is alone never waits. With a `max_wait` of 0 nobody does.
+    `max_wait` after the oldest came, or a fifth of the time of the last batch after its end, 0.1 s at most: clients
+    that call again with each answer then share each batch, and a client that is alone never waits. With a `max_wait` of
+    0 nobody does.
     """
 
     def __init__(self, max_batch_tokens: int, max_wait: float, watch: Any = None):
@@ -117,7 +119,8 @@ class Engine:
                     return []
                 self._changed.wait()
             first = self._jobs[0]
-            until = max(first.since + self._max_wait, self._ended + _SHARE * self._took) if self._max_wait else 0
+            again = self._ended + min(_SHARE * self._took, _LONGEST)
+            until = max(first.since + self._max_wait, again) if self._max_wait else 0
             enough = min(self._max_batch_tokens, _BATCHES * first.steps.batch_tokens)
             while len(self._jobs) < self._expected and self._tokens < enough and not self._closed:
                 left = until - time.perf_counter()

@@ -35,7 +35,7 @@ class Settings:
         host, port: the address; port 0 takes a free one.
         max_batch_tokens: the most tokens that are taken from the queue at once.
         max_wait: seconds that a request waits for others to share its batch, at most, or a fifth of the time that the
-            last batch took where that is more; 0: it never waits.
+            last batch took, 0.1 s at most, where that is more; 0: it never waits.
         max_concurrent_requests: how many requests may be there at once; further ones are refused with 429.
         max_client_requests: how many of them one client may have, by its API key or its address; None is no limit.
         max_client_batch_size: the most inputs of a request.

@@ -132,7 +132,8 @@ def test_a_wait_ends():
     engine.close()
 
 
-def test_a_wait_is_a_part_of_the_last_batchs_time_where_that_is_more_than_max_wait():
+def test_a_wait_is_a_part_of_the_last_batchs_time_where_that_is_more_than_max_wait(monkeypatch):
+    monkeypatch.setattr("bertx.serving.engine._LONGEST", 10)
     engine, steps = Engine(max_batch_tokens=1000, max_wait=1e-6), Recorded()
     jobs = [held(engine, steps), engine.submit(steps, rows(1))]  # two are expected
     time.sleep(3)  # a fifth of it is 0.6
@@ -141,6 +142,18 @@ def test_a_wait_is_a_part_of_the_last_batchs_time_where_that_is_more_than_max_wa
     assert jobs[0].done() and not jobs[1].done()
     engine.submit(steps, rows(2)).result(WAIT)
     assert jobs[1].done() and steps.batches == [[4], [4, 4]]
+    engine.close()
+
+
+def test_what_waits_for_a_long_batch_does_not_wait_long_after_it():
+    engine, steps = Engine(max_batch_tokens=1000, max_wait=1e-6), Recorded()
+    held(engine, steps)
+    job = engine.submit(steps, rows(1))
+    time.sleep(5)
+    steps.go_on.set()
+    began = time.perf_counter()
+    job.result(WAIT)
+    assert time.perf_counter() - began < 0.6  # a fifth of 5 s is 1 s
     engine.close()
 
 
