@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import json
 import os
 import random
@@ -116,8 +117,6 @@ class Server:
 
     def wait(self) -> None:
         """Until it answers."""
-        import http.client
-
         end = time.monotonic() + 180
         while time.monotonic() < end:
             if self._process.poll() is not None:
@@ -134,8 +133,6 @@ class Server:
 
     def ask(self, text: str) -> list[float]:
         """The numbers that it gives of a text."""
-        import http.client
-
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Content-Type": "application/json"}
         connection.request("POST", self.protocol.path, self.protocol.body(text), headers)
@@ -269,9 +266,8 @@ def table(found: list[dict]) -> str:
 
 
 def ratios(found: list[dict]) -> str:
-    """Of each round bertx serve to the better peer, by throughput, and to the library; medians."""
-    lines = ["| kind | clients | throughput of | as | median | rounds |", "| --- | ---: | --- | --- | ---: | --- |"]
-    lines[0:0] = [""]
+    """The throughput of bertx serve as a part of each other's: the median of the rounds, the least and the most."""
+    lines = ["", "| kind | clients | throughput of | as | median | rounds |", "| --- | ---: | --- | --- | ---: | --- |"]
     rate = {(one["kind"], one["clients"], one["server"], one["round"]): one["per_second"] for one in found}
     for kind, clients in dict.fromkeys((one["kind"], one["clients"]) for one in found):
         for other in ("infinity-emb", "peer", "the library"):

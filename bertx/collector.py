@@ -1,4 +1,4 @@
-"""Python's garbage collector, held off where much is made and nothing of it is garbage."""
+"""Python's garbage collector, kept from looking through what is no garbage."""
 
 from __future__ import annotations
 
@@ -35,3 +35,9 @@ def held_off() -> Iterator[None]:
                     gc.freeze()
                     gc.unfreeze()
                 gc.enable()
+
+
+def leave_alone() -> None:
+    """Collects once, and leaves what is there out of all further collections."""
+    gc.collect()
+    gc.freeze()

@@ -35,6 +35,11 @@ class _Thread(threading.local):
 thread = _Thread()
 
 
+def runs_at_once():
+    """Whether calls are run, and not recorded by torch.compile or torch.jit.trace, for other processors too."""
+    return not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
 def takes_linear(dense, x):
     """Whether `linear` is for such a layer and input."""
     return _takes(dense, x, LINEAR_FROM) and (
@@ -59,8 +64,7 @@ def linear_gelu(dense, x, approximate):
 
 def _takes(dense, x, least):
     return (
-        not torch.compiler.is_compiling()  # first: what follows would break its graph
-        and not torch.jit.is_tracing()  # what it records runs elsewhere too  # pyright: ignore[reportPrivateImportUsage]
+        runs_at_once()  # first: what follows would break a graph
         and type(dense) is torch.nn.Linear  # a quantized one has a method for its weight
         and type(dense.weight) is torch.nn.Parameter
         and dense.weight.numel() >= least

@@ -6,6 +6,8 @@ import torch
 
 from bertx.rates import STEPS, steps_of
 
+from . import cpu_kernels
+
 
 class Dropout(torch.nn.Dropout):
     """torch.nn.Dropout; on a CPU the rate is one of 16 bits where such a one is within 0.1 % of it."""
@@ -19,8 +21,7 @@ class Dropout(torch.nn.Dropout):
         return (
             self.training
             and not self.inplace
-            and not torch.compiler.is_compiling()  # first: what follows would break its graph
-            and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+            and cpu_kernels.runs_at_once()
             and not torch._C._are_functorch_transforms_active()  # vmap says what is drawn
             and x.device.type == "cpu"
             and steps_of(self.p) is not None

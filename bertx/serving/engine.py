@@ -66,7 +66,7 @@ class Engine:
         self._jobs: deque[_Job] = deque()
         self._tokens = 0  # of the jobs in the queue
         self._expected = 1  # how many jobs the next batch may have: those of the last one, and those that waited for it
-        self._took, self._ended = 0.0, 0.0  # for how many seconds the last one was computed, and when it ended
+        self._until = 0.0  # when it is no longer waited for them
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="bertx-engine", daemon=True)
@@ -119,8 +119,7 @@ class Engine:
                     return []
                 self._changed.wait()
             first = self._jobs[0]
-            again = self._ended + min(_SHARE * self._took, _LONGEST)
-            until = max(first.since + self._max_wait, again) if self._max_wait else 0
+            until = max(first.since + self._max_wait, self._until) if self._max_wait else 0
             enough = min(self._max_batch_tokens, _BATCHES * first.steps.batch_tokens)
             while len(self._jobs) < self._expected and self._tokens < enough and not self._closed:
                 left = until - time.perf_counter()
@@ -148,16 +147,22 @@ class Engine:
             answers = jobs[0].steps.answers(RaggedBatch.joined([job.rows for job in jobs]))
         except BaseException as error:  # whatever it is, the thread goes on
             if len(jobs) == 1:
+                self._note(jobs, began)
                 jobs[0].future.set_exception(error)
                 return
             for job in jobs:  # so that one request does not fail the others
                 self._compute([job])
             return
-        self._ended = time.perf_counter()
-        self._took = computed = self._ended - began
-        self._expected = len(jobs) + len(self._jobs)  # before a client has its answer, and calls again
+        computed = self._note(jobs, began)
         start = 0
         for job in jobs:
             end = start + len(job.rows)
             job.future.set_result(Answered(answers[start:end], began - job.since, computed))
             start = end
+
+    def _note(self, jobs: list[_Job], began: float) -> float:
+        """Notes a batch that has ended, before a client has its answer and calls again; gives the seconds it took."""
+        ended = time.perf_counter()
+        self._until = ended + min(_SHARE * (ended - began), _LONGEST)
+        self._expected = len(jobs) + len(self._jobs)
+        return ended - began

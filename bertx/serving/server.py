@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from .. import collector
 from .app import create_app
 from .logs import log, start_logs
 from .served import load_models
@@ -53,9 +53,7 @@ def run_worker(settings: Settings, listener: socket.socket, started: Any = None)
     service = Service(settings, load_models(settings))
     try:
         service.warm_up()
-        # Else the garbage collector looks all of it through while requests wait: 0.1 s, every few seconds.
-        gc.collect()
-        gc.freeze()
+        collector.leave_alone()  # else it looks all of that through while requests wait
         Server(service, listener, started).run()
     finally:
         service.close()

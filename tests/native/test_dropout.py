@@ -1,13 +1,52 @@
-"""Dropout in PyTorch on a CPU: the rate, the mean, the gradient, and where torch.nn's own is kept."""
+"""Dropout in PyTorch on a CPU and in JAX: the rate, the mean, the gradient, and where the framework's own is kept."""
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
+from flax import nnx
 
 from bertx.backend import get_backend
 from bertx.testing import build, config_of, inputs_of
+from bertx_jax.nn import Dropout as JaxDropout
 from bertx_torch.dropout import Dropout
+
+
+def of_jax(rate):
+    dropout = JaxDropout(rate)
+    dropout.rngs = nnx.Rngs(dropout=0).dropout
+    dropout.train()
+    return dropout
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.9])
+def test_of_jax_too(rate):
+    y = np.asarray(of_jax(rate)(jnp.ones((1000, 1003))))
+    assert y.dtype == np.float32 and y.shape == (1000, 1003)
+    assert abs((y == 0).mean() - rate) < 5 * (rate * (1 - rate) / y.size) ** 0.5
+    assert abs(y.mean(dtype=np.float64) - 1) < 5 * (rate / (1 - rate) / y.size) ** 0.5
+    for whole in (y, y.T):
+        dropped = whole.reshape(-1) == 0
+        assert abs((dropped[:-1] & dropped[1:]).mean() - rate**2) < 5 * (rate**2 * (1 - rate**2) / y.size) ** 0.5
+
+
+def test_the_gradient_of_jax():
+    x = jnp.linspace(1.0, 2.0, 63).reshape(9, 7)
+    y = of_jax(0.3)(x)
+    gradient = jax.grad(lambda x: of_jax(0.3)(x).sum())(x)  # the same draw
+    np.testing.assert_allclose(gradient * x, y, rtol=1e-6)
+    assert 0 < (np.asarray(y) == 0).sum() < y.size
+
+
+def test_jax_without_a_stream_or_bits_is_flaxs_own():
+    without = JaxDropout(0.5)
+    without.train()
+    with pytest.raises(ValueError, match="rngs"):
+        without(jnp.ones(4))
+    assert (of_jax(1.0)(jnp.ones(40)) == 0).all() and (of_jax(0.0)(jnp.ones(40)) == 1).all()
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.9])

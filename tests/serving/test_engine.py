@@ -94,6 +94,18 @@ def test_an_error_is_only_of_the_job_that_has_it(engine):
     assert engine.alive
 
 
+def test_after_an_error_the_next_one_does_not_wait_for_those_before_it():
+    engine, steps = Engine(max_batch_tokens=1000, max_wait=30), Recorded()
+    held(engine, steps)
+    jobs = [engine.submit(steps, rows(first)) for first in (1, 666)]  # a batch of two, and then each alone
+    steps.go_on.set()
+    jobs[0].result(WAIT)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="devil"):
+            engine.submit(steps, rows(666)).result(15)  # of a wait of 30 there is none
+    engine.close()
+
+
 def test_a_job_that_is_cancelled_in_the_queue_is_not_computed(engine):
     steps = Recorded()
     held(engine, steps)
