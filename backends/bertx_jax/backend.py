@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 
@@ -118,13 +119,15 @@ def _keep_compiled_code():
 def _compiled(structure, flags, of_inputs, shapes):
     """The function that runs such a model on inputs of such shapes; with it goes its compiled code."""
 
+    # Of [B, T] and further axes.
+    few_rows = cpu_kernels.for_few_rows(max(math.prod(shape[:2]) for shape, _ in shapes), nn.Decoder in structure.kinds)
+
     def run(values, leaves):
         inputs = jax.tree.unflatten(of_inputs, leaves)
-        return structure.put_together(values)(**inputs, **dict(flags), return_dict=True)
+        with cpu_kernels.few_rows() if few_rows else contextlib.nullcontext():
+            return structure.put_together(values)(**inputs, **dict(flags), return_dict=True)
 
-    # Of [B, T] and further axes.
-    rows = max(math.prod(shape[:2]) for shape, _ in shapes)
-    return compiled(run, compiler_options=cpu_kernels.compiler_options(rows, nn.Decoder in structure.kinds))
+    return compiled(run, compiler_options=cpu_kernels.OPTIONS if few_rows else None)
 
 
 @functools.cache

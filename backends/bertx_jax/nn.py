@@ -21,7 +21,7 @@ from bertx.pretrained import PreTrainedModel, base_of
 from bertx.rates import STEPS, steps_of
 from bertx_weights import BFLOAT16
 
-from . import cudnn
+from . import cpu_kernels, cudnn
 from .arrays import from_numpy
 from .functional import Functional
 from .structure import config_hash
@@ -275,7 +275,7 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
     """As the spec has it, or by cuDNN where that is for it."""
     if output_attentions:
         probabilities = dropout(jax.nn.softmax(_scores(query, key, bias, scale), -1))
-        return probabilities @ value, probabilities
+        return cpu_kernels.product(probabilities, value), probabilities
     plain = functools.partial(_context, scale, dropout)
     if cudnn.takes(query, key, bias, dropout):
         return cudnn.attention(query, key, value, bias, scale, plain), None
@@ -283,7 +283,7 @@ def attention(query, key, value, bias, scale, dropout, output_attentions):
 
 
 def _scores(query, key, bias, scale):
-    scores = (query * scale) @ jnp.swapaxes(key, -1, -2)
+    scores = cpu_kernels.product(query * scale, jnp.swapaxes(key, -1, -2))
     return scores if bias is None else scores + bias
 
 
@@ -291,7 +291,7 @@ def _context(scale, dropout, query, key, value, bias):
     """Without probabilities: their sums divide the context, which is smaller."""
     scores = _scores(query, key, bias, scale)
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-    return dropout(weights) @ value / weights.sum(-1, keepdims=True)
+    return cpu_kernels.product(dropout(weights), value) / weights.sum(-1, keepdims=True)
 
 
 def packed_attention(query, key, value, segments, scale, dropout, output_attentions):

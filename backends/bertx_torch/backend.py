@@ -17,7 +17,7 @@ from bertx_weights import BFLOAT16
 from . import cpu_kernels, graphs, varlen
 from .decode import TorchDecoder
 from .int8 import is_int8, to_int8
-from .tensors import from_numpy, input_tensor, to_numpy
+from .tensors import first_parameter, from_numpy, input_tensor, to_numpy
 from .threads import can_take_one_core, take_one_core
 
 
@@ -59,7 +59,7 @@ class TorchBackend(Backend):
 
     def forward(self, module, inputs, flags):
         """Runs in inference mode, on the device of the parameters."""
-        like = next(module.parameters())
+        like = first_parameter(module)
 
         def compute(tensors):
             return dict(module(**tensors, **flags, return_dict=True))
@@ -88,7 +88,7 @@ class TorchBackend(Backend):
 
     def dtype(self, module):
         """That of the first parameter, which an int8 model has in float32."""
-        return str(next(module.parameters()).dtype).removeprefix("torch.")
+        return str(first_parameter(module).dtype).removeprefix("torch.")
 
     def tensor(self, array):
         """The array in the framework."""
@@ -105,7 +105,7 @@ class TorchBackend(Backend):
 
     def device(self, module):
         """That of the first parameter."""
-        return str(next(module.parameters()).device)
+        return str(first_parameter(module).device)
 
     def exporter(self, form):
         """See `export`."""
@@ -121,7 +121,7 @@ class TorchBackend(Backend):
 
     def packs(self, module):
         """Where `varlen` has its kernel for the model: on CUDA, in half precision."""
-        config, like = module.config, next(module.parameters())
+        config, like = module.config, first_parameter(module)
         padded = config.is_decoder or config.position_embedding_type != "absolute"
         return not padded and varlen.is_for(like.device, like.dtype, config.hidden_size // config.num_attention_heads)
 

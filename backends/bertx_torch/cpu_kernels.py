@@ -1,4 +1,4 @@
-"""Matrix products by oneDNN, where PyTorch's own are slower on a processor: see benchmarks/decisions.md."""
+"""Matrix products otherwise than by PyTorch's own way, where that is slower: see benchmarks/decisions.md."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ import threading
 import torch
 
 
-def _least_sizes():
-    """Elements of a matrix from which oneDNN's product pays, for few rows and for many, and that with a gelu."""
+def _is_amd():
     try:
         with open("/proc/cpuinfo") as file:
-            processor = file.read(256)
+            return "AuthenticAMD" in file.read(256)
     except OSError:
-        processor = platform.processor()
-    amd = "AuthenticAMD" in processor
+        return "AuthenticAMD" in platform.processor()
+
+
+def _least_sizes():
+    """Elements of a matrix from which oneDNN's product pays, for few rows and for many, and that with a gelu."""
     match torch.backends.cpu.get_cpu_capability():
         case "AVX512":
-            return (0, 0, 0) if amd else (float("inf"), float("inf"), 2**20)
-        case "AVX2" if amd:
+            return (0, 0, 0) if _is_amd() else (float("inf"), float("inf"), 2**20)
+        case "AVX2" if _is_amd():
             return 2**19, 2**20, float("inf")
     return float("inf"), float("inf"), float("inf")
 
 
 LINEAR_FROM, LINEAR_FROM_OF_MANY_ROWS, GELU_FROM = _least_sizes()
 _MANY_ROWS = 512
+# Up to so many rows a product is made in parts.
+PARTS_TO = 32 if LINEAR_FROM == 2**19 and torch.backends.mkl.is_available() else 0
+_PARTS, _MOST_THREADS = 8, 8
 
 
 class _Thread(threading.local):
@@ -40,21 +45,20 @@ def runs_at_once():
     return not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
-def takes_linear(dense, x):
-    """Whether `linear` is for such a layer and input."""
-    return _takes(dense, x, LINEAR_FROM) and (
-        dense.weight.numel() >= LINEAR_FROM_OF_MANY_ROWS or x.shape[:-1].numel() < _MANY_ROWS
-    )
-
-
 def takes_gelu(dense, x):
     """Whether `linear_gelu` is for such a layer and input."""
     return _takes(dense, x, GELU_FROM)
 
 
 def linear(dense, x):
-    """x Wᵀ + b, x [..., in] → [..., out]."""
-    return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "none", [], "")
+    """x Wᵀ + b, x [..., in] → [..., out]: in parts, by oneDNN, or as the layer itself does."""
+    if _takes(dense, x, 0 if PARTS_TO else LINEAR_FROM):
+        rows, size = x.shape[:-1].numel(), dense.weight.numel()
+        if rows <= PARTS_TO and thread.laid_out is None and 1 < torch.get_num_threads() <= _MOST_THREADS:
+            return _in_parts(dense, x, rows)
+        if size >= LINEAR_FROM and (size >= LINEAR_FROM_OF_MANY_ROWS or rows < _MANY_ROWS):
+            return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "none", [], "")
+    return dense(x)
 
 
 def linear_gelu(dense, x, approximate):
@@ -66,15 +70,27 @@ def _takes(dense, x, least):
     return (
         runs_at_once()  # first: what follows would break a graph
         and type(dense) is torch.nn.Linear  # a quantized one has a method for its weight
-        and type(dense.weight) is torch.nn.Parameter
-        and dense.weight.numel() >= least
+        and type(weight := dense.weight) is torch.nn.Parameter
+        and weight.numel() >= least
         and not (dense._forward_hooks or dense._forward_pre_hooks)
         and torch.is_inference_mode_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and x.device.type == "cpu"
-        and x.dtype == dense.weight.dtype == torch.float32
+        and x.is_cpu
+        and x.dtype == weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
     )
+
+
+def _in_parts(dense, x, rows):
+    """The columns in equal parts, as a batch: its products MKL gives to the threads, where it divides one badly."""
+    weight, bias = dense.weight, dense.bias
+    out, into = weight.shape
+    if bias is None or out % _PARTS or not weight.is_contiguous():
+        return dense(x)
+    weights = weight.view(_PARTS, out // _PARTS, into).transpose(1, 2)
+    biases = bias.view(_PARTS, 1, out // _PARTS)
+    found = torch.baddbmm(biases, x.reshape(1, rows, into).expand(_PARTS, rows, into), weights)
+    return found.transpose(0, 1).reshape(*x.shape[:-1], out)
 
 
 def _weight(dense):

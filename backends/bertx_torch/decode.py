@@ -7,6 +7,7 @@ import torch
 from bertx.generation.slots import SlotDecoder, is_all
 
 from .layers.cache import Slots, left_padded  # pyright: ignore[reportMissingImports]  # in bertx.models
+from .tensors import first_parameter
 
 
 class TorchDecoder(SlotDecoder):
@@ -14,13 +15,13 @@ class TorchDecoder(SlotDecoder):
 
     def states(self, module, input_ids, mask):
         """In inference mode, on the device of the parameters."""
-        device = next(module.parameters()).device
+        device = first_parameter(module).device
         with torch.inference_mode():
             return module.states(torch.from_numpy(input_ids).to(device), torch.from_numpy(mask).to(device))
 
     def read(self, input_ids, starts, layers, before, greedy, encoded):
         """In inference mode, on the device of the parameters."""
-        device = next(self.module.parameters()).device
+        device = first_parameter(self.module).device
         input_ids, starts = (torch.from_numpy(array).to(device) for array in (input_ids, starts))
         encoder = () if encoded is None else (encoded.states, torch.from_numpy(encoded.mask).to(device))
         past = tuple(Slots(*layer, length=before) for layer in layers)

@@ -15,6 +15,8 @@ import weakref
 
 import torch
 
+from .tensors import first_parameter
+
 DEVICES = ("cuda",)
 MOST = 64
 # The device computes for longer than the launches take with more.
@@ -31,7 +33,7 @@ def are_for(module, rows, length):
         rows <= MOST_ROWS
         and rows * length <= MOST_TOKENS
         and os.environ.get("BERTX_CUDA_GRAPHS") != "0"
-        and next(module.parameters()).device.type in DEVICES
+        and first_parameter(module).device.type in DEVICES
     )
 
 
@@ -82,7 +84,7 @@ class _Passes:
             if key not in self._seen:
                 _keep(self._seen, key, True, _MOST_SEEN)
                 return None
-            self._record(key, inputs, compute, next(module.parameters()).device)
+            self._record(key, inputs, compute, first_parameter(module).device)
         self._recorded.move_to_end(key)
         tensors, outputs, replay = self._recorded[key]
         for name, tensor in tensors.items():

@@ -19,7 +19,7 @@ from bertx_weights import BFLOAT16
 from . import cpu_kernels, varlen
 from .dropout import Dropout
 from .hugging_face import HuggingFaceModel
-from .tensors import from_numpy
+from .tensors import first_parameter, from_numpy
 from .virtual_subclasses import VirtualSubclass
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
     @property
     def device(self):
         """That of the first parameter."""
-        return next(self.parameters()).device
+        return first_parameter(self).device
 
     @property
     def dtype(self):
@@ -133,8 +133,8 @@ class Model(HuggingFaceModel, PreTrainedModel, Module):
 
 
 def linear(dense, x):
-    """As the spec has it; in plain inference by oneDNN's product where that is the faster one here."""
-    return cpu_kernels.linear(dense, x) if cpu_kernels.takes_linear(dense, x) else dense(x)
+    """As the spec has it; in plain inference on the CPU as is fastest there."""
+    return cpu_kernels.linear(dense, x)
 
 
 def activated(dense, activation, x):

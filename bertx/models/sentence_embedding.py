@@ -217,10 +217,10 @@ def pool(hidden_states, attention_mask, prompt_lengths, modes):
     if attention_mask is None:
         attention_mask = nn.zeros_like(states[..., 0]) == 0
     counted = nn.as_bool(attention_mask)
-    positions = nn.arange(nn.shape(states)[1], like=states) - nn.reshape(_first(counted), (-1, 1))
+    shown = counted
     if prompt_lengths is not None:
-        counted = counted & (positions >= nn.reshape(prompt_lengths, (-1, 1)))
-    found = [MODES[mode](states, counted, positions) for mode in modes]
+        counted = counted & (_positions(shown) >= nn.reshape(prompt_lengths, (-1, 1)))
+    found = [MODES[mode](states, counted, shown) for mode in modes]
     return found[0] if len(found) == 1 else nn.concat(found, -1)
 
 
@@ -231,22 +231,27 @@ def _first(counted):
     return nn.where(before_end > 0, length - before_end, 0)
 
 
+def _positions(shown):
+    """[B, T] → [B, T]: 0 for the first position that is not masked, 1 for the next."""
+    return nn.arange(nn.shape(shown)[1], like=shown) - nn.reshape(_first(shown), (-1, 1))
+
+
 def _at(states, index):
     """[B, T, H], [B] → [B, H]."""
     return nn.take_positions(states, nn.reshape(index, (-1, 1)))[:, 0]
 
 
-def _cls(states, counted, positions):
+def _cls(states, counted, shown):
     return _at(states, _first(counted))
 
 
-def _last(states, counted, positions):
+def _last(states, counted, shown):
     index = nn.amax(nn.where(counted, nn.arange(nn.shape(counted)[1], like=counted), 0), 1)
     counts = nn.take_last(nn.cast_like(counted, states), index)  # 0 where no position counts
     return nn.where(nn.reshape(counts, (-1, 1)) > 0, _at(states, index), 0.0)
 
 
-def _max(states, counted, positions):
+def _max(states, counted, shown):
     return nn.amax(nn.where(nn.reshape(counted, (*nn.shape(counted), 1)), states, -float("inf")), 1)
 
 
@@ -257,22 +262,23 @@ def _sums(states, weights):
     return total, nn.reshape(nn.where(count > 0, count, 1.0), (-1, 1))
 
 
-def _mean(states, counted, positions):
+def _mean(states, counted, shown):
     total, count = _sums(states, nn.cast_like(counted, states))
     return total / count
 
 
-def _mean_sqrt(states, counted, positions):
+def _mean_sqrt(states, counted, shown):
     total, count = _sums(states, nn.cast_like(counted, states))
     return total / count**0.5
 
 
-def _weighted_mean(states, counted, positions):
-    total, count = _sums(states, nn.cast_like(counted, states) * nn.cast_like(positions + 1, states))
+def _weighted_mean(states, counted, shown):
+    total, count = _sums(states, nn.cast_like(counted, states) * nn.cast_like(_positions(shown) + 1, states))
     return total / count
 
 
-# (states [B, T, H], counted [B, T], positions [B, T]) → [B, H]; in the order in which older configs join several.
+# (states [B, T, H], counted [B, T], shown [B, T]: those and a prompt's) → [B, H]; in the order in which older configs
+# join several.
 MODES = {
     "cls": _cls,
     "max": _max,

@@ -1,7 +1,8 @@
-"""Which library multiplies on JAX: small batches of models without a transposed table have XLA's own products."""
+"""How JAX multiplies: small batches of models without a transposed table have XLA's own products, attention sums."""
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,12 +13,17 @@ from bertx_jax import backend, cpu_kernels, structure
 
 @pytest.fixture
 def told(monkeypatch):
-    """The compiler options of each function that was compiled."""
+    """The compiler options of each function that runs, and whether it has batches of products, as attention has."""
     found, compiled = [], backend.compiled
 
     def spy(function, **options):
-        found.append(options["compiler_options"])
-        return compiled(function, **options)
+        run = compiled(function, **options)
+
+        def call(*args):
+            found.append((options["compiler_options"], "batching_dims" in run.lower(*args).as_text()))
+            return run(*args)
+
+        return call
 
     monkeypatch.setattr(backend, "compiled", spy)
     backend._compiled.cache_clear()
@@ -37,19 +43,26 @@ def told(monkeypatch):
 def test_small_batches_without_a_transposed_table(told, head, shape, own):
     model = build(get_backend("jax"), head, "float32")
     ids = np.resize(np.arange(5, 20), shape)
-    found = model.forward(input_ids=ids)
-    assert told == [cpu_kernels._OWN_PRODUCTS if own and cpu_kernels._has_ynnpack() else None]
-    expected = build(get_backend("numpy"), head, "float64").forward(input_ids=ids)
-    for name, value in expected.items():
-        if isinstance(value, np.ndarray):
-            np.testing.assert_allclose(found[name], value, atol=5e-6)
+    own = own and cpu_kernels._has_ynnpack()
+    oracle = build(get_backend("numpy"), head, "float64")
+    for attentions in (False, True):
+        found = model.forward(input_ids=ids, output_attentions=attentions)
+        assert told.pop() == (cpu_kernels.OPTIONS if own else None, not own)
+        for name, expected in oracle.forward(input_ids=ids, output_attentions=attentions).items():
+            for value, known in zip(jax.tree.leaves(found[name]), jax.tree.leaves(expected), strict=True):
+                np.testing.assert_allclose(value, known, atol=5e-6)
+
+
+def test_in_half_precision_attention_has_no_sums(told):
+    build(get_backend("jax"), "BertModel", "bfloat16").forward(input_ids=np.arange(5, 17)[None])
+    assert told == [(cpu_kernels.OPTIONS if cpu_kernels._has_ynnpack() else None, True)]
 
 
 def test_an_xla_without_the_option(monkeypatch):
-    monkeypatch.setattr(cpu_kernels, "_OWN_PRODUCTS", {"xla_cpu_no_such_option": ""})
+    monkeypatch.setattr(cpu_kernels, "OPTIONS", {"xla_cpu_no_such_option": ""})
     cpu_kernels._has_ynnpack.cache_clear()
     try:
-        assert cpu_kernels.compiler_options(1, has_decoder=False) is None
+        assert not cpu_kernels.for_few_rows(1, has_decoder=False)
     finally:
         monkeypatch.undo()
         cpu_kernels._has_ynnpack.cache_clear()

@@ -60,21 +60,48 @@ def test_outputs_by_attribute_key_index_and_as_a_tuple(model):
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
 def test_compile_without_a_break(model, monkeypatch, mode):
-    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", 0)
-    monkeypatch.setattr(cpu_kernels, "GELU_FROM", 0)
+    for limit, value in {"LINEAR_FROM": 0, "GELU_FROM": 0, "PARTS_TO": 32}.items():
+        monkeypatch.setattr(cpu_kernels, limit, value)
     compiled = torch.compile(model, fullgraph=True, dynamic=True)
     with mode():
         torch.testing.assert_close(compiled(IDS, MASK).logits, model(IDS, MASK).logits, rtol=0, atol=1e-6)
 
 
+def products(dense, x):
+    """The operators that `cpu_kernels.linear` calls for a product."""
+    names = ("mkldnn::_linear_pointwise", "aten::baddbmm", "aten::linear")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        found = cpu_kernels.linear(dense, x)
+    torch.testing.assert_close(found, dense(x), rtol=0, atol=1e-5)
+    return [event.name for event in profile.events() if event.name in names]
+
+
 def test_products_of_many_rows_have_a_limit_of_their_own(monkeypatch):
-    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", 100)
-    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM_OF_MANY_ROWS", 1000)
+    for limit, value in {"LINEAR_FROM": 100, "LINEAR_FROM_OF_MANY_ROWS": 1000, "PARTS_TO": 0}.items():
+        monkeypatch.setattr(cpu_kernels, limit, value)
     small, large = torch.nn.Linear(10, 20), torch.nn.Linear(10, 100)
     with torch.inference_mode():
-        for rows, expected in (((8, 63), [True, True]), ((8, 64), [False, True])):
-            x = torch.randn(*rows, 10)
-            assert [cpu_kernels.takes_linear(dense, x) for dense in (small, large)] == expected
+        few, many = torch.randn(8, 63, 10), torch.randn(8, 64, 10)
+        assert [products(dense, few) for dense in (small, large)] == [["mkldnn::_linear_pointwise"]] * 2
+        assert [products(dense, many) for dense in (small, large)] == [["aten::linear"], ["mkldnn::_linear_pointwise"]]
+
+
+def test_products_of_few_rows_in_parts(monkeypatch):
+    for limit, value in {"LINEAR_FROM": float("inf"), "PARTS_TO": 32}.items():
+        monkeypatch.setattr(cpu_kernels, limit, value)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    dense = torch.nn.Linear(10, 24)
+    others = torch.nn.Linear(10, 20), torch.nn.Linear(10, 24, bias=False), torch.nn.Linear(10, 24)
+    others[2].weight = torch.nn.Parameter(torch.randn(10, 24).T)
+    with torch.inference_mode():
+        for shape in ((10,), (0, 10), (32, 10), (2, 16, 10), (2, 2, 3, 10)):
+            assert products(dense, torch.randn(shape)) == ["aten::baddbmm"], shape
+        assert products(dense, torch.randn(16, 2, 10).transpose(0, 1)) == ["aten::baddbmm"]
+        assert products(dense, torch.randn(33, 10)) == ["aten::linear"]
+        assert [products(other, torch.randn(1, 10)) for other in others] == [["aten::linear"]] * 3
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        assert products(dense, torch.randn(1, 10)) == ["aten::linear"]
+    assert products(dense, torch.randn(1, 10)) == ["aten::linear"]  # outside inference mode
 
 
 def test_export_with_any_batch_and_length(model):

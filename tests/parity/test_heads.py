@@ -57,8 +57,8 @@ def test_products_by_onednn(peers, loaded, monkeypatch, hidden_act, products_fro
     torch, cpu_kernels = pytest.importorskip("torch"), pytest.importorskip("bertx_torch.cpu_kernels")
     model, folder = peers("BertForMaskedLM", hidden_act=hidden_act)
     inputs, ours = batch("BertForMaskedLM", "right"), loaded(folder, backend="torch")
-    monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", products_from)
-    monkeypatch.setattr(cpu_kernels, "GELU_FROM", 0)
+    for limit, value in {"LINEAR_FROM": products_from, "GELU_FROM": 0, "PARTS_TO": 0}.items():
+        monkeypatch.setattr(cpu_kernels, limit, value)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         found = ours.forward(**inputs, output_hidden_states=True)
     layers = len(found["hidden_states"]) - 1
