@@ -82,6 +82,8 @@ class JaxBackend(Backend):
 
     def device(self, module):
         """One that holds the first parameter, or a part of it."""
+        if len(_devices()) == 1:
+            return "cpu"
         held = next(nn.parameters(module))[1].get_raw_value().devices()
         return next((name for name, device in reversed(_devices().items()) if device in held), "cpu")
 
@@ -140,6 +142,10 @@ def _devices():
     return found
 
 
+_BFLOAT16 = np.dtype(jnp.bfloat16)
+
+
 def _to_numpy(array):
+    found = np.asarray(array)
     # In NumPy: JAX would compile the cast for each shape.
-    return np.asarray(array).astype(np.float32) if array.dtype == jnp.bfloat16 else np.asarray(array)
+    return found.astype(np.float32) if found.dtype == _BFLOAT16 else found

@@ -167,9 +167,9 @@ def _as_jax_does(value):
 
 def to_int32(array):
     """Integers and truth values of NumPy as int32; what is beyond its range becomes its end rather than wraps."""
-    if array.dtype.itemsize > 4:
-        array = np.clip(array, *_INT32)
-    return array.astype(np.int32)
+    found = array.astype(np.int32)
+    wraps = array.dtype.itemsize > 4 and (found != array).any()
+    return np.clip(array, *_INT32).astype(np.int32) if wraps else found
 
 
 def input_array(array, dtype):

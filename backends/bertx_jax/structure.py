@@ -100,7 +100,7 @@ class _Parts:
         configs = {id(node.config): node.config for node in nodes if hasattr(node, "config")}
         self._configs = [(config, config_hash(config)) for config in configs.values()]
         self._attributes = [vars(node) for node in nodes]
-        self._before = self._now()
+        self._before = list(self._now())
 
     def values(self) -> list[Any]:
         """The arrays of the variables as they are now."""
@@ -113,15 +113,14 @@ class _Parts:
 
     def are_stale(self) -> bool:
         """Whether an attribute of a block is another, or a config has changed."""
-        now = self._now()
         return (
-            len(now) != len(self._before)
-            or not all(map(operator.is_, now, self._before))
+            sum(map(len, self._attributes)) != len(self._before)
+            or not all(map(operator.is_, self._now(), self._before))
             or any(config_hash(config) != before for config, before in self._configs)
         )
 
     def _now(self):
-        return list(itertools.chain.from_iterable(map(dict.values, self._attributes)))
+        return itertools.chain.from_iterable(map(dict.values, self._attributes))
 
 
 def _nodes(node):

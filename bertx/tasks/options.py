@@ -202,6 +202,8 @@ def check_lengths(model: TaskModel, rows: RaggedBatch) -> None:
         InputError: the rows that are.
     """
     limit = positions(model)
+    if rows.longest <= limit:
+        return
     TooLongError.raise_for(
         {
             i: f"has {length} tokens, the model {limit} positions: shorten it, or leave out truncation=False"

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -32,7 +32,7 @@ PACKED_BATCH_TOKENS = 16384
 _BATCH_COST = 16
 
 # The lengths of batches where each is compiled anew, which takes about a second, or recorded.
-_LADDER = np.array([*range(4, 33, 4), *range(40, 65, 8), *range(80, 257, 16), *range(320, 513, 64)])
+_LADDER = [*range(4, 33, 4), *range(40, 65, 8), *range(80, 257, 16), *range(320, 513, 64)]
 
 T = TypeVar("T")
 
@@ -285,9 +285,9 @@ def _answers(
 
 
 def _unknown_tokens(rows: RaggedBatch, vocab_size: int) -> dict[int, str]:
-    unknown = np.flatnonzero(rows.input_ids >= vocab_size)
-    if not len(unknown):
+    if rows.input_ids.max(initial=0) < vocab_size:
         return {}
+    unknown = np.flatnonzero(rows.input_ids >= vocab_size)
     of_tokens = rows.rows[unknown]
     inputs = of_tokens if rows.samples is None else rows.samples[of_tokens]
     largest: dict[int, int] = {}
@@ -352,8 +352,8 @@ def _cheapest_bounds(lengths: list[int], last: list[int]) -> list[int]:
 
 def batch_of(model: TaskModel, rows: RaggedBatch) -> dict[str, np.ndarray]:
     """What a model takes of rows: packed in one row [1, S] where the model is faster so, else padded to [B, T]."""
-    width = int(_LADDER[min(np.searchsorted(_LADDER, rows.lengths.max()), len(_LADDER) - 1)])
-    if model.replays(len(rows), width) and rows.lengths.max() <= width <= model.config.max_sequence_length:
+    width = _LADDER[min(bisect_left(_LADDER, rows.longest), len(_LADDER) - 1)]
+    if model.replays(len(rows), width) and rows.longest <= width <= model.config.max_sequence_length:
         return padded(model, rows, width)
     if not model.packs or rows.attention_mask is not None or not rows.lengths.all():
         return padded(model, rows)
@@ -386,7 +386,7 @@ def padded(model: TaskModel, rows: RaggedBatch, width: int = 0) -> dict[str, np.
     Rows are padded on the right, whatever the tokenizer's side: positions then count from a row's first token, so that
     it gives the same alone as in a batch. BERT has no other use for the side: nothing is generated from a row's end.
     """
-    width = max(width, int(_widths(model, rows.lengths).max()))
+    width = max(width, int(_widths(model, np.array([rows.longest]))[0]))
     arrays = rows.padded(width, model.tokenizer.padding_id())
     return {name: arrays[name] for name in _MODEL_INPUTS if name in arrays}
 
@@ -401,9 +401,9 @@ def _widths(model: TaskModel, lengths: np.ndarray) -> np.ndarray:
     if not model.compiles_each_shape:
         return lengths
     widths = _widths_up_to(model.config.max_sequence_length)
-    return np.maximum(lengths, widths[np.minimum(np.searchsorted(widths, lengths), len(widths) - 1)])
+    return np.maximum(lengths, widths[np.minimum(widths.searchsorted(lengths), len(widths) - 1)])
 
 
 @functools.cache
 def _widths_up_to(longest: int) -> np.ndarray:
-    return np.append(_LADDER[: np.searchsorted(_LADDER, longest, "right")], longest)
+    return np.array([*_LADDER[: bisect_right(_LADDER, longest)], longest])

@@ -67,7 +67,7 @@ def zero_shot_classification(
     entailment = entailing[0]
     contradiction = len(names) - 1 if entailment == 0 else 0
     longest = max_tokens(model)
-    room = longest - int(model.tokenizer.ragged(hypotheses, verbose=False).lengths.max()) - 1
+    room = longest - model.tokenizer.ragged(hypotheses, verbose=False).longest - 1
 
     def encode(window: list[Any]) -> RaggedBatch:
         problems = {

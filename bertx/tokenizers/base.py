@@ -547,10 +547,9 @@ class PreTrainedTokenizer(SpecialTokens, Decoding, Padding, ABC):
         return self.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
 
     def _check_lengths(self, rows: RaggedBatch, cut: Truncation | None, warn: bool) -> None:
-        longest = int(rows.lengths.max())
         if warn:
-            self._warn_of_length(longest)
-        if rows.samples is not None and cut is not None and longest > cut.max_length:
+            self._warn_of_length(rows.longest)
+        if rows.samples is not None and cut is not None and rows.longest > cut.max_length:
             raise ValueError(
                 f"max_length is {cut.max_length}, expected more: a window has no room for a token of each text"
             )

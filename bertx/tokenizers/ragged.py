@@ -65,7 +65,7 @@ class RaggedBatch:
     def of_encodings(cls, encodings: Sequence[Any], names: Iterable[str] = ()) -> Self:
         """The ids of each `tokenizers.Encoding`, and the arrays that are named."""
         offsets = np.zeros(len(encodings) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, encodings), np.int64, len(encodings)), out=offsets[1:])
+        np.fromiter(map(len, encodings), np.int64, len(encodings)).cumsum(out=offsets[1:])
         arrays = {}
         for name in ("input_ids", *names):
             values = chain.from_iterable(map(attrgetter(_ATTRIBUTES[name]), encodings))
@@ -96,6 +96,11 @@ class RaggedBatch:
     def lengths(self) -> np.ndarray:
         """How many tokens each row has, [B]."""
         return self.row_offsets[1:] - self.row_offsets[:-1]
+
+    @functools.cached_property
+    def longest(self) -> int:
+        """How many tokens the longest row has; 0 where there is none."""
+        return int(self.lengths.max(initial=0))
 
     @property
     def rows(self) -> np.ndarray:
@@ -161,7 +166,7 @@ class RaggedBatch:
         lengths = self.lengths[:, None]
         if self.attention_mask is not None or not lengths.all():
             raise ValueError("rows with padding, or without a token, cannot be packed: pad them")
-        at = np.arange(lengths.max(initial=0))
+        at = np.arange(self.longest)
         segments = np.where(at < lengths, self.row_offsets[:-1, None] + at, -1)
         return {**{name: flat[None] for name, flat in self.tokens().items()}, "segments": segments}
 

@@ -97,11 +97,10 @@ def _cut_rows(
     rows: RaggedBatch, encodings: Sequence[Any], texts: int, truncation: Truncation, start: int
 ) -> RaggedBatch:
     """Rows of one text or of two, none longer than `max_length`; special tokens stay. `start` as of `_encode_batch`."""
-    too_long = np.flatnonzero(rows.lengths > truncation.max_length).tolist()
-    if not too_long:
+    if rows.longest <= truncation.max_length:
         return rows
     kept = np.ones(len(rows.input_ids), bool)
-    for i in too_long:
+    for i in np.flatnonzero(rows.lengths > truncation.max_length).tolist():
         sequences = np.array([-1 if number is None else number for number in encodings[i].sequence_ids])
         places = [np.flatnonzero(sequences == number) for number in range(texts)]
         own = np.ones(len(sequences), bool)
