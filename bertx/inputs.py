@@ -66,14 +66,7 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
     """
     if head_of(architecture).scores == "targets":
         return _check_parts(architecture, config, inputs)
-    labels = labels_of(architecture)
-    takes = (*_TOKEN_INPUTS, _SEGMENTS, "inputs_embeds", *labels)
-    if takes_mask_positions(architecture):
-        takes = (*takes, _POSITIONS)
-    if head_of(architecture).causal:
-        takes = (*takes, _PAST)
-    if config.add_cross_attention and head_of(architecture).causal:
-        takes = (*takes, _ENCODER, _ENCODER_MASK)
+    takes, labels = _inputs_of(architecture, config.add_cross_attention)
     given, problems = _as_arrays(inputs)
     strange = sorted(set(given) - set(takes))
     if strange:
@@ -94,6 +87,18 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
         name: value.astype(np.int64) if name != _PAST and value.dtype.kind in "iub" else value
         for name, value in given.items()
     }
+
+
+@functools.cache
+def _inputs_of(architecture: str, add_cross_attention: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All inputs that a head takes, and those of them that are labels."""
+    labels = tuple(labels_of(architecture))
+    takes = (*_TOKEN_INPUTS, _SEGMENTS, "inputs_embeds", *labels)
+    if takes_mask_positions(architecture):
+        takes = (*takes, _POSITIONS)
+    if head_of(architecture).causal:
+        takes = (*takes, _PAST, *((_ENCODER, _ENCODER_MASK) if add_cross_attention else ()))
+    return takes, labels
 
 
 _OF_DECODER = {

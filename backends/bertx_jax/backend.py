@@ -53,13 +53,16 @@ class JaxBackend(Backend):
         The code of the `MOST_SHAPES` combinations used last is kept.
         """
         structure, values = take_apart(module)
-        dtype = next(value.dtype for value in values if jnp.issubdtype(value.dtype, np.floating))
         given, of_inputs = jax.tree.flatten(inputs)
+        dtype = _dtype(values) if any(value.dtype.kind == "f" for value in given) else None
         leaves = [input_array(value, dtype) for value in given]
         run = _compiled(structure, tuple(flags.items()), of_inputs, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         outputs = run(values, leaves)
         # One by one: a mapped dict would come back sorted.
-        return {name: jax.tree.map(_to_numpy, value) for name, value in outputs.items()}
+        return {
+            name: _to_numpy(value) if isinstance(value, jax.Array) else jax.tree.map(_to_numpy, value)
+            for name, value in outputs.items()
+        }
 
     def decoder(self, module):
         """Keys and values in buffers."""
@@ -140,6 +143,10 @@ def _devices():
         found.setdefault(platform, device)
         found[f"{platform}:{device.id}"] = device
     return found
+
+
+def _dtype(values):
+    return next(value.dtype for value in values if jnp.issubdtype(value.dtype, np.floating))
 
 
 _BFLOAT16 = np.dtype(jnp.bfloat16)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 # For jax.jit: XLA's own products, not YNNPACK's.
 OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 _MOST_ROWS = 32
-_sums = ContextVar("sums", default=False)
+_few_rows = ContextVar("few_rows", default=False)
 
 
 def for_few_rows(rows: int, has_decoder: bool) -> bool:
@@ -26,19 +26,29 @@ def for_few_rows(rows: int, has_decoder: bool) -> bool:
 
 @contextlib.contextmanager
 def few_rows():
-    """Inside, `product` of float32 is a sum, which XLA computes in one loop with what stands before and after it."""
-    token = _sums.set(True)
+    """Inside, float32 is for `product` and `standardized`."""
+    token = _few_rows.set(True)
     try:
         yield
     finally:
-        _sums.reset(token)
+        _few_rows.reset(token)
+
+
+def takes(*arrays) -> bool:
+    """Whether `product` and `standardized` are for these arrays."""
+    return _few_rows.get() and all(array.dtype == jnp.float32 for array in arrays)
 
 
 def product(a, b):
-    """a [..., T, K], b [..., K, S] → [..., T, S]."""
-    if _sums.get() and a.dtype == b.dtype == jnp.float32:
-        return (a[..., None] * b[..., None, :, :]).sum(-2)
-    return a @ b
+    """a [..., T, K], b [..., K, S] → [..., T, S], as a sum: XLA has one loop for it and for what stands about it."""
+    return (a[..., None] * b[..., None, :, :]).sum(-2)
+
+
+def standardized(x, epsilon):
+    """x of mean 0 and variance 1 along the last axis, which are products: XLA adds one value of a sum at a time."""
+    share = jnp.full(x.shape[-1:], 1 / x.shape[-1], x.dtype)
+    about_mean = x - (x @ share)[..., None]
+    return about_mean * jax.lax.rsqrt((about_mean * about_mean) @ share + epsilon)[..., None]
 
 
 @functools.cache

@@ -54,7 +54,7 @@ def linear(dense, x):
     """x Wᵀ + b, x [..., in] → [..., out]: in parts, by oneDNN, or as the layer itself does."""
     if _takes(dense, x, 0 if PARTS_TO else LINEAR_FROM):
         rows, size = x.shape[:-1].numel(), dense.weight.numel()
-        if rows <= PARTS_TO and thread.laid_out is None and 1 < torch.get_num_threads() <= _MOST_THREADS:
+        if rows <= PARTS_TO and _divides(dense):
             return _in_parts(dense, x, rows)
         if size >= LINEAR_FROM and (size >= LINEAR_FROM_OF_MANY_ROWS or rows < _MANY_ROWS):
             return torch.ops.mkldnn._linear_pointwise(x, _weight(dense), dense.bias, "none", [], "")
@@ -81,14 +81,21 @@ def _takes(dense, x, least):
     )
 
 
+def _divides(dense):
+    return (
+        thread.laid_out is None
+        and 1 < torch.get_num_threads() <= _MOST_THREADS
+        and dense.bias is not None
+        and len(dense.bias) % _PARTS == 0
+        and dense.weight.is_contiguous()
+    )
+
+
 def _in_parts(dense, x, rows):
     """The columns in equal parts, as a batch: its products MKL gives to the threads, where it divides one badly."""
-    weight, bias = dense.weight, dense.bias
-    out, into = weight.shape
-    if bias is None or out % _PARTS or not weight.is_contiguous():
-        return dense(x)
-    weights = weight.view(_PARTS, out // _PARTS, into).transpose(1, 2)
-    biases = bias.view(_PARTS, 1, out // _PARTS)
+    out, into = dense.weight.shape
+    weights = dense.weight.view(_PARTS, out // _PARTS, into).transpose(1, 2)
+    biases = dense.bias.view(_PARTS, 1, out // _PARTS)
     found = torch.baddbmm(biases, x.reshape(1, rows, into).expand(_PARTS, rows, into), weights)
     return found.transpose(0, 1).reshape(*x.shape[:-1], out)
 

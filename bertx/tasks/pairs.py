@@ -37,6 +37,7 @@ def encode_pairs(
         InputError: texts without a second one, or texts that are not truncated and longer than the model takes.
     """
     options = options or TokenizerOptions()
+    tokenizer = model.tokenizer if tokenizer is None else tokenizer  # whose truth would be that of its length
     split: list[Any] = [as_pair(text, index) for index, text in enumerate(texts)]
     if second:
         alone = [index for index, (_, pair) in enumerate(split) if pair is None]
@@ -46,7 +47,7 @@ def encode_pairs(
         indices = [i for i, (_, pair) in enumerate(split) if (pair is not None) == has_pair]
         if indices:
             first, second_texts = [prompt + split[i][0] for i in indices], [split[i][1] for i in indices]
-            parts.append(options.rows(model, tokenizer or model.tokenizer, first, second_texts if has_pair else None))
+            parts.append(options.rows(model, tokenizer, first, second_texts if has_pair else None))
             order += indices
     rows = parts[0] if len(parts) == 1 else RaggedBatch.joined(parts).select(np.argsort(order))
     check_lengths(model, rows)

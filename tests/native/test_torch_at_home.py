@@ -99,6 +99,9 @@ def test_products_of_few_rows_in_parts(monkeypatch):
         assert products(dense, torch.randn(16, 2, 10).transpose(0, 1)) == ["aten::baddbmm"]
         assert products(dense, torch.randn(33, 10)) == ["aten::linear"]
         assert [products(other, torch.randn(1, 10)) for other in others] == [["aten::linear"]] * 3
+        monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", 0)  # what has no equal parts is oneDNN's, where that is faster
+        assert [products(other, torch.randn(1, 10)) for other in others] == [["mkldnn::_linear_pointwise"]] * 3
+        monkeypatch.setattr(cpu_kernels, "LINEAR_FROM", float("inf"))
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
         assert products(dense, torch.randn(1, 10)) == ["aten::linear"]
     assert products(dense, torch.randn(1, 10)) == ["aten::linear"]  # outside inference mode
