@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -73,3 +74,22 @@ def test_an_array_that_blocks_share_is_given_once():
     model.module.train()  # all dropouts draw from one stream
     values = structure.take_apart(model.module)[1]
     assert len({id(value) for value in values}) == len(values)
+
+
+def test_functions_of_few_rows():
+    """Those of a large mean are the hard ones: one pass would lose their digits."""
+    rng = np.random.default_rng(0)
+    x = (300 + rng.standard_normal((2, 3, 384))).astype(np.float32)
+    wide = x.astype(np.float64)
+    expected = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-12)
+    np.testing.assert_allclose(cpu_kernels.standardized(jnp.asarray(x), 1e-12), expected, atol=1e-4)
+    a, b = rng.standard_normal((2, 4, 3, 5), np.float32), rng.standard_normal((2, 4, 5, 7), np.float32)
+    np.testing.assert_allclose(cpu_kernels.product(jnp.asarray(a), jnp.asarray(b)), a @ b, atol=1e-6)
+
+
+def test_only_float32_inside_few_rows_is_taken():
+    single, half = jnp.zeros(1), jnp.zeros(1, jnp.bfloat16)
+    assert not cpu_kernels.takes(single)
+    with cpu_kernels.few_rows():
+        assert [cpu_kernels.takes(single, other) for other in (single, half)] == [True, False]
+    assert not cpu_kernels.takes(single)
