@@ -85,7 +85,7 @@ class LayerNorm(nnx.LayerNorm):
 
     def __call__(self, x, *, mask=None):
         """x [..., H] → of the same shape."""
-        scale, bias = self.scale[...], self.bias[...]
+        scale, bias = self.scale[...], self.bias[...]  # pyright: ignore[reportOptionalSubscript]  # both are there
         if mask is None and self.dtype in (None, jnp.float32) and cpu_kernels.takes(x, scale, bias):
             return cpu_kernels.standardized(x, self.epsilon) * scale + bias
         return super().__call__(x, mask=mask)
@@ -302,7 +302,7 @@ def _context(scale, dropout, query, key, value, bias):
 
 
 def _product(a, b):
-    return cpu_kernels.product(a, b) if cpu_kernels.takes(a, b) else a @ b
+    return cpu_kernels.product(a, b) if cpu_kernels.takes_product(a, b) else a @ b
 
 
 def packed_attention(query, key, value, segments, scale, dropout, output_attentions):

@@ -16,20 +16,25 @@ def _is_amd():
         return "AuthenticAMD" in platform.processor()
 
 
-def _least_sizes():
-    """Elements of a matrix from which oneDNN's product pays, for few rows and for many, and that with a gelu."""
+_NEVER = float("inf")
+
+
+def _limits():
+    """What is faster on this processor.
+
+    Elements of a matrix from which oneDNN's product pays, for few rows and for many, and that with a gelu; and up to
+    how many rows a product is made in parts.
+    """
     match torch.backends.cpu.get_cpu_capability():
         case "AVX512":
-            return (0, 0, 0) if _is_amd() else (float("inf"), float("inf"), 2**20)
+            return (0, 0, 0, 0) if _is_amd() else (_NEVER, _NEVER, 2**20, 0)
         case "AVX2" if _is_amd():
-            return 2**19, 2**20, float("inf")
-    return float("inf"), float("inf"), float("inf")
+            return 2**19, 2**20, _NEVER, 32 if torch.backends.mkl.is_available() else 0
+    return _NEVER, _NEVER, _NEVER, 0
 
 
-LINEAR_FROM, LINEAR_FROM_OF_MANY_ROWS, GELU_FROM = _least_sizes()
+LINEAR_FROM, LINEAR_FROM_OF_MANY_ROWS, GELU_FROM, PARTS_TO = _limits()
 _MANY_ROWS = 512
-# Up to so many rows a product is made in parts.
-PARTS_TO = 32 if LINEAR_FROM == 2**19 and torch.backends.mkl.is_available() else 0
 _PARTS, _MOST_THREADS = 8, 8
 
 

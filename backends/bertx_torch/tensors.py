@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ def to_numpy(tensor):
     return tensor.float().cpu().numpy() if tensor.dtype == torch.bfloat16 else tensor.cpu().numpy()
 
 
-def first_parameter(module):
+def first_parameter(module) -> Any:
     """The first of module.parameters(), or None; those look the whole module through for names, ten times as long."""
     own = (parameter for parameter in module._parameters.values() if parameter is not None)
     inside = (first_parameter(block) for block in module._modules.values() if block is not None)
