@@ -329,13 +329,7 @@ def register_output(cls):
 reshape, transpose, einsum, where, concat = jnp.reshape, jnp.transpose, jnp.einsum, jnp.where, jnp.concatenate
 zeros_like, tanh, exp, clip, mean, cumsum = jnp.zeros_like, jnp.tanh, jnp.exp, jnp.clip, jnp.mean, jnp.cumsum
 amax, searchsorted = jnp.max, jnp.searchsorted
-gelu_tanh = jax.nn.gelu
-
-
-def gelu(x):
-    """x Φ(x) by erf, as PyTorch has it; jax.nn.gelu's erfc takes up to twice as long on a CPU."""
-    wide = at_least_float32(x)
-    return (wide * (0.5 + 0.5 * jax.lax.erf(wide * 0.5**0.5))).astype(x.dtype)
+gelu, gelu_tanh = functools.partial(jax.nn.gelu, approximate=False), jax.nn.gelu
 
 
 def shape(x):

@@ -92,7 +92,7 @@ class Service:
         self.metrics = Metrics(lambda: self._engine.waiting)
         self._engine = Engine(settings.max_batch_tokens, settings.max_wait, self.metrics.batch)
         self.tokenization_workers = min(4, os.cpu_count() or 1)
-        self._pool = ThreadPoolExecutor(self.tokenization_workers, "bertx-tokenizer")
+        self._pool = ThreadPoolExecutor(self.tokenization_workers, "bertx-serve-tokenizer")
         self._active = 0
         self._active_of: Counter[str] = Counter()
 
