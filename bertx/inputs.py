@@ -92,7 +92,7 @@ def check_inputs(architecture: str, config: ModelConfig, inputs: Mapping[str, An
 @functools.cache
 def _inputs_of(architecture: str, add_cross_attention: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """All inputs that a head takes, and those of them that are labels."""
-    labels = tuple(labels_of(architecture))
+    labels = labels_of(architecture)
     takes = (*_TOKEN_INPUTS, _SEGMENTS, "inputs_embeds", *labels)
     if takes_mask_positions(architecture):
         takes = (*takes, _POSITIONS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 
@@ -129,7 +128,7 @@ def _compiled(structure, flags, of_inputs, shapes):
 
     def run(values, leaves):
         inputs = jax.tree.unflatten(of_inputs, leaves)
-        with cpu_kernels.few_rows() if few_rows else contextlib.nullcontext():
+        with cpu_kernels.few_rows(few_rows):
             return structure.put_together(values)(**inputs, **dict(flags), return_dict=True)
 
     return compiled(run, compiler_options=cpu_kernels.OPTIONS if few_rows else None)

@@ -17,7 +17,7 @@ _few_rows = ContextVar("few_rows", default=False)
 
 
 def for_few_rows(rows: int, has_decoder: bool) -> bool:
-    """Whether a model with that many rows in its products is compiled with `OPTIONS` and traced in `with few_rows()`.
+    """Whether a model with so many rows in its products is compiled with `OPTIONS` and traced in `few_rows(True)`.
 
     YNNPACK takes up to 1.6 times as long as XLA's own products of so few rows. With a transposed table, which an
     `nn.Decoder` has, XLA's own are up to three times slower.
@@ -26,9 +26,9 @@ def for_few_rows(rows: int, has_decoder: bool) -> bool:
 
 
 @contextlib.contextmanager
-def few_rows():
-    """Inside, float32 is for `product` and `standardized`."""
-    token = _few_rows.set(True)
+def few_rows(are_few: bool):
+    """Inside, float32 is for `product` and `standardized`, if the rows are few."""
+    token = _few_rows.set(are_few)
     try:
         yield
     finally:

@@ -90,7 +90,7 @@ def test_functions_of_few_rows():
 def test_only_float32_inside_few_rows_is_taken():
     single, half = jnp.zeros(1), jnp.zeros(1, jnp.bfloat16)
     assert not cpu_kernels.takes(single)
-    with cpu_kernels.few_rows():
+    with cpu_kernels.few_rows(True):
         assert [cpu_kernels.takes(single, other) for other in (single, half)] == [True, False]
         of_heads = [jnp.zeros((1, 12, length, 64)) for length in (16, 24)]
         assert [cpu_kernels.takes_product(x, x.swapaxes(2, 3)) for x in of_heads] == [True, False]
